@@ -1,0 +1,43 @@
+# Two commands are enough: `make demo` and `make test`. Both install what they need into the checkout.
+PYTHON ?= python3.11
+UV_VERSION := 0.13.8
+export UV_PROJECT_ENVIRONMENT := .venv
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+.uv/bin/uv:
+	@echo "Installing uv $(UV_VERSION) into .uv"
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.installed: requirements.lock pyproject.toml | .uv/bin/uv
+	@test -d .venv || .uv/bin/uv venv --quiet --python $(PYTHON) .venv
+	@echo "Installing the locked packages into .venv"
+	@.uv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements.lock
+	@.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .
+	@touch $@
+
+install: .venv/.installed ## everything into the checkout; the command is then .venv/bin/khaywe
+
+demo: install ## the product at work on real records (KEEP=1 leaves it running)
+	@.venv/bin/khaywe demo $(if $(KEEP),--keep)
+
+test: install ## all tests, against real Kafka and PostgreSQL
+	@.venv/bin/python -m pytest
+
+lint: install ## style, types, the table of rooms
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+
+bench: install ## the figures of docs/performance.md
+	@.venv/bin/python -m bench
+
+lock: | .uv/bin/uv ## renew requirements.lock from pyproject.toml
+	@.uv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+		--extra dev pyproject.toml --output-file requirements.lock
+
+clean: ## remove what was installed
+	rm -rf .uv .venv

@@ -1,0 +1,135 @@
+"""Settings: everything an operator can set, as `KHAYWE_*` environment variables or a `.env` file.
+
+Left unset, `KHAYWE_KAFKA` and `KHAYWE_DATABASE` mean the embedded services that `khaywe up` starts;
+their addresses stand in `KHAYWE_HOME/services.json`.  What changes a decision (timezone, grace,
+currency, control group) only fills the first catalog revision; from then on the revision counts.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SERVICES_FILE = "services.json"
+
+
+class NoService(RuntimeError):
+    """Neither a setting nor an embedded service says where Kafka or PostgreSQL is."""
+
+
+class Settings(BaseSettings):
+    """One instance a process; see the reference in docs/settings.md."""
+
+    model_config = SettingsConfigDict(env_prefix="KHAYWE_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path("~/.khaywe"), description="Directory of everything that is kept on this machine.")
+
+    kafka: str | None = Field(None, description="Bootstrap servers, host:port[,host:port]. Unset: embedded Kafka.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to the brokers."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism, where the protocol is SASL_*."
+    )
+    kafka_sasl_username: str | None = Field(None, description="SASL user.")
+    kafka_sasl_password: str | None = Field(None, description="SASL password.")
+    kafka_ssl_ca: Path | None = Field(None, description="File of the authority that signed the brokers' keys.")
+    kafka_ssl_certificate: Path | None = Field(None, description="File of the client's certificate.")
+    kafka_ssl_key: Path | None = Field(None, description="File of the client's private key.")
+    database: str | None = Field(
+        None, description="SQLAlchemy URL, postgresql+psycopg2://... Unset: embedded PostgreSQL."
+    )
+
+    worker: str | None = Field(
+        None, description="Stable name of this worker. Unset: the first free of worker-1, worker-2, ... here."
+    )
+    partitions: int = Field(4, ge=1, description="Partitions of customer-events and of what stays with it.")
+    replication: int = Field(1, ge=1, description="Replicas of topics that khaywe creates.")
+    retention: int = Field(30, ge=1, description="Days that topics keep records, where nothing else is said.")
+
+    timezone: str = Field("UTC", description="The operator's days (first revision).")
+    currency: str = Field("USD", description="ISO 4217 code of all amounts (first revision).")
+    grace: int = Field(3600, ge=0, description="Seconds that expiry waits for stragglers (first revision).")
+    control_share: float = Field(
+        0.0, ge=0, le=1, description="Share of customers in the universal control group (first revision)."
+    )
+    control_salt: str = Field("khaywe", description="Salt of the control group's hash (first revision).")
+    clock: Literal["wall", "event"] = Field(
+        "wall", description="Who moves silent customers: a tick a minute, or only `khaywe tick --at`."
+    )
+
+    poll_records: int = Field(10_000, ge=1, description="Most records one poll and one transaction take.")
+    transaction_timeout: float = Field(
+        10.0, gt=0, description="Seconds after which Kafka aborts a transaction nobody ends."
+    )
+    session_timeout: float = Field(10.0, gt=0, description="Seconds without a heartbeat until partitions move on.")
+    cache_rows: int = Field(1_000_000, ge=1_000, description="Most customer rows of a worker held in memory.")
+    store_interval: float = Field(3.0, gt=0, description="Seconds between writes of changed rows to RocksDB.")
+    snapshots: Path | None = Field(None, description="Directory of daily snapshots. Unset: KHAYWE_HOME/snapshots.")
+    snapshot_interval: float = Field(86_400.0, gt=0, description="Seconds between snapshots.")
+
+    web_host: str = Field("127.0.0.1", description="Address the worker's web views listen on.")
+    web_port: int = Field(6066, ge=0, le=65_535, description="Port of the worker's web views.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @property
+    def home_dir(self) -> Path:
+        """`home`, absolute."""
+        return self.home.expanduser().absolute()
+
+    def services(self) -> dict[str, Any]:
+        """What `khaywe up` wrote down of the embedded services; empty where it never ran."""
+        try:
+            return dict(json.loads((self.home_dir / SERVICES_FILE).read_text()))
+        except FileNotFoundError:
+            return {}
+
+    def bootstrap_servers(self) -> str:
+        """Addresses of Kafka: the setting, else the embedded broker."""
+        found = self.kafka or self.services().get("kafka")
+        if not found:
+            raise NoService("no Kafka: run `khaywe up`, or set KHAYWE_KAFKA=host:port")
+        return str(found)
+
+    def database_url(self) -> str:
+        """URL of PostgreSQL: the setting, else the embedded server."""
+        found = self.database or self.services().get("database")
+        if not found:
+            raise NoService("no PostgreSQL: run `khaywe up`, or set KHAYWE_DATABASE=postgresql+psycopg2://...")
+        return str(found)
+
+    def kafka_config(self, **more: Any) -> dict[str, Any]:
+        """librdkafka's configuration for reaching the brokers, and `more`."""
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers(),
+            "security.protocol": self.kafka_security_protocol,
+        }
+        if self.kafka_security_protocol.startswith("SASL"):
+            config |= {
+                "sasl.mechanism": self.kafka_sasl_mechanism,
+                "sasl.username": self.kafka_sasl_username,
+                "sasl.password": self.kafka_sasl_password,
+            }
+        for name, path in (
+            ("ssl.ca.location", self.kafka_ssl_ca),
+            ("ssl.certificate.location", self.kafka_ssl_certificate),
+            ("ssl.key.location", self.kafka_ssl_key),
+        ):
+            if path is not None:
+                config[name] = str(path)
+        return config | more
+
+    def producer_config(self, **more: Any) -> dict[str, Any]:
+        """The same for a producer: keys are placed by murmur2, as Java and Faust place them."""
+        return self.kafka_config(partitioner="murmur2_random", **{"compression.type": "lz4"}, **more)
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()
