@@ -15,10 +15,12 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.errors import KhayweError
+
 SERVICES_FILE = "services.json"
 
 
-class NoService(RuntimeError):
+class NoService(KhayweError):
     """Neither a setting nor an embedded service says where Kafka or PostgreSQL is."""
 
 
@@ -29,7 +31,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("~/.khaywe"), description="Directory of everything that is kept on this machine.")
 
-    kafka: str | None = Field(None, description="Bootstrap servers, host:port[,host:port]. Unset: embedded Kafka.")
+    kafka: str | None = Field(
+        None, description="Bootstrap servers, host:port[,host:port]. Unset: embedded Kafka."
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."
     )
@@ -38,7 +42,9 @@ class Settings(BaseSettings):
     )
     kafka_sasl_username: str | None = Field(None, description="SASL user.")
     kafka_sasl_password: str | None = Field(None, description="SASL password.")
-    kafka_ssl_ca: Path | None = Field(None, description="File of the authority that signed the brokers' keys.")
+    kafka_ssl_ca: Path | None = Field(
+        None, description="File of the authority that signed the brokers' keys."
+    )
     kafka_ssl_certificate: Path | None = Field(None, description="File of the client's certificate.")
     kafka_ssl_key: Path | None = Field(None, description="File of the client's private key.")
     database: str | None = Field(
@@ -67,15 +73,21 @@ class Settings(BaseSettings):
     transaction_timeout: float = Field(
         10.0, gt=0, description="Seconds after which Kafka aborts a transaction nobody ends."
     )
-    session_timeout: float = Field(10.0, gt=0, description="Seconds without a heartbeat until partitions move on.")
+    session_timeout: float = Field(
+        10.0, gt=0, description="Seconds without a heartbeat until partitions move on."
+    )
     cache_rows: int = Field(1_000_000, ge=1_000, description="Most customer rows of a worker held in memory.")
     store_interval: float = Field(3.0, gt=0, description="Seconds between writes of changed rows to RocksDB.")
-    snapshots: Path | None = Field(None, description="Directory of daily snapshots. Unset: KHAYWE_HOME/snapshots.")
+    snapshots: Path | None = Field(
+        None, description="Directory of daily snapshots. Unset: KHAYWE_HOME/snapshots."
+    )
     snapshot_interval: float = Field(86_400.0, gt=0, description="Seconds between snapshots.")
 
     web_host: str = Field("127.0.0.1", description="Address the worker's web views listen on.")
     web_port: int = Field(6066, ge=0, le=65_535, description="Port of the worker's web views.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged."
+    )
 
     @property
     def home_dir(self) -> Path:
@@ -93,14 +105,16 @@ class Settings(BaseSettings):
         """Addresses of Kafka: the setting, else the embedded broker."""
         found = self.kafka or self.services().get("kafka")
         if not found:
-            raise NoService("no Kafka: run `khaywe up`, or set KHAYWE_KAFKA=host:port")
+            raise NoService("no Kafka", "run `khaywe up`, or set KHAYWE_KAFKA=host:port")
         return str(found)
 
     def database_url(self) -> str:
         """URL of PostgreSQL: the setting, else the embedded server."""
         found = self.database or self.services().get("database")
         if not found:
-            raise NoService("no PostgreSQL: run `khaywe up`, or set KHAYWE_DATABASE=postgresql+psycopg2://...")
+            raise NoService(
+                "no PostgreSQL", "run `khaywe up`, or set KHAYWE_DATABASE=postgresql+psycopg2://..."
+            )
         return str(found)
 
     def kafka_config(self, **more: Any) -> dict[str, Any]:

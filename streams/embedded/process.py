@@ -1,0 +1,96 @@
+"""Processes that outlive the command that started them: free ports, finding them again, ending them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import psutil
+
+from config.errors import KhayweError
+
+# (what happens now, share of it that is done 0..1 or None where nobody knows)
+Progress = Callable[[str, float | None], None]
+
+HOST = "127.0.0.1"
+# Seconds that a server gets to end by itself: Kafka writes its logs out, PostgreSQL a checkpoint.
+STOP_TIMEOUT = 60.0
+LOG_TAIL_BYTES = 2_000
+
+
+class ServiceError(KhayweError):
+    """An embedded service cannot be started or stopped."""
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # A server that has just ended leaves connections behind that bar nobody.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def free_ports(wanted: list[int | None]) -> list[int]:
+    """For each wanted port itself where it is free, else another free one; all differ."""
+    ports: list[int] = []
+    with ExitStack() as held:
+        for port in wanted:
+            if port is not None and port not in ports and _is_free(port):
+                ports.append(port)
+                continue
+            probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            probe.bind((HOST, 0))
+            ports.append(probe.getsockname()[1])
+    return ports
+
+
+def processes(name: str) -> Iterator[psutil.Process]:
+    """Living processes of that name."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() == name and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+
+
+def stop(process: psutil.Process, what: str) -> None:
+    """SIGTERM, and wait for the end; SIGKILL after `STOP_TIMEOUT`, which both services survive."""
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT)
+        except psutil.TimeoutExpired:
+            process.kill()
+            try:
+                process.wait(STOP_TIMEOUT)
+            except psutil.TimeoutExpired:
+                raise ServiceError(
+                    f"{what} (process {process.pid}) does not end", f"kill -9 {process.pid}"
+                ) from None
+
+
+def log_size(log: Path) -> int:
+    """Bytes in the log so far; 0 where there is none."""
+    return log.stat().st_size if log.exists() else 0
+
+
+def log_since(log: Path, start: int) -> str:
+    """The last lines that were logged after byte `start`."""
+    with log.open("rb") as file:
+        file.seek(max(start, log_size(log) - LOG_TAIL_BYTES))
+        return file.read().decode(errors="replace").strip()
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
+    """Replace a file in one step that a power cut cannot halve."""
+    new = path.with_name(f"{path.name}.new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
