@@ -53,7 +53,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one poll returned; without batches it is a heartbeat that lets a processor do what time demands."""
+    """What one poll returned; without batches it lets a processor do what time demands."""
 
     epoch: Epoch
     batches: Sequence[RecordBatch]
@@ -72,7 +72,9 @@ class Sink(Protocol):
     ) -> None:
         """Queue a record; without a partition it is placed by murmur2 of its key."""
 
-    def send_many(self, topic: str, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
+    def send_many(
+        self, topic: str, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
+    ) -> None:
         """Queue many records of one partition; the transaction then knows the offset after the last one."""
 
 
@@ -100,7 +102,7 @@ class Processor(Protocol):
         """The partitions that the owner of `assigned` reads."""
 
     def take(self, epoch: Epoch) -> None:
-        """Take over `epoch.assigned`; `epoch.positions` holds the stable committed position of each read partition.
+        """Take over `epoch.assigned`; `epoch.positions` holds the stable committed positions of what is read.
 
         Whatever is held of an earlier epoch and cannot be proven current must be dropped here.
         """

@@ -1,0 +1,61 @@
+"""Every metric of the worker, named once.  Counters move only after the transaction has committed."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECORDS_IN = Counter("khaywe_records_in_total", "Records read and committed.", ["topic"])
+RECORDS_OUT = Counter("khaywe_records_out_total", "Records written and committed.", ["topic"])
+BATCH_RECORDS = Histogram(
+    "khaywe_batch_records",
+    "Records in a poll that had any.",
+    ["app"],
+    buckets=(1, 10, 100, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000),
+)
+TRANSACTION_SECONDS = Histogram(
+    "khaywe_transaction_seconds",
+    "Time of a transaction from begin to committed.",
+    ["app"],
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+ABORTS = Counter(
+    "khaywe_transaction_aborts_total",
+    "Transactions that were aborted; their records are read again.",
+    ["app"],
+)
+STALE_BATCHES = Counter(
+    "khaywe_stale_batches_total", "Batches dropped because their epoch had ended.", ["app"]
+)
+BROKEN_CHAINS = Counter(
+    "khaywe_broken_chains_total", "Batches that did not begin where the last one ended; read again.", ["app"]
+)
+TAKEOVERS = Counter("khaywe_takeovers_total", "Times this worker took partitions over.", ["app"])
+TAKEOVER_SECONDS = Gauge(
+    "khaywe_takeover_seconds", "Time the last take-over needed, restore included.", ["app"]
+)
+PARTITIONS = Gauge("khaywe_partitions", "Partitions read by this worker now.", ["app"])
+LAG = Gauge(
+    "khaywe_lag_records",
+    "Offsets between the position and the partition's end, as last seen.",
+    ["topic", "partition"],
+)
+LAST_COMMIT = Gauge(
+    "khaywe_last_commit_timestamp_seconds", "When the last transaction committed (Unix time).", ["app"]
+)
+EVENTS = Counter(
+    "khaywe_events_total", "What the fold counted, by kind (events, duplicates, late_events ...).", ["kind"]
+)
+DEAD = Counter("khaywe_dead_letters_total", "Records that could not be used.", ["source", "reason"])
+ROWS = Gauge("khaywe_customer_rows", "Customers known to this worker.", ["partition"])
+RESTORE_DONE = Gauge(
+    "khaywe_restore_records", "Changelog offsets read by the running or last restore.", ["partition"]
+)
+RESTORE_TOTAL = Gauge(
+    "khaywe_restore_records_total_expected",
+    "Changelog offsets the running or last restore needs.",
+    ["partition"],
+)
+CATALOG_REVISION = Gauge("khaywe_catalog_revision", "The newest catalog revision this worker has read.")
+STAGE_SECONDS = Counter(
+    "khaywe_stage_seconds_total", "Time spent in each stage of the work.", ["app", "stage"]
+)

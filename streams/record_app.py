@@ -1,0 +1,172 @@
+"""A Faust app whose agent receives whole polls, and whose commits are Kafka transactions.
+
+It has one thread to work in, so that heartbeats and web views go on while a batch is folded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast
+
+import faust
+from faust.serializers.schemas import Schema
+
+from config.settings import Settings
+from streams import metrics
+from streams.batches import Aborted, Epoch, Fill, Partition, Poll, Processor
+from streams.managers import RecordTables, passthrough
+from streams.transaction import Transactor
+from streams.transport import Consumer
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class PollSchema(Schema):
+    """A poll is no serialised record: hand it on as it is."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return passthrough(app, message)
+
+        return decode
+
+
+class RecordApp(faust.App):
+    """A Faust app whose agent receives polls and whose commits are Kafka transactions."""
+
+    #: Set by the agent's module: what stands behind the agent.
+    processor: Processor
+
+    def __init__(self, group: str, anchor: str, config: Settings, worker: str, **options: Any) -> None:
+        self.settings = config
+        self.worker_name = worker
+        self.anchors = frozenset({anchor})
+        self.transactor = Transactor(config, group, worker)
+        self.companions: list[RecordApp] = []
+        self.taken: Epoch | None = None
+        self._working = ThreadPoolExecutor(1, thread_name_prefix=f"{group}-work")
+        super().__init__(
+            group,
+            broker_consumer=_urls("khaywe", config),
+            broker_producer=_urls("kafka", config),
+            broker_credentials=_credentials(config),
+            broker_session_timeout=config.session_timeout,
+            broker_heartbeat_interval=config.session_timeout / 5,
+            broker_request_timeout=max(40.0, config.session_timeout * 2),
+            broker_rebalance_timeout=60.0,
+            broker_max_poll_interval=600.0,
+            broker_commit_interval=3600.0,
+            broker_commit_livelock_soft_timeout=86_400.0,
+            consumer_auto_offset_reset="earliest",
+            topic_partitions=config.partitions,
+            topic_replication_factor=config.replication,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            store="memory://",
+            datadir=str(config.home_dir / "workers" / worker / group),
+            stream_buffer_maxsize=1,
+            stream_wait_empty=False,
+            worker_redirect_stdouts=False,
+            web_host=config.web_host,
+            TableManager=RecordTables,
+            **options,
+        )
+
+    def records(self, topic: str) -> Any:
+        """The channel of an agent: polls of everything the owner of this topic's partitions reads."""
+        return self.topic(topic, schema=PollSchema())
+
+    async def work(self, call: Callable[[], T]) -> T:
+        """Run `call` in the app's one working thread, after whatever runs there."""
+        return await asyncio.get_running_loop().run_in_executor(self._working, call)
+
+    async def handle(self, poll: Poll) -> None:
+        """An agent's work on a poll: processed in one transaction, or dropped and read again."""
+        consumer = cast(Consumer, self.consumer)
+        current = consumer.current(poll)
+        if current is None:
+            return
+        epoch = current.epoch
+        try:
+            await self.work(lambda: self._process(current))
+        except Aborted as reason:
+            log.warning(
+                "%s: transaction aborted (%s); reading again from what is committed", self.conf.id, reason
+            )
+            await self.work(self.processor.drop)
+            consumer.retake(epoch)
+            return
+        except Exception as error:
+            log.exception("%s: stopping; nothing of this poll was committed", self.conf.id)
+            await self.crash(error)
+            return
+        consumer.advance(current)
+        for batch in current.batches:
+            metrics.RECORDS_IN.labels(batch.source.topic).inc(len(batch.records))
+
+    def _process(self, poll: Poll) -> None:
+        def commit(offsets: dict[Partition, int], fill: Fill) -> dict[Partition, int]:
+            return self.transactor.run(poll.epoch, offsets, fill)
+
+        size = sum(len(batch.records) for batch in poll.batches)
+        if size:
+            metrics.BATCH_RECORDS.labels(self.conf.id).observe(size)
+        self.processor.process(poll, commit)
+
+    def on_taken(self, epoch: Epoch) -> None:
+        """The partitions of an epoch are restored and being read."""
+        self.taken = epoch
+        if self.rebalancing:
+            self.tables.on_actives_ready()
+            self.tables.on_standbys_ready()
+            self.on_rebalance_end()
+
+    @property
+    def ready(self) -> bool:
+        """True while every assigned partition is taken over."""
+        epoch = getattr(self.consumer, "epoch", None) if self._consumer is not None else None
+        return epoch is not None and epoch is self.taken
+
+    async def on_first_start(self) -> None:
+        """Start what runs in the same process."""
+        await super().on_first_start()
+        for companion in self.companions:
+            await self.add_runtime_dependency(companion)
+
+    async def on_stop(self) -> None:
+        """Let the work under way end, then close."""
+        await super().on_stop()
+        await self.work(self.processor.close)
+        await self.work(self.transactor.close)
+        self._working.shutdown(wait=False)
+
+
+def _urls(scheme: str, config: Settings) -> list[str]:
+    return [f"{scheme}://{server.strip()}" for server in config.bootstrap_servers().split(",")]
+
+
+def _credentials(config: Settings) -> Any:
+    protocol = config.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return None
+    context = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=str(config.kafka_ssl_ca) if config.kafka_ssl_ca else None)
+        if config.kafka_ssl_certificate:
+            context.load_cert_chain(
+                str(config.kafka_ssl_certificate), str(config.kafka_ssl_key or "") or None
+            )
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=config.kafka_sasl_username,
+            password=config.kafka_sasl_password,
+            mechanism=config.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context=context)

@@ -1,0 +1,161 @@
+"""Reads records in batches: librdkafka fetches the partitions that the consumer group handed to this worker.
+
+Membership is Faust's; this consumer joins no group and commits nothing.  It reads committed records only, of
+every codec librdkafka knows, and keeps for each partition the position that follows the last batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from config.settings import Settings
+from streams.batches import Partition, RecordBatch
+
+log = logging.getLogger(__name__)
+
+#: Seconds a poll waits for more records once some can be had: the price of a batch in latency.
+POLL_SECONDS = 0.03
+
+_NOT_FATAL = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
+
+
+class Source:
+    """The fetching consumer of one app.  Used from one thread at a time."""
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._settings = settings
+        self._group = group
+        self._positions: dict[Partition, int] = {}
+        self._consumer: Consumer | None = None
+        self._admin: AdminClient | None = None
+
+    @property
+    def consumer(self) -> Consumer:
+        """librdkafka's consumer, made at the first use."""
+        if self._consumer is None:
+            self._consumer = Consumer(
+                self._settings.kafka_config(**{
+                    "group.id": f"{self._group}-fetch",
+                    "isolation.level": "read_committed",
+                    "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
+                    "auto.offset.reset": "earliest",
+                    "enable.partition.eof": True,
+                    "fetch.wait.max.ms": 100,
+                    "fetch.error.backoff.ms": 100,
+                    "fetch.message.max.bytes": 4 << 20,
+                    "queued.min.messages": 50_000,
+                    "queued.max.messages.kbytes": 64 << 10,
+                    "check.crcs": True,
+                    "allow.auto.create.topics": False,
+                })
+            )  # fmt: skip
+        return self._consumer
+
+    def committed(self, partitions: set[Partition]) -> dict[Partition, int]:
+        """The group's committed positions, once no open transaction can move them; else the log's start.
+
+        Raises KafkaException; UNSTABLE_OFFSET_COMMIT while an old owner's transaction is still open.
+        """
+        if not partitions:
+            return {}
+        if self._admin is None:
+            self._admin = AdminClient(self._settings.kafka_config())
+        asked = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*p) for p in sorted(partitions)])
+        answer = self._admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=10.0)
+        positions: dict[Partition, int] = {}
+        for found in answer[self._group].result().topic_partitions or []:
+            if found.error is not None:
+                raise KafkaException(found.error)
+            place = Partition(found.topic, found.partition)
+            low, _ = self.consumer.get_watermark_offsets(TopicPartition(*place), timeout=10.0)
+            if 0 <= found.offset < low:
+                log.warning(
+                    "%s: position %d of %s/%d is below the log's start %d: retention removed records unread",
+                    self._group, found.offset, place.topic, place.partition, low,
+                )  # fmt: skip
+            positions[place] = max(found.offset, low)
+        return positions
+
+    def assign(self, positions: Mapping[Partition, int]) -> None:
+        """Read these partitions and no others, from these positions; what was fetched before is dropped."""
+        self._positions = dict(positions)
+        self.consumer.assign(
+            [TopicPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
+        )
+
+    def add(self, positions: Mapping[Partition, int]) -> None:
+        """Read these too."""
+        self._positions.update(positions)
+        self.consumer.incremental_assign(
+            [TopicPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
+        )
+
+    def remove(self, partitions: set[Partition]) -> None:
+        """Read these no longer."""
+        for partition in partitions:
+            self._positions.pop(partition, None)
+        self.consumer.incremental_unassign([TopicPartition(*p) for p in partitions])
+
+    def poll(self, most: int) -> list[RecordBatch]:
+        """At most `most` records, by partition; after POLL_SECONDS what there is, perhaps nothing."""
+        by_partition: dict[Partition, list[Message]] = {}
+        ends: dict[Partition, int] = {}
+        last: tuple[str | None, int | None] = (None, None)
+        records: list[Message] = []
+        for message in self.consumer.consume(most, POLL_SECONDS):
+            error = message.error()
+            if error is not None:
+                self._note(message, error, ends)
+                continue
+            name = (message.topic(), message.partition())
+            if name != last:
+                records = by_partition.setdefault(Partition(str(name[0]), int(name[1] or 0)), [])
+                last = name
+            records.append(message)
+        batches = []
+        for place in by_partition.keys() | ends.keys():
+            begin = self._positions.get(place)
+            if begin is None:
+                continue
+            found = by_partition.get(place, [])
+            end = max(int(found[-1].offset() or 0) + 1 if found else 0, ends.get(place, 0), begin)
+            if found or end > begin:
+                self._positions[place] = end
+                batches.append(RecordBatch(place, begin, end, found))
+        return batches
+
+    def _note(self, message: Message, error: KafkaError, ends: dict[Partition, int]) -> None:
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            # The end's position lies behind trailing transaction markers, which no record shows.
+            ends[Partition(str(message.topic()), int(message.partition() or 0))] = int(message.offset() or 0)
+        elif code in (
+            KafkaError.UNKNOWN_TOPIC_OR_PART,
+            KafkaError._UNKNOWN_TOPIC,
+            KafkaError._UNKNOWN_PARTITION,
+        ):
+            log.warning(
+                "%s: %s/%s is not there: %s", self._group, message.topic(), message.partition(), error.str()
+            )
+        elif code in _NOT_FATAL or error.retriable():
+            log.warning("%s: waiting for Kafka: %s", self._group, error.str())
+        else:
+            raise KafkaException(error)
+
+    def close(self) -> None:
+        """Stop fetching."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None

@@ -1,0 +1,211 @@
+"""One Kafka transaction for what one poll returned: records out, changelog and offsets, all or nothing.
+
+The steps, with a kill test for each gap between two of them (tests/faults):
+
+1. `begun`: the transaction is open on this producer.
+2. `produced`: every record of it is queued and delivered.
+3. `offsets`: the end positions are added with the epoch's generation and member, so that the broker refuses
+   them from a worker that lost its partitions (KIP-447).
+4. `committed`: the coordinator has decided.  Only now may local stores be written.
+
+librdkafka does the work; a fatal error gives a new producer with the same transactional id, whose
+initialisation ends whatever the old one left open.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from config.settings import Settings
+from streams import metrics
+from streams.batches import Aborted, Epoch, Fill, Partition
+
+log = logging.getLogger(__name__)
+
+Step = Callable[[str], None]
+
+#: Milliseconds a blocking call of the transactional API may take before it is asked again.
+CALL_SECONDS = 5.0
+
+
+def no_step(name: str) -> None:
+    """Nobody watches the steps."""
+
+
+def group_metadata(epoch: Epoch) -> bytes:
+    """librdkafka's serialised form of a consumer group's metadata, version 2, without a group instance."""
+    return b"".join((
+        b"CGMDv2:", struct.pack("<i", epoch.generation), epoch.group.encode(), b"\0", epoch.member.encode(), b"\0\x01",
+    ))  # fmt: skip
+
+
+class _Sink:
+    """Queues the records of the open transaction and remembers where the batches of rows ended."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self.sent: Counter[str] = Counter()
+        self.ends: dict[Partition, int] = {}
+        self.failed: KafkaError | None = None
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: list[tuple[str, bytes]] | None = None,
+    ) -> None:
+        while True:
+            try:
+                if headers is None:
+                    self._producer.produce(topic, value, key, partition)
+                else:
+                    self._producer.produce(topic, value, key, partition, headers=headers)
+                break
+            except BufferError:
+                self._producer.poll(0.05)
+        self.sent[topic] += 1
+
+    def send_many(
+        self, topic: str, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
+    ) -> None:
+        if not keys:
+            return
+        records: list[dict[str, Any]] = [
+            {"key": key, "value": value} for key, value in zip(keys[:-1], values[:-1], strict=True)
+        ]
+        for start in range(0, len(records), 10_000):
+            left = records[start : start + 10_000]
+            while left:
+                queued = self._producer.produce_batch(topic, left, partition)
+                if queued == len(left):
+                    break
+                # What the full queue refused carries `_error`; the rest is queued and must not be sent again.
+                left = [record for record in left if record.pop("_error", None) is not None]
+                self._producer.poll(0.05)
+        while True:
+            try:
+                self._producer.produce(topic, values[-1], keys[-1], partition, on_delivery=self._delivered)
+                break
+            except BufferError:
+                self._producer.poll(0.05)
+        self.sent[topic] += len(keys)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self.failed = error
+            return
+        place = Partition(str(message.topic()), int(message.partition() or 0))
+        self.ends[place] = int(message.offset() or 0) + 1
+
+
+class Transactor:
+    """The transactional producer of one app in one worker.  Used from one thread."""
+
+    def __init__(self, settings: Settings, app: str, worker: str, on_step: Step = no_step) -> None:
+        self._settings = settings
+        self._app = app
+        self._id = f"{app}-{worker}"
+        self._on_step = on_step
+        self._producer: Producer | None = None
+
+    def open(self) -> None:
+        """Initialise the producer; what an earlier one of this name left open is aborted by the broker."""
+        if self._producer is not None:
+            return
+        timeout = int(self._settings.transaction_timeout * 1000)
+        producer = Producer(
+            self._settings.producer_config(**{
+                "transactional.id": self._id,
+                "transaction.timeout.ms": timeout,
+                "message.timeout.ms": timeout,
+                "linger.ms": 5,
+                "batch.size": 1 << 20,
+                "batch.num.messages": 20_000,
+                "queue.buffering.max.messages": 2_000_000,
+                "queue.buffering.max.kbytes": 1 << 20,
+                "message.max.bytes": 4 << 20,
+            })
+        )  # fmt: skip
+        self._patiently(lambda: producer.init_transactions(CALL_SECONDS), "initialise the producer")
+        self._producer = producer
+
+    def run(self, epoch: Epoch, offsets: dict[Partition, int], fill: Fill) -> dict[Partition, int]:
+        """One transaction; see `streams.batches.Commit`."""
+        self.open()
+        producer = self._producer
+        assert producer is not None
+        started = time.perf_counter()
+        sink = _Sink(producer)
+        try:
+            producer.begin_transaction()
+            self._on_step("begun")
+            fill(sink)
+            producer.flush()
+            if sink.failed is not None:
+                raise KafkaException(sink.failed)
+            self._on_step("produced")
+            if not epoch.alive:
+                raise Aborted("the partitions were taken away")
+            if offsets:
+                positions = [TopicPartition(p.topic, p.partition, offset) for p, offset in offsets.items()]
+                metadata = group_metadata(epoch)
+                self._patiently(
+                    lambda: producer.send_offsets_to_transaction(positions, metadata, CALL_SECONDS),
+                    "add offsets",
+                )
+            self._on_step("offsets")
+            self._patiently(lambda: producer.commit_transaction(CALL_SECONDS), "commit")
+        except BaseException as error:
+            self._abort(error)
+            if isinstance(error, KafkaException):
+                raise Aborted(str(error.args[0])) from error
+            raise
+        self._on_step("committed")
+        metrics.TRANSACTION_SECONDS.labels(self._app).observe(time.perf_counter() - started)
+        metrics.LAST_COMMIT.labels(self._app).set_to_current_time()
+        for topic, count in sink.sent.items():
+            metrics.RECORDS_OUT.labels(topic).inc(count)
+        return sink.ends
+
+    def close(self) -> None:
+        """Let go of the producer."""
+        self._producer = None
+
+    def _abort(self, cause: BaseException) -> None:
+        metrics.ABORTS.labels(self._app).inc()
+        producer = self._producer
+        assert producer is not None
+        fatal = isinstance(cause, KafkaException) and cause.args[0].fatal()
+        if not fatal:
+            try:
+                self._patiently(lambda: producer.abort_transaction(CALL_SECONDS), "abort")
+                return
+            except KafkaException as error:
+                log.warning(
+                    "%s: abort failed (%s); a new producer ends the transaction",
+                    self._id,
+                    error.args[0].str(),
+                )
+        # Fenced or timed out: only a new producer of the same id can go on.
+        self._producer = None
+
+    def _patiently(self, call: Callable[[], object], what: str) -> None:
+        """Repeat a call that may be repeated; Kafka away means waiting, said every time."""
+        while True:
+            try:
+                call()
+                return
+            except KafkaException as error:
+                reason = error.args[0]
+                if not reason.retriable():
+                    raise
+                log.warning("%s: waiting for Kafka to %s: %s", self._id, what, reason.str())
