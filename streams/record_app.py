@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class PollSchema(Schema):
+class PollSchema(Schema[Any, Any]):
     """A poll is no serialised record: hand it on as it is."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
@@ -123,8 +123,9 @@ class RecordApp(faust.App):
         """The partitions of an epoch are restored and being read."""
         self.taken = epoch
         if self.rebalancing:
-            self.tables.on_actives_ready()
-            self.tables.on_standbys_ready()
+            tables = cast(RecordTables, self.tables)
+            tables.on_actives_ready()
+            tables.on_standbys_ready()
             self.on_rebalance_end()
 
     @property

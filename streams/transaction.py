@@ -41,9 +41,8 @@ def no_step(name: str) -> None:
 
 def group_metadata(epoch: Epoch) -> bytes:
     """librdkafka's serialised form of a consumer group's metadata, version 2, without a group instance."""
-    return b"".join((
-        b"CGMDv2:", struct.pack("<i", epoch.generation), epoch.group.encode(), b"\0", epoch.member.encode(), b"\0\x01",
-    ))  # fmt: skip
+    generation = struct.pack("<i", epoch.generation)
+    return b"CGMDv2:" + generation + epoch.group.encode() + b"\0" + epoch.member.encode() + b"\0\x01"
 
 
 class _Sink:
@@ -68,7 +67,7 @@ class _Sink:
                 if headers is None:
                     self._producer.produce(topic, value, key, partition)
                 else:
-                    self._producer.produce(topic, value, key, partition, headers=headers)
+                    self._producer.produce(topic, value, key, partition, headers=list(headers))
                 break
             except BufferError:
                 self._producer.poll(0.05)
@@ -114,7 +113,7 @@ class Transactor:
         self._settings = settings
         self._app = app
         self._id = f"{app}-{worker}"
-        self._on_step = on_step
+        self.on_step = on_step
         self._producer: Producer | None = None
 
     def open(self) -> None:
@@ -147,12 +146,12 @@ class Transactor:
         sink = _Sink(producer)
         try:
             producer.begin_transaction()
-            self._on_step("begun")
+            self.on_step("begun")
             fill(sink)
             producer.flush()
             if sink.failed is not None:
                 raise KafkaException(sink.failed)
-            self._on_step("produced")
+            self.on_step("produced")
             if not epoch.alive:
                 raise Aborted("the partitions were taken away")
             if offsets:
@@ -162,14 +161,14 @@ class Transactor:
                     lambda: producer.send_offsets_to_transaction(positions, metadata, CALL_SECONDS),
                     "add offsets",
                 )
-            self._on_step("offsets")
+            self.on_step("offsets")
             self._patiently(lambda: producer.commit_transaction(CALL_SECONDS), "commit")
         except BaseException as error:
             self._abort(error)
             if isinstance(error, KafkaException):
                 raise Aborted(str(error.args[0])) from error
             raise
-        self._on_step("committed")
+        self.on_step("committed")
         metrics.TRANSACTION_SECONDS.labels(self._app).observe(time.perf_counter() - started)
         metrics.LAST_COMMIT.labels(self._app).set_to_current_time()
         for topic, count in sink.sent.items():

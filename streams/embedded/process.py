@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -18,7 +20,8 @@ Progress = Callable[[str, float | None], None]
 HOST = "127.0.0.1"
 # Seconds that a server gets to end by itself: Kafka writes its logs out, PostgreSQL a checkpoint.
 STOP_TIMEOUT = 60.0
-LOG_TAIL_BYTES = 2_000
+GIST_LINES = 12
+FRESH = "new-"
 
 
 class ServiceError(KhayweError):
@@ -50,12 +53,14 @@ def free_ports(wanted: list[int | None]) -> list[int]:
     return ports
 
 
-def processes(name: str) -> Iterator[psutil.Process]:
-    """Living processes of that name."""
+def processes(name: str, directory: Path) -> list[psutil.Process]:
+    """Living processes of that name at work in that directory: no pid file of a dead one can mislead."""
+    found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.name() == name and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
+            if process.name() == name and process.cwd() == str(directory.resolve()):
+                found.append(process)
+    return found
 
 
 def stop(process: psutil.Process, what: str) -> None:
@@ -80,10 +85,16 @@ def log_size(log: Path) -> int:
 
 
 def log_since(log: Path, start: int) -> str:
-    """The last lines that were logged after byte `start`."""
+    """What was logged after byte `start`."""
     with log.open("rb") as file:
-        file.seek(max(start, log_size(log) - LOG_TAIL_BYTES))
-        return file.read().decode(errors="replace").strip()
+        file.seek(start)
+        return file.read().decode(errors="replace")
+
+
+def gist(said: str) -> str:
+    """The last lines of a log, without the steps of Java's stack traces."""
+    lines = [line for line in said.splitlines() if not line.lstrip().startswith(("at ", "... "))]
+    return "\n".join(lines[-GIST_LINES:])
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
@@ -94,3 +105,16 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+@contextmanager
+def fresh_directory(parent: Path) -> Iterator[Path]:
+    """An empty directory to prepare something in that is then moved to its place whole.
+
+    So a power cut leaves no half.  What one left behind is removed.
+    """
+    parent.mkdir(exist_ok=True)
+    for left in parent.glob(f"{FRESH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=FRESH, dir=parent) as fresh:
+        yield Path(fresh)

@@ -1,0 +1,118 @@
+"""Workers as processes, and what came of them: started, killed, stopped, resumed, and read back committed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from config.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def until(what: str, holds: Callable[[], object], seconds: float = 60.0, log: Path | None = None) -> None:
+    """Wait until `holds()`; an AssertionError that says what did not happen."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            tail = "\n" + log.read_text()[-4000:] if log is not None and log.exists() else ""
+            raise AssertionError(f"not within {seconds:.0f} s: {what}{tail}")
+        time.sleep(0.05)
+
+
+class Worker:
+    """A worker process with its log; `command` is what follows the interpreter."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        self._command = [sys.executable, *command]
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **more: str) -> Worker:
+        """Start it, with more environment this time."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self._command, env={**self._environment, **more}, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            )
+        return self
+
+    @property
+    def alive(self) -> bool:
+        """Is the process there, running or stopped?"""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def stopped(self) -> bool:
+        """Did it stop itself (SIGSTOP)?"""
+        assert self.process is not None
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+    def kill(self) -> None:
+        """kill -9, and gone."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@contextmanager
+def workers(*all_of_them: Worker) -> Iterator[None]:
+    """None of them outlives the test."""
+    try:
+        yield
+    finally:
+        for worker in all_of_them:
+            if worker.alive:
+                worker.kill()
+
+
+class Committed:
+    """A reader of what is committed on a topic, from its beginning."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._consumer = Consumer(
+            settings.kafka_config(**{
+                "group.id": "reader",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+            })
+        )  # fmt: skip
+        partitions = AdminClient(settings.kafka_config()).list_topics(topic, timeout=10).topics[topic].partitions
+        self._consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        self.messages: list[Message] = []
+
+    def read(self, seconds: float = 0.2) -> list[Message]:
+        """Everything read so far, with what has come since."""
+        while found := [m for m in self._consumer.consume(50_000, seconds) if m.error() is None]:
+            self.messages += found
+        return self.messages
+
+    def keys(self) -> Counter[bytes]:
+        """How often each key stands there."""
+        return Counter(message.key() or b"" for message in self.read())
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._consumer.close()
