@@ -1,0 +1,132 @@
+"""One customer as a fixed-width record: its layout, and how bytes of it are read back.
+
+The bytes stand in the changelog, in RocksDB and in `_merge` records, so a change of `ROW` is a new
+`FORMAT`, and readers of the old one stay until no changelog holds it.  The meaning of each field is in
+docs/semantics.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = 1
+
+NONE, OPEN, ENDED, LINKED = range(4)
+NO_TIME = 2**63 - 1  # `due` of a row that is not open
+UNKNOWN, YES, NO = range(3)  # `consent`, `opted`
+
+HASHES = 32  # usage events remembered for duplicates
+RECENT = 8  # events shown
+WEEKS = 32  # bits of `weeks`
+MONTH, QUARTER = 30, 90  # days a ring holds
+
+# A day's cell of a ring is at index day mod its length; cells outside the window are 0.
+RINGS = {
+    "data_kb": ("u4", MONTH),
+    "recharge": ("i4", MONTH),
+    "revenue": ("i4", QUARTER),
+    "calls": ("u2", MONTH),
+    "seconds": ("u2", MONTH),
+    "sms": ("u2", MONTH),
+    "app_login": ("u1", MONTH),
+    "feature_use": ("u1", MONTH),
+    "content_view": ("u1", MONTH),
+    "web_login": ("u1", MONTH),
+    "app_other": ("u1", MONTH),
+    "qoe": ("u1", MONTH),
+}
+LIFE = (
+    "calls", "seconds", "data_kb", "sms", "app_events", "web_logins", "qoe", "complaints", "referrals",
+    "transactions", "payments_known", "payments_on_time", "revenue", "recharge",
+)  # fmt: skip
+WORDS = ("segment", "lifecycle_stage", "language", "timezone", "tariff")
+SCORES = ("engagement", "revenue", "loyalty", "risk", "digital")
+
+TIMES = ("as_of", "due", "opened_at", "first_event", "activation", "last_activity", "last_transaction")
+
+ROW = np.dtype(
+    [
+        ("format", "u2"),
+        ("state", "u1"),
+        ("opted", "u1"),
+        ("day", "i4"),
+        *((name, "i8") for name in TIMES),
+        ("profile_at", "i8"),
+        *((f"life_{name}", "i8") for name in LIFE),
+        ("hashes", "u8", (HASHES,)),
+        *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "4"),
+        ("weeks", "u4"),
+        ("recent_at", "u4", (RECENT,)),  # whole seconds
+        ("recent_value", "i4", (RECENT,)),
+        *((name, "u4") for name in WORDS),
+        *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "2"),
+        ("published", "u2", (len(SCORES),)),  # hundredths
+        ("birthday", "u2"),
+        *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "1"),
+        ("recent_type", "u1", (RECENT,)),
+        ("consent", "u1"),
+        ("hash_next", "u1"),  # where the next hash goes
+        ("recent_next", "u1"),  # where the next recent event goes
+    ],
+    align=True,
+)
+
+
+class RowFormatError(ValueError):
+    """Bytes that are no row this version reads."""
+
+
+def empty() -> NDArray[np.void]:
+    """One row, shape (1,), as it is before anything was written: all zeros."""
+    return np.zeros(1, ROW)
+
+
+def read(data: bytes) -> NDArray[np.void]:
+    """The row of its bytes, shape (1,), writable.  Raises RowFormatError."""
+    found = int.from_bytes(data[:2], "little")
+    if found > FORMAT:
+        raise RowFormatError(f"row has format {found}, this version reads up to {FORMAT}: upgrade khaywe")
+    if len(data) != ROW.itemsize:
+        raise RowFormatError(f"row has {len(data)} bytes, format {found} has {ROW.itemsize}: not a row")
+    return np.frombuffer(data, ROW).copy()
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """Plain values of a row, by the names of docs/semantics.md.  Raises RowFormatError.
+
+    `rings` are {name: {day: value}} of the cells that are not 0, `hashes` and `recent` oldest first, `recent`
+    as [type code, seconds, value], `published` in hundredths, times in milliseconds.
+    """
+    row = read(data)[0]
+    day = int(row["day"])
+    return {
+        "state": int(row["state"]),
+        **{name: int(row[name]) for name in TIMES},
+        "day": day,
+        "rings": {name: ring(row, name) for name in RINGS},
+        "weeks": int(row["weeks"]),
+        "life": {name: int(row[f"life_{name}"]) for name in LIFE},
+        "hashes": [int(value) for value in np.roll(row["hashes"], -int(row["hash_next"])) if value],
+        "recent": recent(row),
+        "profile": {
+            **{name: int(row[name]) for name in (*WORDS, "consent", "opted", "birthday", "profile_at")},
+        },
+        "published": row["published"].tolist(),
+    }
+
+
+def ring(row: np.void, name: str) -> dict[int, int]:
+    """{day: value} of a ring's cells that are not 0, oldest day first."""
+    day, cells = int(row["day"]), row[name].tolist()
+    days = range(day - len(cells) + 1, day + 1)
+    return {d: cells[d % len(cells)] for d in days if cells[d % len(cells)]}
+
+
+def recent(row: np.void) -> list[list[int]]:
+    """[type code, seconds, value] of the last events, oldest first."""
+    shift = -int(row["recent_next"])
+    columns = (np.roll(row[name], shift).tolist() for name in ("recent_type", "recent_at", "recent_value"))
+    return [list(event) for event in zip(*columns, strict=True) if event[1]]
