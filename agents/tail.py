@@ -1,0 +1,124 @@
+"""Reads a whole topic without a group: the catalog, dead letters, results of commands.
+
+Only committed records are seen, from the beginning or from the end as it is now, every partition.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from config.errors import KhayweError
+from config.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: Seconds an answer about a topic may take before Kafka counts as away.
+ASK_SECONDS = 10.0
+
+
+class KafkaAway(KhayweError):
+    """Kafka does not answer."""
+
+    def __init__(self, settings: Settings, why: str) -> None:
+        super().__init__(
+            f"Kafka at {settings.bootstrap_servers()} does not answer: {why}",
+            hint="check that it runs (`khaywe status`), and KHAYWE_KAFKA",
+        )
+
+
+class NoTopic(KhayweError):
+    """A topic of khaywe's own is missing."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"there is no topic {topic}", hint="run `khaywe topics create`")
+
+
+class Tail:
+    """One reader of all partitions of a topic.  Used from one thread."""
+
+    def __init__(
+        self, settings: Settings, topic: str, from_end: bool = False, start: Mapping[int, int] | None = None
+    ) -> None:
+        """From the beginning, the end or the offsets `start`.  Raises KafkaAway, NoTopic."""
+        self._settings = settings
+        self._topic = topic
+        self._admin = AdminClient(settings.kafka_config())
+        self._consumer = Consumer(
+            settings.kafka_config(**{
+                "group.id": "khaywe-tail",  # librdkafka wants a name; nothing joins or commits
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+                "fetch.message.max.bytes": 4 << 20,
+                "allow.auto.create.topics": False,
+            })
+        )  # fmt: skip
+        partitions = self._partitions()
+        beginning = dict.fromkeys(partitions, 0)
+        #: The offset after the last record read, of each partition.
+        self.positions = self._ends(partitions) if from_end else beginning | dict(start or {})
+        self._consumer.assign([TopicPartition(topic, p, offset) for p, offset in self.positions.items()])
+
+    def poll(self, seconds: float) -> list[Message]:
+        """Committed records that arrived within `seconds`, at most 1,000; those of a partition in its order."""
+        records = []
+        for message in self._consumer.consume(1000, seconds):
+            error = message.error()
+            partition, offset = int(message.partition() or 0), int(message.offset() or 0)
+            if error is None:
+                records.append(message)
+                self.positions[partition] = offset + 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                # Behind trailing transaction markers, which no record shows.
+                self.positions[partition] = offset
+            elif not error.retriable() and error.code() not in (
+                KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT,
+            ):  # fmt: skip
+                raise KafkaException(error)
+        return records
+
+    def to_end(self, patience: float = 60.0) -> Iterator[Message]:
+        """Committed records up to the end as it is now, whoever's transaction is still open there.
+
+        Raises KafkaAway when nothing moves for `patience` seconds.
+        """
+        ends = self._ends(list(self.positions))
+        moved = time.monotonic()
+        while any(self.positions[partition] < end for partition, end in ends.items()):
+            before = dict(self.positions)
+            yield from self.poll(0.1)
+            if self.positions != before:
+                moved = time.monotonic()
+            elif time.monotonic() - moved > patience:
+                raise KafkaAway(self._settings, f"{self._topic} cannot be read to its end")
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._consumer.close()
+
+    def _partitions(self) -> list[int]:
+        try:
+            found = self._consumer.list_topics(self._topic, timeout=ASK_SECONDS).topics[self._topic]
+        except KafkaException as error:
+            raise KafkaAway(self._settings, error.args[0].str()) from None
+        if found.error is not None or not found.partitions:
+            raise NoTopic(self._topic)
+        return sorted(found.partitions)
+
+    def _ends(self, partitions: list[int]) -> dict[int, int]:
+        """The ends as of now, open transactions included."""
+        asked = {TopicPartition(self._topic, partition): OffsetSpec.latest() for partition in partitions}
+        try:
+            answers = self._admin.list_offsets(
+                asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_SECONDS
+            )
+            return {place.partition: answer.result().offset for place, answer in answers.items()}
+        except KafkaException as error:
+            raise KafkaAway(self._settings, error.args[0].str()) from None
