@@ -38,7 +38,7 @@ class Echo:
             "ECHO_SOURCE": self.source,
             "ECHO_OUT": self.out,
         }
-        command = ["-m", "tests.faults.echo", "worker", "-l", "info"]
+        command = ["-m", "tests.faults.echo", "worker", "-l", "info", "--without-web"]
         return Worker(command, environment, self._directory / f"{name}.log")
 
     def send(self, count: int) -> None:

@@ -1,0 +1,172 @@
+"""What stands behind the customers agent: rows of the batch, the fold, one transaction.
+
+For each partition of a poll: fold its records in log order; send effects, forwards and dead letters where
+they belong and the changed rows to the changelog; commit all of it with the end positions.  Only then do the
+rows count.  There is no undo: after an abort the partition's state is thrown away and built anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agents import dead_letters
+from agents.catalog_feed import CatalogFeed
+from catalog.content import Content
+from config import topics
+from config.settings import Settings
+from loyalty.engine import Engine, Outcome
+from streams import metrics
+from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch, Sink
+from tables.customers import CustomerTable
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two words about a revision that is waited for.
+PATIENCE = 5.0
+
+
+class CustomersProcessor:
+    """Folds `customer-events` into the customer table and its effects."""
+
+    def __init__(self, settings: Settings, feed: CatalogFeed, table: CustomerTable) -> None:
+        self._settings = settings
+        self._feed = feed
+        self._table = table
+        self._engines: dict[int, Engine] = {}
+        #: Where each held partition stands: the position its state has been folded to.
+        self._positions: dict[int, int] = {}
+        self._epoch: Epoch | None = None
+
+    def reads(self, assigned: frozenset[Partition]) -> set[Partition]:
+        """The log's partitions of this epoch."""
+        return set(assigned)
+
+    def take(self, epoch: Epoch) -> None:
+        """Restore what is not held; keep what nobody else can have touched.
+
+        A partition's state is kept only when the last epoch was the generation before this one, held by the
+        same process, and the committed position is the one the state stands at.
+        """
+        last = self._epoch
+        follows = last is not None and epoch.generation - last.generation in (0, 1)
+        wanted = {p.partition: position for p, position in epoch.positions.items()}
+        for partition in list(self._engines):
+            if not (follows and wanted.get(partition) == self._positions.get(partition)):
+                self._forget(partition)
+        for partition, position in sorted(wanted.items()):
+            if not epoch.alive:
+                return
+            if partition not in self._engines:
+                state = self._table.take(partition)
+                self._engines[partition] = Engine(partition, state, self._content)
+                metrics.ROWS.labels(str(partition)).set(len(state))
+            self._positions[partition] = position
+        self._epoch = epoch
+
+    def process(self, poll: Poll, commit: Commit) -> None:
+        """Fold a poll: one transaction, or several where a tick or a segment command is long."""
+        self._epoch = poll.epoch
+        work = [(batch, self._fold(batch)) for batch in poll.batches]
+        while work:
+            outcomes: list[tuple[RecordBatch, Outcome]] = []
+            rest = []
+            started = time.perf_counter()
+            for batch, steps in work:
+                outcome = next(steps, None)
+                if outcome is not None:
+                    outcomes.append((batch, outcome))
+                    rest.append((batch, steps))
+            metrics.STAGE_SECONDS.labels(self._settings_app, "fold").inc(time.perf_counter() - started)
+            if outcomes:
+                self._commit(outcomes, commit)
+            work = rest
+        self._table.maybe_flush(time.monotonic())
+
+    _settings_app = "khaywe-customers"
+
+    def _fold(self, batch: RecordBatch) -> Iterator[Outcome]:
+        records = [(int(record.offset() or 0), record.value()) for record in batch.records]
+        return self._engines[batch.source.partition].fold(records, batch.end)
+
+    def _commit(self, outcomes: list[tuple[RecordBatch, Outcome]], commit: Commit) -> None:
+        offsets = {batch.source: outcome.position for batch, outcome in outcomes}
+        changes = {
+            batch.source.partition: self._table.state(batch.source.partition).changes()
+            for batch, _ in outcomes
+        }
+
+        def fill(sink: Sink) -> None:
+            for batch, outcome in outcomes:
+                send = sink.send
+                for effect in outcome.effects:
+                    send(effect.topic, effect.value, effect.key, -1, effect.headers)
+                for key, value in outcome.forwards:
+                    send(topics.CUSTOMER_EVENTS, value, key)
+                self._send_dead(sink, batch, outcome)
+                changed = changes[batch.source.partition]
+                sink.send_many(topics.CHANGELOG, batch.source.partition, changed.keys, changed.values)
+
+        ends = commit(offsets, fill)
+        started = time.perf_counter()
+        for batch, outcome in outcomes:
+            partition = batch.source.partition
+            self._table.committed(partition, ends.get(Partition(topics.CHANGELOG, partition)))
+            self._positions[partition] = outcome.position
+            metrics.ROWS.labels(str(partition)).set(len(self._table.state(partition)))
+            count(outcome.counts)
+            for _, reason, _ in outcome.dead:
+                metrics.DEAD.labels("", reason).inc()
+        metrics.STAGE_SECONDS.labels(self._settings_app, "store").inc(time.perf_counter() - started)
+
+    def _send_dead(self, sink: Sink, batch: RecordBatch, outcome: Outcome) -> None:
+        if not outcome.dead:
+            return
+        records = {record.offset(): record for record in batch.records}
+        for offset, reason, message in outcome.dead:
+            letter = dead_letters.letter(records[offset], dead_letters.CUSTOMERS, "", reason, message)
+            sink.send(topics.DEAD_LETTERS, dead_letters.encode(letter), letter.id.encode())
+
+    def _content(self, revision: int) -> Content:
+        """The content of a revision; waited for where this worker has not read it yet."""
+        while True:
+            content = self._feed.get(revision, PATIENCE)
+            if content is not None:
+                return content
+            if self._epoch is not None and not self._epoch.alive:
+                raise Aborted(f"partitions went while waiting for catalog revision {revision}")
+            log.warning("waiting for catalog revision %d on topic %s", revision, topics.CATALOG)
+
+    def drop(self) -> None:
+        """Nothing that is held can be trusted."""
+        for partition in list(self._engines):
+            self._forget(partition, trusted=False)
+        self._epoch = None
+
+    def close(self) -> None:
+        """Write what is committed to the local stores."""
+        for partition in list(self._engines):
+            self._forget(partition)
+        self._epoch = None
+
+    def _forget(self, partition: int, trusted: bool = True) -> None:
+        del self._engines[partition]
+        self._positions.pop(partition, None)
+        if trusted:
+            self._table.release(partition)
+        else:
+            self._table.drop(partition)
+
+    def customer(self, customer: str) -> dict[str, Any] | None:
+        """What a view shows of a customer held here; None for an unknown one."""
+        raise NotImplementedError
+
+
+def count(counts: Mapping[str, int] | Counter[str]) -> None:
+    """The fold's own counts on the metrics."""
+    for kind, number in counts.items():
+        if number:
+            metrics.EVENTS.labels(kind).inc(number)

@@ -1,0 +1,69 @@
+"""The composition root of a worker: what stands behind each agent is made here, once, from the settings.
+
+A worker that would decide by other settings than the catalog's revision, or whose topics are not what the
+registry says, does not start.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from agents.catalog_feed import CatalogFeed
+from agents.folding import CustomersProcessor
+from agents.normalizing import NormalizerProcessor
+from catalog.service import CatalogService, check_settings
+from config.errors import KhayweError
+from config.settings import NoService, Settings
+from streams import topics
+from tables.customers import CustomerTable
+
+log = logging.getLogger(__name__)
+
+#: Seconds a worker waits at its start for the first catalog revision.
+FIRST_REVISION_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the agents and the web views of one worker share."""
+
+    feed: CatalogFeed
+    table: CustomerTable
+    customers: CustomersProcessor
+    normalizer: NormalizerProcessor
+
+
+def check(settings: Settings) -> None:
+    """Refuse to start on topics that are not what they must be.  Raises KhayweError."""
+    problems = topics.check(settings)
+    if problems:
+        raise KhayweError(
+            "the topics are not what this worker needs:\n"
+            + "\n".join(f"  {problem}" for problem in problems),
+            hint="run `khaywe topics create`, then `khaywe topics check`",
+        )
+
+
+def first_revision(settings: Settings, feed: CatalogFeed) -> None:
+    """Wait for the catalog; where there is none yet, the settings make its first revision.
+
+    Raises KhayweError where there is neither catalog nor PostgreSQL, or where settings differ from the catalog.
+    """
+    if feed.latest() is None and feed.wait_first(2.0) is None:
+        try:
+            CatalogService(settings.database_url(), settings).ensure_first_revision()
+        except NoService as error:
+            raise KhayweError(f"the catalog is empty and {error}", hint="run `khaywe up`") from error
+    content = feed.wait_first(FIRST_REVISION_SECONDS)
+    if content is None:
+        raise KhayweError(
+            f"no catalog revision on topic catalog within {FIRST_REVISION_SECONDS:.0f} s",
+            hint="`khaywe status` says whether Kafka and PostgreSQL run",
+        )
+    differences = check_settings(content, settings)
+    if differences:
+        raise KhayweError(
+            f"settings differ from catalog revision {content.revision}: " + "; ".join(map(str, differences)),
+            hint="unset those KHAYWE_* settings, or publish a revision that says the same",
+        )
