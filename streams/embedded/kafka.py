@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -18,7 +19,7 @@ import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.embedded import jars
+from streams.embedded import jars, process
 from streams.embedded.process import (
     HOST,
     Progress,
@@ -28,8 +29,8 @@ from streams.embedded.process import (
     gist,
     log_since,
     log_size,
+    own_directory,
     processes,
-    stop,
     write_atomically,
 )
 
@@ -61,6 +62,10 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@{host}:{controller}
 log.dirs={data}
+
+# A killed broker may come back once the controller holds its old self for dead.
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
 
 auto.create.topics.enable=false
 default.replication.factor=1
@@ -123,6 +128,7 @@ def port(home: Path) -> int | None:
 
 def start(home: Path, progress: Progress) -> int:
     """Make sure that the broker runs and answers; returns its port.  Raises ServiceError."""
+    own_directory(_directory(home))
     running = find(home)
     if running is not None:
         found = port(home)
@@ -130,7 +136,7 @@ def start(home: Path, progress: Progress) -> int:
         if found is not None and _wait(home, found, running.is_running):
             return found
         progress(f"Kafka (process {running.pid}) does not answer: starting it again", None)
-        stop(running, "Kafka")
+        stop(running)
     paths = jars.classpath(progress)
     if cluster_id(home) is None:
         progress("Preparing Kafka's directory", None)
@@ -140,16 +146,21 @@ def start(home: Path, progress: Progress) -> int:
         bound, controller = free_ports(_ports(home))
         write_atomically(_properties(home), _settings(bound, controller, _data(home)))
         begin = log_size(log(home))
-        process = _spawn(home, paths)
-        if _wait(home, bound, lambda process=process: process.poll() is None):  # type: ignore[misc]
+        broker = _spawn(home, paths)
+        if _wait(home, bound, lambda broker=broker: broker.poll() is None):  # type: ignore[misc]
             return bound
         said = log_since(log(home), begin)
-        if process.poll() is None:
-            stop(psutil.Process(process.pid), "Kafka")
+        if broker.poll() is None:
+            stop(psutil.Process(broker.pid))
         elif left and "BindException" in said:
             continue
         raise ServiceError(f"Kafka did not start:\n{gist(said)}", f"its log is {log(home)}")
     raise AssertionError("unreachable")
+
+
+def stop(broker: psutil.Process) -> None:
+    """End the broker after it has written its logs out.  Raises ServiceError."""
+    process.stop(broker, signal.SIGTERM, "Kafka")
 
 
 def log(home: Path) -> Path:
@@ -212,9 +223,13 @@ def _format(home: Path, paths: list[Path]) -> None:
 
 def _spawn(home: Path, paths: list[Path]) -> subprocess.Popen[bytes]:
     log(home).parent.mkdir(exist_ok=True)
+    # Libraries that a killed broker has unpacked stay there until the next start, not in /tmp for ever.
+    scratch = _directory(home) / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
     with log(home).open("ab") as output:
         return subprocess.Popen(
-            _java(paths, "kafka.Kafka", str(_properties(home))),
+            _java(paths, f"-Djava.io.tmpdir={scratch}", "kafka.Kafka", str(_properties(home))),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

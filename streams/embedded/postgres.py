@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import signal
 import stat
 import subprocess
 import tempfile
@@ -23,9 +24,9 @@ import psutil
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from streams.embedded import process
 from streams.embedded.process import (
     HOST,
-    STOP_TIMEOUT,
     Progress,
     ServiceError,
     free_ports,
@@ -33,6 +34,7 @@ from streams.embedded.process import (
     gist,
     log_since,
     log_size,
+    own_directory,
     processes,
     write_atomically,
 )
@@ -84,7 +86,7 @@ def answers(home: Path) -> str | None:
 
 def start(home: Path, progress: Progress) -> int:
     """Make sure that the server runs, answers and has its database; the port.  Raises ServiceError."""
-    _directory(home).mkdir(parents=True, exist_ok=True)
+    own_directory(_directory(home))
     log(home).parent.mkdir(exist_ok=True)
     account = _account()
     if account is not None:
@@ -93,10 +95,12 @@ def start(home: Path, progress: Progress) -> int:
     if not _data(home).exists():
         progress("Preparing PostgreSQL's directory", None)
         _initialise(home, account)
-    if find(home) is not None and answers(home) is None:
-        progress("PostgreSQL does not answer: starting it again", None)
-        stop(home)
-    if find(home) is None:
+    running = find(home)
+    if running is not None and answers(home) is None:
+        progress(f"PostgreSQL (process {running.pid}) does not answer: starting it again", None)
+        stop(running)
+        running = None
+    if running is None:
         progress(f"Starting PostgreSQL {MAJOR}", None)
         _launch(home, account)
     at = port(home)
@@ -106,19 +110,9 @@ def start(home: Path, progress: Progress) -> int:
     return at
 
 
-def stop(home: Path) -> None:
+def stop(server: psutil.Process) -> None:
     """End the server after a checkpoint; open connections are closed.  Raises ServiceError."""
-    process = find(home)
-    if process is None:
-        return
-    done = _run(
-        "pg_ctl", "stop", "-w", "-m", "fast", "-t", str(int(STOP_TIMEOUT)), "-D", _data(home), as_=_account()
-    )
-    if done.returncode:
-        # `immediate` is what a power cut does: the server reads its log again at the next start.
-        done = _run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", _data(home), as_=_account())
-    if done.returncode and find(home) is not None:
-        raise ServiceError(f"PostgreSQL does not end: {done.stderr.strip()}", f"kill -QUIT {process.pid}")
+    process.stop(server, signal.SIGINT, "PostgreSQL")
 
 
 def log(home: Path) -> Path:

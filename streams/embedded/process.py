@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -63,20 +64,15 @@ def processes(name: str, directory: Path) -> list[psutil.Process]:
     return found
 
 
-def stop(process: psutil.Process, what: str) -> None:
-    """SIGTERM, and wait for the end; SIGKILL after `STOP_TIMEOUT`, which both services survive."""
+def stop(process: psutil.Process, how: signal.Signals, what: str) -> None:
+    """Send the signal for a clean end and wait; SIGKILL after `STOP_TIMEOUT`, which both services survive."""
     with suppress(psutil.NoSuchProcess):
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT)
-        except psutil.TimeoutExpired:
-            process.kill()
-            try:
+        for each in (how, signal.SIGKILL):
+            process.send_signal(each)
+            with suppress(psutil.TimeoutExpired):
                 process.wait(STOP_TIMEOUT)
-            except psutil.TimeoutExpired:
-                raise ServiceError(
-                    f"{what} (process {process.pid}) does not end", f"kill -9 {process.pid}"
-                ) from None
+                return
+        raise ServiceError(f"{what} (process {process.pid}) does not end", "see who holds it up: ps, dmesg")
 
 
 def log_size(log: Path) -> int:
@@ -109,12 +105,13 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
 
 @contextmanager
 def fresh_directory(parent: Path) -> Iterator[Path]:
-    """An empty directory to prepare something in that is then moved to its place whole.
-
-    So a power cut leaves no half.  What one left behind is removed.
-    """
-    parent.mkdir(exist_ok=True)
-    for left in parent.glob(f"{FRESH}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """An empty directory, to prepare something in that is then moved to its place: a power cut leaves no half."""
     with tempfile.TemporaryDirectory(prefix=FRESH, dir=parent) as fresh:
         yield Path(fresh)
+
+
+def own_directory(path: Path) -> None:
+    """Make the directory of a service where there is none; remove what an unfinished preparation left in it."""
+    path.mkdir(exist_ok=True)
+    for left in path.glob(f"{FRESH}*"):
+        shutil.rmtree(left, ignore_errors=True)

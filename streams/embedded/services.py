@@ -66,10 +66,11 @@ def down(settings: Settings, progress: Progress) -> Services:
         broker = kafka.find(home)
         if broker is not None:
             progress("Stopping Kafka", None)
-            process.stop(broker, "Kafka")
-        if postgres.find(home) is not None:
+            kafka.stop(broker)
+        server = postgres.find(home)
+        if server is not None:
             progress("Stopping PostgreSQL", None)
-            postgres.stop(home)
+            postgres.stop(server)
         return _written_down(settings)
 
 
