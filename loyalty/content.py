@@ -50,17 +50,21 @@ def _default_scores() -> dict[str, dict[str, Component]]:
     c = Component
     return {
         "engagement": {
-            "calls": c(30, 60), "data": c(30, 10_240), "app": c(20, 20), "sms": c(10, 60), "recency": c(10, 30),
+            "calls": c(30, 60), "data": c(30, 10_240), "app": c(20, 20), "sms": c(10, 60),
+            "recency": c(10, 30),
         },
         "revenue": {
-            "total": c(40, 1_000), "recent_recharges": c(30, 100), "arpu": c(20, 50), "lifetime_value": c(10, 2_000),
+            "total": c(40, 1_000), "recent_recharges": c(30, 100), "arpu": c(20, 50),
+            "lifetime_value": c(10, 2_000),
         },
         "loyalty": {
-            "tenure": c(30, 365), "transactions": c(25, 100), "consistency": c(25, 1), "on_time_payments": c(20, 1),
+            "tenure": c(30, 365), "transactions": c(25, 100), "consistency": c(25, 1),
+            "on_time_payments": c(20, 1),
         },
         "risk": {"churn_probability": c(50, 1), "inactivity": c(30, 60), "revenue_decline": c(20, 1)},
         "digital": {
-            "app_logins": c(40, 20), "feature_use": c(30, 30), "content_views": c(20, 30), "web_logins": c(10, 10),
+            "app_logins": c(40, 20), "feature_use": c(30, 30), "content_views": c(20, 30),
+            "web_logins": c(10, 10),
         },
     }  # fmt: skip
 

@@ -19,7 +19,7 @@ class Unit(Enum):
 
 _S, _M, _MB, _C, _N = Unit.SECONDS, Unit.MESSAGES, Unit.MEGABYTES, Unit.CURRENCY, Unit.COUNT
 
-#: Event type -> (code, unit).  Codes stand in rows and masks: never renumbered, never used again.  0 is unknown.
+#: Event type -> (code, unit).  Codes stand in rows and masks: never renumbered.  0 is unknown.
 _TYPES: dict[str, tuple[int, Unit]] = {
     "voice_call": (1, _S),
     "roaming_call": (2, _S),
