@@ -72,7 +72,10 @@ def send_command(
     segment: str | None = None,
     at: str | None = None,
 ) -> Sent:
-    """Send one command under a new id: for a customer, a segment, or (`tick`) a time.  Raises KafkaAway, NoTopic."""
+    """Send one command under a new id: for a customer, a segment, or (`tick`) a time.
+
+    Raises KafkaAway, NoTopic.
+    """
     return send_commands(
         settings, [Command(new_id(), command, customer_id=customer_id, segment=segment, at=at)]
     )

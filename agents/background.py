@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Repeating:
-    """Calls `work` every `seconds`, and at once when woken.  A failure is logged once, until it works again."""
+    """Calls `work` every `seconds`, and at once when woken; logs a failure once, until it works."""
 
     def __init__(self, name: str, seconds: float, work: Callable[[], None]) -> None:
         self._name = name

@@ -1,8 +1,8 @@
 """Commands: what `customer-commands` may hold, how a command becomes a `_command` event, and its results.
 
 A command is checked here before it may enter the log; whom it concerns and what it does is the fold's.
-`tick` and `replay` are the normaliser's own: they are read on partition 0 only, whose owner alone writes ticks
-and replays letters.
+`tick` and `replay` are the normaliser's own: they are read on partition 0 only, whose owner alone writes
+ticks and replays letters.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     command: str
     customer_id: _Id | None = None
     segment: _Id | None = None
-    arguments: dict[str, Any] = {}  # noqa: RUF012  (msgspec copies it)
+    arguments: dict[str, Any] = {}
     at: str | None = None
     letter: Letter | None = None
 

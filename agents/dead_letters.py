@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import cast
 
 import msgspec
 from confluent_kafka import Message
@@ -46,7 +47,7 @@ class Bytes(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that could not be used.  `timestamp` is Kafka's, milliseconds; `id` is topic/partition/offset."""
+    """A record that could not be used.  `timestamp` is Kafka's, in ms; `id` is topic/partition/offset."""
 
     id: str
     stage: str
@@ -176,12 +177,13 @@ def _bytes(content: bytes | str | None) -> bytes | None:
 
 
 def _headers(record: Message) -> tuple[list[tuple[str, bytes | None]], int]:
-    found = record.headers() or []
+    found = cast(list[tuple[str, bytes | str | None]], record.headers() or [])
     kept: list[tuple[str, bytes | None]] = []
     size = 0
     for name, content in found:
-        size += len(name.encode()) + len(content or b"")
+        raw = _bytes(content)
+        size += len(name.encode()) + len(raw or b"")
         if size > LARGEST_HEADERS:
             break
-        kept.append((name, _bytes(content)))
+        kept.append((name, raw))
     return kept, len(found) - len(kept)

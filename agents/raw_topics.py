@@ -130,8 +130,8 @@ class Horizon:
         if not partitions:
             return now
         committed = self._committed(partitions)
-        stable = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
-        ends = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+        stable = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
+        ends = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
         visible = {p: committed[p] for p in partitions if committed[p] < stable[p]}
         seen = self._first(visible, "read_committed")
         # Behind an operator's open transaction: whatever stands there is not normalised either.
@@ -150,7 +150,7 @@ class Horizon:
             if found.error is not None:
                 raise KafkaException(found.error)
             positions[Partition(found.topic, found.partition)] = found.offset
-        starts = self._offsets(partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
+        starts = self._offsets(partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
         return {place: max(positions.get(place, 0), start) for place, start in starts.items()}
 
     def _offsets(

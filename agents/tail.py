@@ -5,7 +5,6 @@ Only committed records are seen, from the beginning or from the end as it is now
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from config.errors import KhayweError
 from config.settings import Settings
 
-log = logging.getLogger(__name__)
+_AWAY = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 
 #: Seconds an answer about a topic may take before Kafka counts as away.
 ASK_SECONDS = 10.0
@@ -67,7 +66,7 @@ class Tail:
         self._consumer.assign([TopicPartition(topic, p, offset) for p, offset in self.positions.items()])
 
     def poll(self, seconds: float) -> list[Message]:
-        """Committed records that arrived within `seconds`, at most 1,000; those of a partition in its order."""
+        """Committed records that arrived within `seconds`, at most 1,000; a partition's in its order."""
         records = []
         for message in self._consumer.consume(1000, seconds):
             error = message.error()
@@ -78,9 +77,7 @@ class Tail:
             elif error.code() == KafkaError._PARTITION_EOF:
                 # Behind trailing transaction markers, which no record shows.
                 self.positions[partition] = offset
-            elif not error.retriable() and error.code() not in (
-                KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT,
-            ):  # fmt: skip
+            elif not error.retriable() and error.code() not in _AWAY:
                 raise KafkaException(error)
         return records
 
@@ -114,7 +111,7 @@ class Tail:
 
     def _ends(self, partitions: list[int]) -> dict[int, int]:
         """The ends as of now, open transactions included."""
-        asked = {TopicPartition(self._topic, partition): OffsetSpec.latest() for partition in partitions}
+        asked = {TopicPartition(self._topic, partition): OffsetSpec.latest() for partition in partitions}  # type: ignore[no-untyped-call]
         try:
             answers = self._admin.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_SECONDS

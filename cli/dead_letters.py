@@ -1,4 +1,4 @@
-"""`khaywe dead-letters`: what could not be used and why; and once its cause is mended, the same records again."""
+"""`khaywe dead-letters`: what could not be used and why; once the cause is mended, again."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _replay(config: Settings, letters: list[Letter], timeout: float) -> tuple[in
     if answered < len(commands):
         raise KhayweError(
             f"{len(commands) - answered} answers are missing after {timeout:g} s",
-            hint="check that a worker runs (`khaywe worker`); a letter that was asked for twice is replayed once",
+            hint="check that a worker runs (`khaywe worker`); no letter is ever replayed twice",
         )
     return answered - refused, refused
 
