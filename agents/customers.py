@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.worker import parts
 from config import topics
 from streams.app import customers as app
+
+app.behind = lambda: parts().customers
 
 
 @app.agent(app.records(topics.CUSTOMER_EVENTS))

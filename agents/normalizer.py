@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.worker import parts
 from config import topics
 from streams.app import normalizer as app
+
+app.behind = lambda: parts().normalizer
 
 
 @app.agent(app.records(topics.CUSTOMER_COMMANDS))

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agents.catalog_feed import CatalogFeed
 from agents.folding import CustomersProcessor
 from agents.normalizing import NormalizerProcessor
 from catalog.service import CatalogService, check_settings
 from config.errors import KhayweError
-from config.settings import NoService, Settings
+from config.settings import NoService, Settings, settings
 from streams import topics
+from streams.app import customers
 from tables.customers import CustomerTable
 
 log = logging.getLogger(__name__)
@@ -67,3 +69,15 @@ def first_revision(settings: Settings, feed: CatalogFeed) -> None:
             f"settings differ from catalog revision {content.revision}: " + "; ".join(map(str, differences)),
             hint="unset those KHAYWE_* settings, or publish a revision that says the same",
         )
+
+
+@lru_cache(maxsize=1)
+def parts() -> Parts:
+    """The parts of this process's worker, made at the first call; its checks may refuse (KhayweError)."""
+    config = settings()
+    check(config)
+    feed = CatalogFeed(config)
+    feed.start()
+    first_revision(config, feed)
+    table = CustomerTable(config, customers.worker_name)
+    return Parts(feed, table, CustomersProcessor(config, feed, table), NormalizerProcessor(config, feed))

@@ -40,7 +40,8 @@ class PollSchema(Schema[Any, Any]):
 class RecordApp(faust.App):
     """A Faust app whose agent receives polls and whose commits are Kafka transactions."""
 
-    #: Set by the agent's module: what stands behind the agent.
+    #: Set by the agent's module: makes what stands behind the agent, when the app starts.
+    behind: Callable[[], Processor]
     processor: Processor
 
     def __init__(self, group: str, anchor: str, config: Settings, worker: str, **options: Any) -> None:
@@ -135,8 +136,9 @@ class RecordApp(faust.App):
         return epoch is not None and epoch is self.taken
 
     async def on_first_start(self) -> None:
-        """Start what runs in the same process."""
+        """Make what stands behind the agent, and start what runs in the same process."""
         await super().on_first_start()
+        self.processor = await self.work(self.behind)
         for companion in self.companions:
             await self.add_runtime_dependency(companion)
 

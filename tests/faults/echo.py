@@ -66,7 +66,7 @@ class Echo:
 config = settings()
 app = RecordApp(os.environ["ECHO_APP"], SOURCE, config, worker_name(config), web_enabled=False)
 app.transactor.on_step = fault()
-app.processor = Echo()
+app.behind = Echo
 
 
 @app.agent(app.records(SOURCE))

@@ -1,0 +1,63 @@
+"""`khaywe worker`: the normaliser and the customers agent, together or apart."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from config.errors import KhayweError
+from config.logging import setup
+from config.settings import settings
+
+AGENTS = ("normalizer", "customers")
+
+
+@click.command()
+@click.option(
+    "--agents",
+    default=",".join(AGENTS),
+    show_default=True,
+    help="Which agents this worker runs, separated by commas.",
+)
+def worker(agents: str) -> None:
+    """Run a worker: it takes its share of the partitions and works until it is stopped."""
+    names = [name.strip() for name in agents.split(",") if name.strip()]
+    unknown = sorted(set(names) - set(AGENTS))
+    if unknown or not names:
+        raise click.BadParameter(f"agents are {', '.join(AGENTS)}", param_hint="--agents")
+    config = settings()
+    setup(config.log_level)
+    # Only now: the apps are made from the settings, and need Kafka's address.
+    from faust.cli.base import prepare_app
+
+    from agents.worker import check
+    from streams import app as apps
+
+    check(config)
+
+    apps.customers.companions = []
+    chosen = [getattr(apps, name) for name in AGENTS if name in names]
+    main = apps.customers if apps.customers in chosen else chosen[0]
+    main.companions = [app for app in chosen if app is not main]
+    for app in chosen:
+        prepare_app(app, "streams.app")
+        app.conf.web_enabled = app is main
+    log = logging.getLogger("khaywe")
+    log.info(
+        "worker %s runs %s; web views at %s", main.worker_name, " and ".join(names), main.conf.canonical_url
+    )
+    service = main.Worker(
+        loglevel=config.log_level.upper(),
+        logging_config=None,
+        override_logging=False,
+        quiet=True,
+        daemon=True,
+    )
+    try:
+        service.execute_from_commandline()
+    except SystemExit as end:
+        if end.code:
+            raise KhayweError("the worker stopped on an error; its reason stands above") from None
+    sys.exit(0)
