@@ -1,0 +1,498 @@
+"""Logs of one partition to try a fold on: hypothesis strategies, a seeded generator, and the driver.
+
+A log is cut into segments; between two of them the records that the fold forwarded come back, as they would
+through Kafka, so that chains of links run their course.  Everything is bytes, as on the wire, but for what
+the reference forwards (its rows are dicts).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from hypothesis import strategies as st
+
+from loyalty.content import COMPONENTS, Component, Decisions, ScoringPolicy, currency_decimals
+from tests.reference.model import DAY_MS, UNIT_OF, iso, parse_time
+
+Value = bytes | dict[str, Any] | None
+MINUTE, HOUR, DAY = 60_000, 3_600_000, DAY_MS
+ROUNDS = 50  # a chain of links is at most as long as there are customers
+
+
+class Fold(Protocol):
+    """What the driver needs of a fold."""
+
+    forwards: list[dict[str, Any]]
+
+    def apply(self, offset: int, value: Value) -> list[dict[str, Any]]: ...
+
+
+def run_log(fold: Fold, segments: Iterable[Sequence[Value]]) -> list[dict[str, Any]]:
+    """Fold a log, each segment followed by what was forwarded meanwhile, until nothing is; all effects."""
+    effects: list[dict[str, Any]] = []
+    offset = fed = rounds = 0
+    waiting = [list(segment) for segment in segments]
+    while waiting or fed < len(fold.forwards):
+        records = waiting.pop(0) if waiting else []
+        rounds += not records
+        if rounds > ROUNDS:
+            raise AssertionError(f"forwards never end: {fold.forwards[fed:][:3]}")
+        back: list[Value] = [forward["value"] for forward in fold.forwards[fed:]]
+        fed = len(fold.forwards)
+        for value in back + records:
+            effects += fold.apply(offset, value)
+            offset += 1
+    return effects
+
+
+# Records by hand.
+
+
+def at(text: str) -> int:
+    """`2020-01-01`, `2020-01-01T10:00` or the full form, as milliseconds."""
+    return parse_time(text + "0000-01-01T00:00:00.000Z"[len(text) :])
+
+
+def event(
+    customer_id: str, event_type: str, when: int | str, value: float = 1, event_id: str | None = None,
+    source: str = "test", **attributes: Any,
+) -> bytes:  # fmt: skip
+    """One record of customer-events.  Without an event_id it gets one made of the rest."""
+    ms = at(when) if isinstance(when, str) else when
+    if event_id is None:
+        event_id = f"{event_type}-{ms}-{value}-{sorted(attributes)}"
+    return encode(
+        {
+            "event_id": event_id,
+            "customer_id": customer_id,
+            "event_type": event_type,
+            "source": source,
+            "value": value,
+            "occurred_at": iso(ms),
+            "received_at": iso(ms + 1_000),
+            "attributes": attributes,
+        }
+    )
+
+
+def tick(when: int | str, everyone: bool = False) -> bytes:
+    ms = at(when) if isinstance(when, str) else when
+    return event("", "_tick", ms, source="khaywe", at=iso(ms), everyone=everyone)
+
+
+def marker(revision: int, when: int | str = "2020-01-01") -> bytes:
+    return event("", "_marker", when, source="khaywe", revision=revision)
+
+
+def command(
+    customer_id: str, when: int | str = "2020-01-01", command_id: str = "c1", name: str = "recalculate",
+    **attributes: Any,
+) -> bytes:  # fmt: skip
+    return event(
+        customer_id, "_command", when, event_id=f"id-{command_id}", source="commands", command_id=command_id,
+        command=name, arguments={}, **attributes,
+    )  # fmt: skip
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False).encode()
+
+
+def plain_forwards(
+    forwards: Iterable[dict[str, Any]], decode_row: Callable[[str], dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """Forwards for comparison: values as plain data, a carried row decoded and its days as integers."""
+    plain = []
+    for forward in forwards:
+        value = forward["value"]
+        value = json.loads(value) if isinstance(value, bytes) else dict(value)
+        row = value["attributes"].get("row") if value["event_type"] == "_merge" else None
+        if isinstance(row, str) and decode_row is not None:
+            row = decode_row(row)
+        if isinstance(row, dict):
+            rings = {ring: {int(d): v for d, v in cells.items()} for ring, cells in row["rings"].items()}
+            value["attributes"] = value["attributes"] | {"row": row | {"rings": rings}}
+        plain.append({"topic": forward["topic"], "key": forward["key"], "value": value})
+    return plain
+
+
+# Catalog content.
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a revision means for the fold."""
+
+    decisions: Decisions = Decisions()
+    policy: ScoringPolicy = ScoringPolicy()
+
+
+def _content(timezone: str, currency: str, **policy: Any) -> Content:
+    decisions = Decisions(timezone=timezone, currency=currency, currency_decimals=currency_decimals(currency))
+    changed = ScoringPolicy(**policy)
+    changed.validate()
+    return Content(decisions, changed)
+
+
+def _odd_scores() -> dict[str, dict[str, Component]]:
+    """Weights and measures at which nothing is round."""
+    return {
+        score: {
+            name: Component(weight=99.9 / len(names) / (1 + n), full_at=0.7 + 7.3 * n)
+            for n, name in enumerate(names)
+        }
+        for score, names in COMPONENTS.items()
+    }
+
+
+# Revision -> content: days and currencies of many kinds, policies of some.
+CONTENTS: dict[int, Content] = {
+    0: Content(),
+    1: _content("Europe/Berlin", "EUR", publish_step=0.01),
+    2: _content("Asia/Kathmandu", "NPR", scores=_odd_scores(), bands=[]),
+    3: _content("America/New_York", "USD", publish_step=7.3, bands=[0.5, 10.0, 33.3, 50.0, 99.99]),
+    4: _content(
+        "Pacific/Kiritimati", "KWD", revenue_types=["invoice", "refund", "payment"], transaction_types=["sms"]
+    ),
+    5: _content("Pacific/Pago_Pago", "JPY", revenue_types=[], transaction_types=[]),
+    6: _content("Australia/Lord_Howe", "AUD", revenue_types=["recharge", "voice_call"]),
+    9: _content("Pacific/Apia", "USD", scores=_odd_scores(), publish_step=0.3),
+}
+
+# Strategies.
+
+CUSTOMERS = (
+    "a",
+    "b",
+    "27820001111",
+    "ключ",
+    "客户",
+    "😀",
+    "é",
+    "e\u0301",
+    'q"\\ \t',
+    "x" * 100,
+    "\uffff",
+    "0",
+)
+STARTS = tuple(
+    at(text)
+    for text in (
+        "2020-01-01", "2020-03-28T22:30", "2020-10-24T22:59:59.999", "2024-02-28T12:00", "2019-12-31T23:59:59.999",
+        "2021-03-13T20:00", "2021-11-06T23:00", "1971-06-01", "2097-03-29T00:30",
+    )
+)  # fmt: skip
+GAPS = (
+    0,
+    0,
+    0,
+    1,
+    1_000,
+    MINUTE,
+    MINUTE,
+    HOUR,
+    HOUR,
+    5 * HOUR,
+    12 * HOUR,
+    DAY - 1,
+    DAY,
+    DAY + 1,
+    2 * DAY,
+    6 * DAY,
+)
+LEAPS = (7 * DAY, 8 * DAY, 29 * DAY, 30 * DAY, 60 * DAY, 89 * DAY, 90 * DAY, 91 * DAY, 230 * DAY, 400 * DAY)
+LATE = (
+    0, 0, 0, 0, 0, 1, MINUTE, 10 * MINUTE, HOUR, 23 * HOUR, DAY, 6 * DAY, 8 * DAY, 28 * DAY, 29 * DAY, 30 * DAY,
+    31 * DAY, 59 * DAY, 60 * DAY, 88 * DAY, 89 * DAY, 90 * DAY, 91 * DAY, 120 * DAY,
+)  # fmt: skip
+AGAIN = (
+    0,
+    0,
+    MINUTE,
+    6 * DAY,
+    7 * DAY - 1,
+    7 * DAY,
+    7 * DAY + 1,
+    8 * DAY,
+    89 * DAY,
+    90 * DAY,
+    90 * DAY + 1,
+    91 * DAY,
+)
+VALUES = (
+    0, 1, 1, 2, 5, 10, 60, 0.5, 1.5, 2.5, 3.5, -0.5, -1, -5.25, 0.005, 0.015, 0.025, 1.005, 2.675, 0.0005, 0.0015, 1e-9,
+    -0.0, 0.00048828125, 0.00146484375, 254, 255, 256, 300, 65_534, 65_535, 65_536, 100_000, 4_194_303.999, 4_194_304,
+    21_474_836.47, 21_474_836.48, -21_474_836.49, 2**31, 2**53 + 1, 1e12, 1e15, -1e15, 1e16, 1e300, -1e300,
+    123456.789, 10**30,
+)  # fmt: skip
+WORDS = (
+    None, "", "gold", "Gold", "öl", "0", 0, 7, -3, 2**63 - 1, 2**63, 1.5, 1.0, True, False, [], ["gold"], {}, "x" * 300,
+    "yes", "NO", "TRUE", "ＴＲＵＥ", "\u212a", 1, " ", "1990-02-30", "1990-13-01", "02-29", "2000-00-10", "2000-01-32",
+    "2-29", "1990-02-03\n", "١٢-١٢", "12-31",
+)  # fmt: skip
+FIELDS = ("segment", "lifecycle_stage", "language", "timezone", "tariff", "consent", "birthday", "other")
+FREQUENT = (
+    "voice_call", "sms", "data_session", "recharge", "purchase", "payment", "refund", "app_login", "feature_use",
+)  # fmt: skip
+
+whole = encode(json.loads(event("a", "voice_call", "2020-01-01")))
+
+
+def broken() -> list[bytes | None]:
+    """Records of every kind that is refused, and some that only look so."""
+    good = json.loads(whole)
+    changes: list[dict[str, Any]] = [
+        {"event_type": "teleport"}, {"event_type": "_other"}, {"event_type": None}, {"customer_id": ""},
+        {"customer_id": "a\x00b"}, {"customer_id": None}, {"customer_id": 5}, {"source": None}, {"event_id": 7},
+        {"value": "5"}, {"value": True}, {"value": None}, {"value": 10**400}, {"attributes": None},
+        {"attributes": []}, {"attributes": "x"}, {"received_at": None}, {"occurred_at": None},
+        {"occurred_at": "2020-01-01"}, {"occurred_at": "2020-01-01T00:00:00Z"},
+        {"occurred_at": "2020-01-01T00:00:00.000"}, {"occurred_at": "2020-01-01T00:00:00.000+00:00"},
+        {"occurred_at": "2020-01-01T00:00:00.000000Z"}, {"occurred_at": "2020-01-01 00:00:00.000Z"},
+        {"occurred_at": "2020-02-30T00:00:00.000Z"}, {"occurred_at": "2021-02-29T00:00:00.000Z"},
+        {"occurred_at": "2020-01-01T24:00:00.000Z"}, {"occurred_at": "2020-01-01T00:60:00.000Z"},
+        {"occurred_at": "2020-01-01T00:00:60.000Z"}, {"occurred_at": "2020-00-01T00:00:00.000Z"},
+        {"occurred_at": "2020-01-00T00:00:00.000Z"}, {"occurred_at": "2020-13-01T00:00:00.000Z"},
+        {"occurred_at": "1970-12-31T23:59:59.999Z"}, {"occurred_at": "2100-01-01T00:00:00.000Z"},
+        {"occurred_at": "２０２０-01-01T00:00:00.000Z"}, {"occurred_at": 1577836800000},
+        {"event_type": "_tick"}, {"event_type": "_tick", "attributes": {"at": "now"}},
+        {"event_type": "_marker"}, {"event_type": "_marker", "attributes": {"revision": "1"}},
+        {"event_type": "_marker", "attributes": {"revision": 1.0}},
+        {"event_type": "_marker", "attributes": {"revision": True}},
+        {"event_type": "_command"}, {"event_type": "_command", "attributes": {"command_id": 5}},
+        {"event_type": "_merge"}, {"event_type": "_merge", "attributes": {"row": "!"}},
+        {"event_type": "_merge", "attributes": {"row": 5}},
+        {"event_type": "_command", "customer_id": "\x00", "attributes": {"command_id": "x"}},
+        {"event_type": "teleport", "value": "5"},
+        # What follows is well.
+        {"more": 1}, {"event_id": ""}, {"source": ""}, {"received_at": "whenever"},
+        {"occurred_at": "1971-01-01T00:00:00.000Z"}, {"occurred_at": "2020-02-29T23:59:59.999Z"},
+        {"event_id": "\x00"}, {"event_id": "\x7f\u2028"},
+    ]  # fmt: skip
+    missing = [{name: value for name, value in good.items() if name != gone} for gone in good]
+    return [
+        None, b"", b"null", b"[]", b"{}", b"5", b"{", b"\xff\xfe", b"\xef\xbb\xbf" + whole, whole[:-1], whole + b"}",
+        whole.replace(b'"value": 1', b'"value": NaN'), whole.replace(b'"value": 1', b'"value": Infinity'),
+        whole.replace(b'"value": 1', b'"value": 1e999'), whole.replace(b'"value": 1', b'"value": 01'),
+        whole.replace(b'"a"', b'"\\ud800"'), whole.replace(b'"a"', b'"\xed\xa0\x80"'), whole.replace(b'"a"', b'"\n"'),
+        whole.decode().encode("utf-16"), b" \n" + whole + b"\n ", whole.replace(b'"a"', b'"\\u0061"'),
+        *(encode(record) for record in missing), *(encode(good | change) for change in changes),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Log:
+    """One partition's log: segments of record values."""
+
+    segments: list[list[bytes | None]]
+
+    @property
+    def records(self) -> list[bytes | None]:
+        return [value for segment in self.segments for value in segment]
+
+
+# What may happen, each as often as it stands here.
+STEPS = (
+    *["usage"] * 6, *["event"] * 5, *["again"] * 3, "burst", "profile", "tick", "tick", "everyone", "marker", "command",
+    "link", "end", "broken", "cut",
+)  # fmt: skip
+LINKS = ("usage", "event", "profile", "again", "link", "link", "link", "cut", "cut", "tick", "command", "end")
+TIMES = ("usage", "usage", "event", "again", "tick", "everyone", "marker", "marker", "command")
+
+
+@st.composite
+def logs(draw: st.DrawFn, max_size: int = 60) -> Log:
+    """Logs of one to six customers with everything that can happen, under the revisions of CONTENTS."""
+    customers = draw(
+        st.lists(st.sampled_from(CUSTOMERS), min_size=1, max_size=6, unique=True), label="customers"
+    )
+    clock = draw(st.sampled_from(STARTS), label="start")
+    segments: list[list[bytes | None]] = [[]]
+    sent: list[bytes] = []
+    what = st.sampled_from(draw(st.sampled_from([STEPS, STEPS, LINKS, TIMES]), label="kind of log"))
+    for number, step in enumerate(draw(st.lists(what, min_size=1, max_size=max_size), label="steps")):
+        customer = draw(st.sampled_from(customers))
+        clock += draw(st.sampled_from(GAPS if draw(st.integers(0, 5)) else LEAPS))
+        clock = min(clock, at("2099-12-31"))
+        when = max(clock - draw(st.sampled_from(LATE)), at("1971-01-01"))
+        put = segments[-1].append
+        new: list[bytes] = []
+        if step == "usage":
+            new = [event(customer, draw(st.sampled_from(FREQUENT)), when, draw(values()), f"e{number}")]
+        elif step == "event":
+            event_type = draw(st.sampled_from(sorted(UNIT_OF)))
+            new = [
+                event(
+                    customer,
+                    event_type,
+                    when,
+                    draw(values()),
+                    f"e{number}",
+                    draw(sources()),
+                    **draw(attributes()),
+                )
+            ]
+        elif step == "burst":
+            kind = draw(st.sampled_from(["sms", "app_login", "web_login", "voice_call"]))
+            each = draw(values())
+            new = [event(customer, kind, when + n, each, f"e{number}.{n}") for n in range(40)]
+        elif step == "again" and sent:
+            # The same record, or the same id in another; at once, or when the row has moved on.
+            same = json.loads(draw(st.sampled_from(sent)))
+            clock += draw(st.sampled_from(AGAIN))
+            if draw(st.booleans()):
+                put(tick(clock, everyone=True))
+            if draw(st.booleans()):
+                same["occurred_at"] = iso(clock)
+            if draw(st.integers(0, 4)) == 0:
+                same["event_type"] = draw(st.sampled_from(sorted(UNIT_OF)))
+            new = [encode(same)]
+        elif step == "profile":
+            changed = draw(st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(WORDS), max_size=8))
+            kind = draw(st.sampled_from(["profile_update"] * 4 + ["opt_in", "opt_out", "activation"]))
+            new = [event(customer, kind, when, 1, f"e{number}", **changed)]
+        elif step in ("tick", "everyone"):
+            clock += draw(st.sampled_from([0, MINUTE, HOUR, DAY, 40 * DAY]))
+            put(tick(draw(st.sampled_from([clock, clock, when])), everyone=step == "everyone"))
+        elif step == "marker":
+            put(marker(draw(st.sampled_from(sorted(CONTENTS))), clock))
+        elif step == "command":
+            new = [draw(commands(customer, number, when))]
+        elif step == "link":
+            to = draw(st.sampled_from([*customers, *customers, *customers, "new", "", None, 5, "\x00"]))
+            new = [event(customer, "customer_link", when, 1, f"e{number}", to=to)]
+        elif step == "end":
+            kind = draw(st.sampled_from(["customer_ended", "customer_ended", "activation"]))
+            new = [event(customer, kind, when, 1, f"e{number}")]
+        elif step == "broken":
+            put(draw(st.sampled_from(broken())))
+        elif step == "cut":
+            segments.append([])
+        for value in new:
+            put(value)
+        sent += new
+    return Log(segments)
+
+
+def values() -> st.SearchStrategy[float]:
+    return st.one_of(
+        st.sampled_from(VALUES),
+        st.integers(0, 400),
+        st.floats(-1e6, 1e6),
+        st.integers(-300, 10**6).map(lambda n: n / 2_048),
+    )
+
+
+def sources() -> st.SearchStrategy[str]:
+    return st.sampled_from(["test", "test", "billing", "", "ü"])
+
+
+def attributes() -> st.SearchStrategy[dict[str, Any]]:
+    truths = [
+        True,
+        False,
+        1,
+        0,
+        1.0,
+        "yes",
+        "No",
+        "TRUE",
+        "false",
+        "1",
+        "0",
+        "maybe",
+        "",
+        None,
+        2,
+        [],
+        "ｎｏ",
+        "ſ",
+    ]
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "on_time": st.sampled_from(truths),
+            "paid_from": st.sampled_from(["balance", "balance", "card", None, 1, ""]),
+            "_backfill": st.booleans(),
+            "_path": st.sampled_from([[], ["a"], list(CUSTOMERS), "a", None, [1], {"a": 1}]),
+            "feature": st.sampled_from(["x", {"deep": [1, 2.5, None, {"a": "ü"}]}]),
+            "to": st.sampled_from(["a", "b", "ключ"]),
+        },
+    )
+
+
+@st.composite
+def commands(draw: st.DrawFn, customer: str, number: int, when: int) -> bytes:
+    name = draw(st.sampled_from(["recalculate"] * 6 + ["award", "", None, 5]))
+    whom = draw(st.sampled_from([customer, customer, customer, "nobody", ""]))
+    more = draw(
+        st.sampled_from([{}, {"segment": "all"}, {"segment": "all"}, {"segment": "gold"}, {"segment": None}])
+    )
+    command_id = draw(st.sampled_from([f"c{number}", "c", "ç"]))
+    return command(whom, when, command_id, name, **more)
+
+
+# A bigger log, seeded.
+
+
+def realistic(seed: int, customers: int, events: int, days: int, start: str = "2023-09-20") -> list[bytes]:
+    """`events` records of `customers` over `days` in order of arrival, with late ones, repeats and a tick a day.
+
+    The last record is a tick for everyone.
+    """
+    rng = np.random.default_rng(seed)
+    types = {
+        "voice_call": 0.30, "data_session": 0.25, "sms": 0.12, "app_login": 0.08, "feature_use": 0.05,
+        "content_view": 0.03, "web_login": 0.02, "recharge": 0.05, "bundle_purchase": 0.03, "payment": 0.02,
+        "refund": 0.003, "roaming_call": 0.007, "roaming_data": 0.005, "qoe_degradation": 0.01, "complaint": 0.005,
+        "profile_update": 0.01, "activation": 0.004, "customer_link": 0.001, "customer_ended": 0.001, "opt_out": 0.004,
+    }  # fmt: skip
+    names = list(types)
+    kinds = rng.choice(len(names), events, p=np.array(list(types.values())) / sum(types.values()))
+    liveliness = rng.gamma(0.7, size=customers)
+    who = rng.choice(customers, events, p=liveliness / liveliness.sum())
+    begin = at(start)
+    arrives = np.sort(rng.integers(begin, begin + days * DAY, events))
+    late = np.where(
+        rng.random(events) < 0.1, rng.exponential(2 * DAY, events), rng.exponential(20_000, events)
+    )
+    happened = np.maximum(arrives - late.astype(np.int64), begin - 120 * DAY)
+    amounts = np.round(rng.lognormal(1.5, 1.2, events), 3)
+    records: list[bytes] = []
+    next_tick = begin + DAY
+    for n in range(events):
+        while arrives[n] >= next_tick:
+            records.append(tick(next_tick))
+            next_tick += DAY
+        kind, customer = names[kinds[n]], f"2782{who[n]:07}"
+        unit = UNIT_OF[kind]
+        value = float(amounts[n]) if unit in ("megabytes", "currency") else 1
+        if unit == "seconds":
+            value = int(amounts[n] * 20)
+        records.append(
+            event(customer, kind, int(happened[n]), value, f"r{n}", **_details(rng, kind, customers))
+        )
+        if rng.random() < 0.02:
+            records.append(records[-1 - int(rng.integers(0, min(50, len(records))))])
+    return [*records, tick(begin + (days + 1) * DAY, everyone=True)]
+
+
+def _details(rng: np.random.Generator, kind: str, customers: int) -> dict[str, Any]:
+    pick: Callable[[Sequence[Any]], Any] = lambda choices: choices[int(rng.integers(len(choices)))]  # noqa: E731
+    if kind == "payment":
+        return {"on_time": pick([True, True, True, False, "yes", "no"])}
+    if kind == "bundle_purchase":
+        return {"paid_from": pick(["balance", "card"])}
+    if kind == "customer_link":
+        return {"to": f"2782{int(rng.integers(customers)):07}"}
+    if kind == "profile_update":
+        return {
+            "segment": pick(["gold", "silver", None]),
+            "tariff": pick(["t1", "t2", 3]),
+            "consent": pick([True, "no"]),
+        }
+    return {}
