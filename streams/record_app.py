@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
@@ -25,6 +26,10 @@ from streams.transport import Consumer
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: Seconds between two commits of all positions of an idle app: Kafka keeps offsets of topics that the group does
+#: not subscribe to for `offsets.retention.minutes`, seven days by default.
+KEEP_SECONDS = 3600.0
 
 
 class PollSchema(Schema[Any, Any]):
@@ -51,6 +56,7 @@ class RecordApp(faust.App):
         self.transactor = Transactor(config, group, worker)
         self.companions: list[RecordApp] = []
         self.taken: Epoch | None = None
+        self._kept = time.monotonic()
         self._working = ThreadPoolExecutor(1, thread_name_prefix=f"{group}-work")
         super().__init__(
             group,
@@ -96,6 +102,7 @@ class RecordApp(faust.App):
         epoch = current.epoch
         try:
             await self.work(lambda: self._process(current))
+            await self._keep_positions(current)
         except Aborted as reason:
             log.warning(
                 "%s: transaction aborted (%s); reading again from what is committed", self.conf.id, reason
@@ -110,6 +117,15 @@ class RecordApp(faust.App):
         consumer.advance(current)
         for batch in current.batches:
             metrics.RECORDS_IN.labels(batch.source.topic).inc(len(batch.records))
+
+    async def _keep_positions(self, poll: Poll) -> None:
+        """Commit all positions now and then: Kafka forgets those of topics without traffic after a week."""
+        now = time.monotonic()
+        if poll.batches or now - self._kept < KEEP_SECONDS:
+            return
+        self._kept = now
+        positions = cast(Consumer, self.consumer).positions()
+        await self.work(lambda: self.transactor.run(poll.epoch, positions, lambda sink: None))
 
     def _process(self, poll: Poll) -> None:
         def commit(offsets: dict[Partition, int], fill: Fill) -> dict[Partition, int]:

@@ -136,6 +136,14 @@ class Source:
                 batches.append(RecordBatch(place, begin, end, found))
         return batches
 
+    def lag(self) -> dict[Partition, int]:
+        """Offsets between each position and its partition's end, as the last fetch saw it; asks nobody."""
+        behind = {}
+        for place, position in self._positions.items():
+            marks = self.consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            behind[place] = max(0, marks[1] - position) if marks else 0
+        return behind
+
     def _note(self, message: Message, error: KafkaError, ends: dict[Partition, int]) -> None:
         code = error.code()
         if code == KafkaError._PARTITION_EOF:

@@ -197,6 +197,8 @@ class Consumer(driver.Consumer):
         if now - self._looked < HEARTBEAT_SECONDS:
             return
         self._looked = now
+        for place, lag in self._source.lag().items():
+            metrics.LAG.labels(place.topic, str(place.partition)).set(lag)
         processor = self.app.processor
         reads = await self.app.work(lambda: processor.reads(epoch.assigned))
         added, gone = reads - epoch.positions.keys(), epoch.positions.keys() - reads
@@ -207,6 +209,7 @@ class Consumer(driver.Consumer):
             await loop.run_in_executor(self._fetching, self._source.remove, gone)
             for partition in gone:
                 del epoch.positions[partition]
+                self._expected.pop(partition, None)
         if added:
             positions = await loop.run_in_executor(self._fetching, self._source.committed, added)
             epoch.positions.update(positions)
@@ -248,6 +251,10 @@ class Consumer(driver.Consumer):
             else:
                 batches.append(batch)
         return Poll(epoch, batches)
+
+    def positions(self) -> dict[Partition, int]:
+        """Where everything that is read stands: what the next transaction may commit."""
+        return dict(self._expected)
 
     def advance(self, poll: Poll) -> None:
         """The poll's work has committed."""

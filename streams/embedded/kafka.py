@@ -126,15 +126,15 @@ def port(home: Path) -> int | None:
     return _ports(home)[0]
 
 
-def start(home: Path, progress: Progress) -> int:
-    """Make sure that the broker runs and answers; returns its port.  Raises ServiceError."""
+def start(home: Path, progress: Progress) -> None:
+    """Make sure that the broker runs and answers.  Raises ServiceError."""
     own_directory(_directory(home))
     running = find(home)
     if running is not None:
         found = port(home)
         progress("Kafka runs: waiting for its answer", None)
         if found is not None and _wait(home, found, running.is_running):
-            return found
+            return
         progress(f"Kafka (process {running.pid}) does not answer: starting it again", None)
         stop(running)
     paths = jars.classpath(progress)
@@ -148,14 +148,13 @@ def start(home: Path, progress: Progress) -> int:
         begin = log_size(log(home))
         broker = _spawn(home, paths)
         if _wait(home, bound, lambda broker=broker: broker.poll() is None):  # type: ignore[misc]
-            return bound
+            return
         said = log_since(log(home), begin)
         if broker.poll() is None:
             stop(psutil.Process(broker.pid))
         elif left and "BindException" in said:
             continue
         raise ServiceError(f"Kafka did not start:\n{gist(said)}", f"its log is {log(home)}")
-    raise AssertionError("unreachable")
 
 
 def stop(broker: psutil.Process) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from sqlalchemy import Connection, NullPool, create_engine, make_url, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from streams.embedded import process
@@ -67,25 +67,23 @@ def port(home: Path) -> int | None:
         return None
 
 
-def url(home: Path, at: int) -> str:
-    """SQLAlchemy URL of khaywe's database on the server at that port."""
-    return f"postgresql+psycopg2://{USER}:{_password_file(home).read_text()}@{HOST}:{at}/{DATABASE}"
+def url(home: Path) -> URL:
+    """SQLAlchemy URL of khaywe's database, at the port of the last start."""
+    password = _password_file(home).read_text()
+    return URL.create("postgresql+psycopg2", USER, password, HOST, port(home), DATABASE)
 
 
 def answers(home: Path) -> str | None:
     """Version of the server, None where none of this KHAYWE_HOME answers."""
-    at = port(home)
-    if at is None or not _password_file(home).exists():
-        return None
     try:
-        with _connection(home, at) as connection:
+        with _connection(home) as connection:
             return str(connection.execute(text("show server_version")).scalar_one())
     except OperationalError:
         return None
 
 
-def start(home: Path, progress: Progress) -> int:
-    """Make sure that the server runs, answers and has its database; the port.  Raises ServiceError."""
+def start(home: Path, progress: Progress) -> None:
+    """Make sure that the server runs, answers and has its database.  Raises ServiceError."""
     own_directory(_directory(home))
     log(home).parent.mkdir(exist_ok=True)
     account = _account()
@@ -103,11 +101,7 @@ def start(home: Path, progress: Progress) -> int:
     if running is None:
         progress(f"Starting PostgreSQL {MAJOR}", None)
         _launch(home, account)
-    at = port(home)
-    if at is None:
-        raise ServiceError("PostgreSQL has lost its port number", "khaywe down, then khaywe up")
-    _ensure_database(home, at)
-    return at
+    _ensure_database(home)
 
 
 def stop(server: psutil.Process) -> None:
@@ -231,17 +225,17 @@ def _launch(home: Path, account: pwd.struct_passwd | None) -> None:
 
 
 @contextmanager
-def _connection(home: Path, at: int) -> Iterator[Connection]:
+def _connection(home: Path) -> Iterator[Connection]:
     """To the database that every server has."""
-    address = make_url(url(home, at)).set(database="postgres")
+    address = url(home).set(database="postgres")
     options = {"connect_timeout": CONNECT_TIMEOUT}
     engine = create_engine(address, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=options)
     with engine.connect() as connection:
         yield connection
 
 
-def _ensure_database(home: Path, at: int) -> None:
-    with _connection(home, at) as connection:
+def _ensure_database(home: Path) -> None:
+    with _connection(home) as connection:
         found = connection.execute(
             text("select 1 from pg_database where datname = :name"), {"name": DATABASE}
         )

@@ -105,13 +105,13 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
 
 @contextmanager
 def fresh_directory(parent: Path) -> Iterator[Path]:
-    """An empty directory, to prepare something in that is then moved to its place: a power cut leaves no half."""
+    """An empty directory to prepare in what is then moved to its place, so that a power cut leaves no half."""
     with tempfile.TemporaryDirectory(prefix=FRESH, dir=parent) as fresh:
         yield Path(fresh)
 
 
 def own_directory(path: Path) -> None:
-    """Make the directory of a service where there is none; remove what an unfinished preparation left in it."""
+    """Make the directory of a service, or remove what an unfinished preparation left in it."""
     path.mkdir(exist_ok=True)
     for left in path.glob(f"{FRESH}*"):
         shutil.rmtree(left, ignore_errors=True)

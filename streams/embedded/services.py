@@ -15,18 +15,22 @@ from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from config.settings import SERVICES_FILE, Settings
 from streams.embedded import kafka, postgres, process
-from streams.embedded.process import HOST, Progress
+from streams.embedded.process import HOST, Progress, ServiceError
 
 ELSEWHERE_TIMEOUT = 5.0  # seconds
+URL_HINT = "write it as postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One of the two.  `elsewhere`: a setting names it, khaywe neither starts nor stops it."""
+    """One of the two.  `elsewhere`: a setting names it, khaywe neither starts nor stops it.
+
+    `address` shows no password: services.json has it.
+    """
 
     name: Literal["kafka", "database"]
     state: Literal["running", "stopped", "silent"]
@@ -95,14 +99,18 @@ def _one_at_a_time(home: Path, progress: Progress) -> Iterator[None]:
 
 
 def _written_down(settings: Settings) -> Services:
+    """What runs here now, written to services.json with the database's password, for this user's eyes only."""
+    home = settings.home_dir
     found = status(settings)
-    facts: dict[str, object] = {"pids": {}, "versions": {}}
-    for service in (found.kafka, found.database):
-        if service.state == "running" and not service.elsewhere:
-            facts[service.name] = service.address
-            facts["pids"] |= {service.name: service.pid}  # type: ignore[operator]
-            facts["versions"] |= {service.name: service.version}  # type: ignore[operator]
-    process.write_atomically(settings.home_dir / SERVICES_FILE, json.dumps(facts, indent=2) + "\n")
+    here = [each for each in (found.kafka, found.database) if each.state == "running" and not each.elsewhere]
+    addresses = {each.name: each.address for each in here}
+    if "database" in addresses:
+        addresses["database"] = postgres.url(home).render_as_string(hide_password=False)
+    facts = addresses | {
+        "pids": {each.name: each.pid for each in here},
+        "versions": {each.name: each.version for each in here},
+    }
+    process.write_atomically(home / SERVICES_FILE, json.dumps(facts, indent=2) + "\n")
     return found
 
 
@@ -123,21 +131,25 @@ def _kafka_elsewhere(settings: Settings) -> Service:
 
 def _database_here(home: Path) -> Service:
     running = postgres.find(home)
-    at = postgres.port(home)
-    if running is None or at is None:
+    if running is None:
         return Service("database", "stopped", False, log=postgres.log(home))
     version = postgres.answers(home)
     state: Literal["running", "silent"] = "running" if version else "silent"
-    return Service("database", state, False, postgres.url(home, at), version, running.pid, postgres.log(home))
+    address = postgres.url(home).render_as_string()
+    return Service("database", state, False, address, version, running.pid, postgres.log(home))
 
 
-def _database_elsewhere(address: str) -> Service:
-    engine = create_engine(address, connect_args={"connect_timeout": int(ELSEWHERE_TIMEOUT)})
+def _database_elsewhere(given: str) -> Service:
     try:
+        address = make_url(given)
+    except ArgumentError as error:
+        raise ServiceError(f"KHAYWE_DATABASE is no SQLAlchemy URL: {error}", URL_HINT) from error
+    shown = address.render_as_string()
+    try:
+        engine = create_engine(address, connect_args={"connect_timeout": int(ELSEWHERE_TIMEOUT)})
         with engine.connect() as connection:
             version = connection.execute(text("show server_version")).scalar_one()
-    except SQLAlchemyError:
-        return Service("database", "silent", True, make_url(address).render_as_string())
-    finally:
         engine.dispose()
-    return Service("database", "running", True, make_url(address).render_as_string(), version)
+    except OperationalError:
+        return Service("database", "silent", True, shown)
+    return Service("database", "running", True, shown, version)
