@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds between two commits of all positions of an idle app: Kafka keeps offsets of topics that the group does
-#: not subscribe to for `offsets.retention.minutes`, seven days by default.
+#: Seconds between two commits of all positions of an idle app: Kafka keeps offsets of topics that the group
+#: does not subscribe to for `offsets.retention.minutes`, seven days by default.
 KEEP_SECONDS = 3600.0
 
 
