@@ -1,4 +1,4 @@
-"""The reference fold: one partition's log in, rows and effects out, as docs/semantics.md says it, step by step.
+"""The reference fold: one partition's log in, rows and effects out, step by step as docs/semantics.md says.
 
 Plain dicts and loops; nothing is fast, nothing is clever.  The compiled fold must agree with it exactly.
 """
@@ -6,13 +6,12 @@ Plain dicts and loops; nothing is fast, nothing is clever.  The compiled fold mu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from hashlib import blake2b
 from typing import Any
 
 from config.topics import BEHAVIOR_SCORES, COMMAND_RESULTS, CUSTOMER_EVENTS
-from loyalty.events import code_of
 from tests.reference.model import (
     APP_EVENTS,
     CALLS,
@@ -29,7 +28,6 @@ from tests.reference.model import (
     RINGS,
     SYSTEM,
     UNIT_OF,
-    UNKNOWN,
     USAGE,
     WEEKS,
     WORDS,
@@ -46,10 +44,10 @@ from tests.reference.model import (
     next_refresh,
     parse_time,
     read,
+    snapshot,
     truth,
     week,
     word,
-    word_hash,
 )
 from tests.reference.scores import SCORES, components, hundredths
 
@@ -99,6 +97,10 @@ class ReferenceFold:
             record.event_type, self._event
         )(record)
         return self._effects
+
+    def fold(self, records: Sequence[tuple[int, bytes | dict[str, Any] | None]]) -> list[Effect]:
+        """Fold records (offset, value) one after the other."""
+        return [effect for offset, value in records for effect in self.apply(offset, value)]
 
     @property
     def partition_row(self) -> dict[str, Any]:
@@ -461,35 +463,6 @@ class ReferenceFold:
             c.entries[event_hash] = max(c.entries.get(event_hash, time), time)
         c.profile = dict(attributes.get("profile", {})) | c.profile
         c.opted = c.opted or carried["profile"]["opted"]
-
-
-def snapshot(c: Customer) -> dict[str, Any]:
-    """A row as plain values, in the shape that `loyalty.row.decode` gives."""
-    consent = {None: UNKNOWN, True: YES, False: NO}[c.profile.get("consent")]
-    return {
-        "state": c.state,
-        "as_of": c.as_of,
-        "day": c.day,
-        "due": c.due,
-        "opened_at": c.opened_at,
-        "first_event": c.first_event,
-        "activation": c.activation,
-        "last_activity": c.last_activity,
-        "last_transaction": c.last_transaction,
-        "rings": {name: {d: v for d, v in sorted(c.rings[name].items()) if v} for name in RINGS},
-        "weeks": sum(1 << (week(c.day) - w) for w in c.weeks),
-        "life": dict(c.life),
-        "hashes": list(c.hashes),
-        "recent": [[code_of(kind), seconds, value] for kind, seconds, value in c.recent],
-        "profile": {name: word_hash(c.profile.get(name)) for name in WORDS}
-        | {
-            "consent": consent,
-            "opted": c.opted,
-            "birthday": birthday(c.profile.get("birthday")),
-            "profile_at": c.profile_at,
-        },
-        "published": list(c.published),
-    }
 
 
 def _path(value: Any) -> list[str]:

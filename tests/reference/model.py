@@ -17,6 +17,8 @@ from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from loyalty.events import code_of
+
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 NO_TIME = 2**63 - 1
@@ -33,13 +35,14 @@ UNITS = {
     "messages": ["sms"],
     "megabytes": ["data_session", "roaming_data"],
     "currency": [
-        "recharge", "purchase", "bundle_purchase", "plan_upgrade", "auto_renew", "payment", "refund", "invoice",
+        "recharge", "purchase", "bundle_purchase", "plan_upgrade", "auto_renew", "payment", "refund",
+        "invoice",
     ],
     "count": [
         "activation", "profile_update", "complaint", "referral", "status_change", "opt_in", "opt_out",
-        "customer_link", "customer_ended", "app_install", "app_login", "web_login", "feature_use", "content_view",
-        "social_share", "self_care", "qoe_degradation", "campaign_delivered", "campaign_converted",
-        "grant_fulfilled", "grant_failed",
+        "customer_link", "customer_ended", "app_install", "app_login", "web_login", "feature_use",
+        "content_view", "social_share", "self_care", "qoe_degradation", "campaign_delivered",
+        "campaign_converted", "grant_fulfilled", "grant_failed",
     ],
 }  # fmt: skip
 UNIT_OF = {event_type: unit for unit, event_types in UNITS.items() for event_type in event_types}
@@ -89,16 +92,24 @@ def clamp(value: int, low: int, high: int) -> int:
 # Hashes.
 
 
-def hash64(data: bytes) -> int:
+def fnv1a(data: bytes) -> int:
     z = 14695981039346656037
     for byte in data:
         z = ((z ^ byte) * 1099511628211) % 2**64
+    return z
+
+
+def mix(z: int) -> int:
+    """The finaliser of splitmix64."""
     z ^= z >> 30
     z = (z * 0xBF58476D1CE4E5B9) % 2**64
     z ^= z >> 27
     z = (z * 0x94D049BB133111EB) % 2**64
-    z ^= z >> 31
-    return z or 1
+    return z ^ (z >> 31)
+
+
+def hash64(data: bytes) -> int:
+    return mix(fnv1a(data)) or 1
 
 
 def word_hash(word: str | None) -> int:
@@ -333,3 +344,32 @@ class Customer:
             kept = range(self.day - days + 1, self.day + 1)
             self.rings[name] = {d: v for d, v in self.rings[name].items() if d in kept}
         self.weeks = {w for w in self.weeks if w > week(self.day) - WEEKS}
+
+
+def snapshot(c: Customer) -> dict[str, Any]:
+    """A row as plain values, in the shape that `loyalty.row.decode` gives."""
+    consent = {None: UNKNOWN, True: YES, False: NO}[c.profile.get("consent")]
+    return {
+        "state": c.state,
+        "as_of": c.as_of,
+        "day": c.day,
+        "due": c.due,
+        "opened_at": c.opened_at,
+        "first_event": c.first_event,
+        "activation": c.activation,
+        "last_activity": c.last_activity,
+        "last_transaction": c.last_transaction,
+        "rings": {name: {d: v for d, v in sorted(c.rings[name].items()) if v} for name in RINGS},
+        "weeks": sum(1 << (week(c.day) - w) for w in c.weeks),
+        "life": dict(c.life),
+        "hashes": list(c.hashes),
+        "recent": [[code_of(kind), seconds, value] for kind, seconds, value in c.recent],
+        "profile": {name: word_hash(c.profile.get(name)) for name in WORDS}
+        | {
+            "consent": consent,
+            "opted": c.opted,
+            "birthday": birthday(c.profile.get("birthday")),
+            "profile_at": c.profile_at,
+        },
+        "published": list(c.published),
+    }

@@ -1,4 +1,4 @@
-"""The five behaviour scores of the reference: each component's measure and points, as docs/semantics.md has them."""
+"""The five behaviour scores of the reference: each component's measure and points."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from hypothesis import strategies as st
 
-from loyalty.content import COMPONENTS, Component, Decisions, ScoringPolicy, currency_decimals
-from tests.reference.model import DAY_MS, UNIT_OF, iso, parse_time
+from tests.reference.model import DAY_MS, UNIT_OF, iso
+from tests.reference.records import CONTENTS, at, command, encode, event, marker, tick
 
 Value = bytes | dict[str, Any] | None
 MINUTE, HOUR, DAY = 60_000, 3_600_000, DAY_MS
@@ -24,82 +24,31 @@ ROUNDS = 50  # a chain of links is at most as long as there are customers
 
 
 class Fold(Protocol):
-    """What the driver needs of a fold."""
+    """What the driver needs of a fold: records as (offset, value) in, effects out; forwards pile up."""
 
     forwards: list[dict[str, Any]]
 
-    def apply(self, offset: int, value: Value) -> list[dict[str, Any]]: ...
+    def fold(self, records: Sequence[tuple[int, Value]]) -> list[dict[str, Any]]: ...
 
 
-def run_log(fold: Fold, segments: Iterable[Sequence[Value]]) -> list[dict[str, Any]]:
-    """Fold a log, each segment followed by what was forwarded meanwhile, until nothing is; all effects."""
+def run_log(fold: Fold, segments: Iterable[Sequence[Value]], twice: bool = False) -> list[dict[str, Any]]:
+    """Fold a log, each segment after what the ones before it forwarded, until nothing is; all effects.
+
+    `twice`: every forwarded record comes back twice.
+    """
     effects: list[dict[str, Any]] = []
     offset = fed = rounds = 0
     waiting = [list(segment) for segment in segments]
     while waiting or fed < len(fold.forwards):
-        records = waiting.pop(0) if waiting else []
-        rounds += not records
+        rounds += not waiting
         if rounds > ROUNDS:
             raise AssertionError(f"forwards never end: {fold.forwards[fed:][:3]}")
-        back: list[Value] = [forward["value"] for forward in fold.forwards[fed:]]
+        back: list[Value] = [forward["value"] for forward in fold.forwards[fed:] for _ in range(1 + twice)]
         fed = len(fold.forwards)
-        for value in back + records:
-            effects += fold.apply(offset, value)
-            offset += 1
+        values = back + (waiting.pop(0) if waiting else [])
+        effects += fold.fold(list(enumerate(values, offset)))
+        offset += len(values)
     return effects
-
-
-# Records by hand.
-
-
-def at(text: str) -> int:
-    """`2020-01-01`, `2020-01-01T10:00` or the full form, as milliseconds."""
-    return parse_time(text + "0000-01-01T00:00:00.000Z"[len(text) :])
-
-
-def event(
-    customer_id: str, event_type: str, when: int | str, value: float = 1, event_id: str | None = None,
-    source: str = "test", **attributes: Any,
-) -> bytes:  # fmt: skip
-    """One record of customer-events.  Without an event_id it gets one made of the rest."""
-    ms = at(when) if isinstance(when, str) else when
-    if event_id is None:
-        event_id = f"{event_type}-{ms}-{value}-{sorted(attributes)}"
-    return encode(
-        {
-            "event_id": event_id,
-            "customer_id": customer_id,
-            "event_type": event_type,
-            "source": source,
-            "value": value,
-            "occurred_at": iso(ms),
-            "received_at": iso(ms + 1_000),
-            "attributes": attributes,
-        }
-    )
-
-
-def tick(when: int | str, everyone: bool = False) -> bytes:
-    ms = at(when) if isinstance(when, str) else when
-    return event("", "_tick", ms, source="khaywe", at=iso(ms), everyone=everyone)
-
-
-def marker(revision: int, when: int | str = "2020-01-01") -> bytes:
-    return event("", "_marker", when, source="khaywe", revision=revision)
-
-
-def command(
-    customer_id: str, when: int | str = "2020-01-01", command_id: str = "c1", name: str = "recalculate",
-    **attributes: Any,
-) -> bytes:  # fmt: skip
-    return event(
-        customer_id, "_command", when, event_id=f"id-{command_id}", source="commands", command_id=command_id,
-        command=name, arguments={}, **attributes,
-    )  # fmt: skip
-
-
-def encode(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode()
 
 
 def plain_forwards(
@@ -120,49 +69,6 @@ def plain_forwards(
     return plain
 
 
-# Catalog content.
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a revision means for the fold."""
-
-    decisions: Decisions = Decisions()
-    policy: ScoringPolicy = ScoringPolicy()
-
-
-def _content(timezone: str, currency: str, **policy: Any) -> Content:
-    decisions = Decisions(timezone=timezone, currency=currency, currency_decimals=currency_decimals(currency))
-    changed = ScoringPolicy(**policy)
-    changed.validate()
-    return Content(decisions, changed)
-
-
-def _odd_scores() -> dict[str, dict[str, Component]]:
-    """Weights and measures at which nothing is round."""
-    return {
-        score: {
-            name: Component(weight=99.9 / len(names) / (1 + n), full_at=0.7 + 7.3 * n)
-            for n, name in enumerate(names)
-        }
-        for score, names in COMPONENTS.items()
-    }
-
-
-# Revision -> content: days and currencies of many kinds, policies of some.
-CONTENTS: dict[int, Content] = {
-    0: Content(),
-    1: _content("Europe/Berlin", "EUR", publish_step=0.01),
-    2: _content("Asia/Kathmandu", "NPR", scores=_odd_scores(), bands=[]),
-    3: _content("America/New_York", "USD", publish_step=7.3, bands=[0.5, 10.0, 33.3, 50.0, 99.99]),
-    4: _content(
-        "Pacific/Kiritimati", "KWD", revenue_types=["invoice", "refund", "payment"], transaction_types=["sms"]
-    ),
-    5: _content("Pacific/Pago_Pago", "JPY", revenue_types=[], transaction_types=[]),
-    6: _content("Australia/Lord_Howe", "AUD", revenue_types=["recharge", "voice_call"]),
-    9: _content("Pacific/Apia", "USD", scores=_odd_scores(), publish_step=0.3),
-}
-
 # Strategies.
 
 CUSTOMERS = (
@@ -182,8 +88,8 @@ CUSTOMERS = (
 STARTS = tuple(
     at(text)
     for text in (
-        "2020-01-01", "2020-03-28T22:30", "2020-10-24T22:59:59.999", "2024-02-28T12:00", "2019-12-31T23:59:59.999",
-        "2021-03-13T20:00", "2021-11-06T23:00", "1971-06-01", "2097-03-29T00:30",
+        "2020-01-01", "2020-03-28T22:30", "2020-10-24T22:59:59.999", "2024-02-28T12:00",
+        "2019-12-31T23:59:59.999", "2021-03-13T20:00", "2021-11-06T23:00", "1971-06-01", "2097-03-29T00:30",
     )
 )  # fmt: skip
 GAPS = (
@@ -206,8 +112,8 @@ GAPS = (
 )
 LEAPS = (7 * DAY, 8 * DAY, 29 * DAY, 30 * DAY, 60 * DAY, 89 * DAY, 90 * DAY, 91 * DAY, 230 * DAY, 400 * DAY)
 LATE = (
-    0, 0, 0, 0, 0, 1, MINUTE, 10 * MINUTE, HOUR, 23 * HOUR, DAY, 6 * DAY, 8 * DAY, 28 * DAY, 29 * DAY, 30 * DAY,
-    31 * DAY, 59 * DAY, 60 * DAY, 88 * DAY, 89 * DAY, 90 * DAY, 91 * DAY, 120 * DAY,
+    0, 0, 0, 0, 0, 1, MINUTE, 10 * MINUTE, HOUR, 23 * HOUR, DAY, 6 * DAY, 8 * DAY, 28 * DAY, 29 * DAY,
+    30 * DAY, 31 * DAY, 59 * DAY, 60 * DAY, 88 * DAY, 89 * DAY, 90 * DAY, 91 * DAY, 120 * DAY,
 )  # fmt: skip
 AGAIN = (
     0,
@@ -224,33 +130,34 @@ AGAIN = (
     91 * DAY,
 )
 VALUES = (
-    0, 1, 1, 2, 5, 10, 60, 0.5, 1.5, 2.5, 3.5, -0.5, -1, -5.25, 0.005, 0.015, 0.025, 1.005, 2.675, 0.0005, 0.0015, 1e-9,
-    -0.0, 0.00048828125, 0.00146484375, 254, 255, 256, 300, 65_534, 65_535, 65_536, 100_000, 4_194_303.999, 4_194_304,
-    21_474_836.47, 21_474_836.48, -21_474_836.49, 2**31, 2**53 + 1, 1e12, 1e15, -1e15, 1e16, 1e300, -1e300,
-    123456.789, 10**30,
+    0, 1, 1, 2, 5, 10, 60, 0.5, 1.5, 2.5, 3.5, -0.5, -1, -5.25, 0.005, 0.015, 0.025, 1.005, 2.675, 0.0005,
+    0.0015, 1e-9, -0.0, 0.00048828125, 0.00146484375, 254, 255, 256, 300, 65_534, 65_535, 65_536, 100_000,
+    4_194_303.999, 4_194_304, 21_474_836.47, 21_474_836.48, -21_474_836.49, 2**31, 2**53 + 1, 1e12, 1e15,
+    -1e15, 1e16, 1e300, -1e300, 123456.789, 10**30,
 )  # fmt: skip
-WORDS = (
-    None, "", "gold", "Gold", "öl", "0", 0, 7, -3, 2**63 - 1, 2**63, 1.5, 1.0, True, False, [], ["gold"], {}, "x" * 300,
-    "yes", "NO", "TRUE", "ＴＲＵＥ", "\u212a", 1, " ", "1990-02-30", "1990-13-01", "02-29", "2000-00-10", "2000-01-32",
-    "2-29", "1990-02-03\n", "١٢-١٢", "12-31",
+WORDS: tuple[Any, ...] = (
+    None, "", "gold", "Gold", "öl", "0", 0, 7, -3, 2**63 - 1, 2**63, 1.5, 1.0, True, False, [], ["gold"],
+    {}, "x" * 300, "yes", "NO", "TRUE", "ＴＲＵＥ", "\u212a", 1, " ", "1990-02-30", "1990-13-01", "02-29",
+    "2000-00-10", "2000-01-32", "2-29", "1990-02-03\n", "١٢-١٢", "12-31",
 )  # fmt: skip
 FIELDS = ("segment", "lifecycle_stage", "language", "timezone", "tariff", "consent", "birthday", "other")
 FREQUENT = (
-    "voice_call", "sms", "data_session", "recharge", "purchase", "payment", "refund", "app_login", "feature_use",
+    "voice_call", "sms", "data_session", "recharge", "purchase", "payment", "refund", "app_login",
+    "feature_use",
 )  # fmt: skip
 
-whole = encode(json.loads(event("a", "voice_call", "2020-01-01")))
+GOOD = event("a", "voice_call", "2020-01-01")
 
 
 def broken() -> list[bytes | None]:
-    """Records of every kind that is refused, and some that only look so."""
-    good = json.loads(whole)
+    """Records of every kind that is a dead letter."""
+    good = json.loads(GOOD)
     changes: list[dict[str, Any]] = [
         {"event_type": "teleport"}, {"event_type": "_other"}, {"event_type": None}, {"customer_id": ""},
-        {"customer_id": "a\x00b"}, {"customer_id": None}, {"customer_id": 5}, {"source": None}, {"event_id": 7},
-        {"value": "5"}, {"value": True}, {"value": None}, {"value": 10**400}, {"attributes": None},
-        {"attributes": []}, {"attributes": "x"}, {"received_at": None}, {"occurred_at": None},
-        {"occurred_at": "2020-01-01"}, {"occurred_at": "2020-01-01T00:00:00Z"},
+        {"customer_id": "a\x00b"}, {"customer_id": None}, {"customer_id": 5}, {"source": None},
+        {"event_id": 7}, {"value": "5"}, {"value": True}, {"value": None}, {"value": 10**400},
+        {"attributes": None}, {"attributes": []}, {"attributes": "x"}, {"received_at": None},
+        {"occurred_at": None}, {"occurred_at": "2020-01-01"}, {"occurred_at": "2020-01-01T00:00:00Z"},
         {"occurred_at": "2020-01-01T00:00:00.000"}, {"occurred_at": "2020-01-01T00:00:00.000+00:00"},
         {"occurred_at": "2020-01-01T00:00:00.000000Z"}, {"occurred_at": "2020-01-01 00:00:00.000Z"},
         {"occurred_at": "2020-02-30T00:00:00.000Z"}, {"occurred_at": "2021-02-29T00:00:00.000Z"},
@@ -268,27 +175,41 @@ def broken() -> list[bytes | None]:
         {"event_type": "_merge", "attributes": {"row": 5}},
         {"event_type": "_command", "customer_id": "\x00", "attributes": {"command_id": "x"}},
         {"event_type": "teleport", "value": "5"},
-        # What follows is well.
+    ]  # fmt: skip
+    needed = [name for name in good if name != "attributes"]
+    lacking = [{name: value for name, value in good.items() if name != gone} for gone in needed]
+    numbers = (b"NaN", b"Infinity", b"1e999", b"01")
+    names = (b'"\\ud800"', b'"\xed\xa0\x80"', b'"\n"', b"'a'")
+    return [
+        None, b"", b"null", b"[]", b"{}", b"5", b"{", b"\xff\xfe", b"\xef\xbb\xbf" + GOOD, GOOD[:-1],
+        GOOD + b"}", GOOD.decode().encode("utf-16"),
+        *(GOOD.replace(b'"value": 1', b'"value": ' + number) for number in numbers),
+        *(GOOD.replace(b'"a"', name) for name in names),
+        *(encode(record) for record in lacking),
+        *(encode(good | change) for change in changes),
+    ]  # fmt: skip
+
+
+def odd() -> list[bytes]:
+    """Records that look like dead letters and are none."""
+    good = json.loads(GOOD)
+    changes: list[dict[str, Any]] = [
         {"more": 1}, {"event_id": ""}, {"source": ""}, {"received_at": "whenever"},
         {"occurred_at": "1971-01-01T00:00:00.000Z"}, {"occurred_at": "2020-02-29T23:59:59.999Z"},
         {"event_id": "\x00"}, {"event_id": "\x7f\u2028"},
     ]  # fmt: skip
-    missing = [{name: value for name, value in good.items() if name != gone} for gone in good]
     return [
-        None, b"", b"null", b"[]", b"{}", b"5", b"{", b"\xff\xfe", b"\xef\xbb\xbf" + whole, whole[:-1], whole + b"}",
-        whole.replace(b'"value": 1', b'"value": NaN'), whole.replace(b'"value": 1', b'"value": Infinity'),
-        whole.replace(b'"value": 1', b'"value": 1e999'), whole.replace(b'"value": 1', b'"value": 01'),
-        whole.replace(b'"a"', b'"\\ud800"'), whole.replace(b'"a"', b'"\xed\xa0\x80"'), whole.replace(b'"a"', b'"\n"'),
-        whole.decode().encode("utf-16"), b" \n" + whole + b"\n ", whole.replace(b'"a"', b'"\\u0061"'),
-        *(encode(record) for record in missing), *(encode(good | change) for change in changes),
+        b" \n" + GOOD + b"\n ", GOOD.replace(b'"a"', b'"\\u0061"'), GOOD.replace(b', "attributes": {}', b""),
+        *(encode(good | change) for change in changes),
     ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Log:
-    """One partition's log: segments of record values."""
+    """One partition's log: segments of record values; `twice`: what is forwarded comes back twice."""
 
     segments: list[list[bytes | None]]
+    twice: bool = False
 
     @property
     def records(self) -> list[bytes | None]:
@@ -297,8 +218,8 @@ class Log:
 
 # What may happen, each as often as it stands here.
 STEPS = (
-    *["usage"] * 6, *["event"] * 5, *["again"] * 3, "burst", "profile", "tick", "tick", "everyone", "marker", "command",
-    "link", "end", "broken", "cut",
+    *["usage"] * 6, *["event"] * 5, *["again"] * 3, "burst", "profile", "tick", "tick", "everyone",
+    "marker", "command", "link", "end", "broken", "cut",
 )  # fmt: skip
 LINKS = ("usage", "event", "profile", "again", "link", "link", "link", "cut", "cut", "tick", "command", "end")
 TIMES = ("usage", "usage", "event", "again", "tick", "everyone", "marker", "marker", "command")
@@ -314,7 +235,9 @@ def logs(draw: st.DrawFn, max_size: int = 60) -> Log:
     segments: list[list[bytes | None]] = [[]]
     sent: list[bytes] = []
     what = st.sampled_from(draw(st.sampled_from([STEPS, STEPS, LINKS, TIMES]), label="kind of log"))
-    for number, step in enumerate(draw(st.lists(what, min_size=1, max_size=max_size), label="steps")):
+    # hypothesis keeps lists short unless told their least size
+    least = draw(st.sampled_from([1, max_size // 8, max_size // 2]))
+    for number, step in enumerate(draw(st.lists(what, min_size=least, max_size=max_size), label="steps")):
         customer = draw(st.sampled_from(customers))
         clock += draw(st.sampled_from(GAPS if draw(st.integers(0, 5)) else LEAPS))
         clock = min(clock, at("2099-12-31"))
@@ -324,18 +247,9 @@ def logs(draw: st.DrawFn, max_size: int = 60) -> Log:
         if step == "usage":
             new = [event(customer, draw(st.sampled_from(FREQUENT)), when, draw(values()), f"e{number}")]
         elif step == "event":
-            event_type = draw(st.sampled_from(sorted(UNIT_OF)))
-            new = [
-                event(
-                    customer,
-                    event_type,
-                    when,
-                    draw(values()),
-                    f"e{number}",
-                    draw(sources()),
-                    **draw(attributes()),
-                )
-            ]
+            kind = draw(st.sampled_from(sorted(UNIT_OF)))
+            details, source = draw(attributes()), draw(sources())
+            new = [event(customer, kind, when, draw(values()), f"e{number}", source, **details)]
         elif step == "burst":
             kind = draw(st.sampled_from(["sms", "app_login", "web_login", "voice_call"]))
             each = draw(values())
@@ -369,13 +283,13 @@ def logs(draw: st.DrawFn, max_size: int = 60) -> Log:
             kind = draw(st.sampled_from(["customer_ended", "customer_ended", "activation"]))
             new = [event(customer, kind, when, 1, f"e{number}")]
         elif step == "broken":
-            put(draw(st.sampled_from(broken())))
+            put(draw(st.sampled_from([*broken(), *odd()])))
         elif step == "cut":
             segments.append([])
         for value in new:
             put(value)
         sent += new
-    return Log(segments)
+    return Log(segments, twice=draw(st.integers(0, 4)) == 0)
 
 
 def values() -> st.SearchStrategy[float]:
@@ -427,20 +341,20 @@ def attributes() -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def commands(draw: st.DrawFn, customer: str, number: int, when: int) -> bytes:
-    name = draw(st.sampled_from(["recalculate"] * 6 + ["award", "", None, 5]))
+    name: Any = draw(st.sampled_from(["recalculate"] * 6 + ["award", "", None, 5]))
     whom = draw(st.sampled_from([customer, customer, customer, "nobody", ""]))
-    more = draw(
-        st.sampled_from([{}, {"segment": "all"}, {"segment": "all"}, {"segment": "gold"}, {"segment": None}])
+    segment: dict[str, Any] = draw(
+        st.sampled_from([{}, *[{"segment": to} for to in ("all", "all", "gold", None)]])
     )
     command_id = draw(st.sampled_from([f"c{number}", "c", "ç"]))
-    return command(whom, when, command_id, name, **more)
+    return command(whom, when, command_id, name, **segment)
 
 
 # A bigger log, seeded.
 
 
 def realistic(seed: int, customers: int, events: int, days: int, start: str = "2023-09-20") -> list[bytes]:
-    """`events` records of `customers` over `days` in order of arrival, with late ones, repeats and a tick a day.
+    """`events` records of `customers` over `days` in order of arrival: late ones, repeats, a tick a day.
 
     The last record is a tick for everyone.
     """
@@ -448,8 +362,9 @@ def realistic(seed: int, customers: int, events: int, days: int, start: str = "2
     types = {
         "voice_call": 0.30, "data_session": 0.25, "sms": 0.12, "app_login": 0.08, "feature_use": 0.05,
         "content_view": 0.03, "web_login": 0.02, "recharge": 0.05, "bundle_purchase": 0.03, "payment": 0.02,
-        "refund": 0.003, "roaming_call": 0.007, "roaming_data": 0.005, "qoe_degradation": 0.01, "complaint": 0.005,
-        "profile_update": 0.01, "activation": 0.004, "customer_link": 0.001, "customer_ended": 0.001, "opt_out": 0.004,
+        "refund": 0.003, "roaming_call": 0.007, "roaming_data": 0.005, "qoe_degradation": 0.01,
+        "complaint": 0.005, "profile_update": 0.01, "activation": 0.004, "customer_link": 0.001,
+        "customer_ended": 0.001, "opt_out": 0.004,
     }  # fmt: skip
     names = list(types)
     kinds = rng.choice(len(names), events, p=np.array(list(types.values())) / sum(types.values()))
@@ -482,17 +397,19 @@ def realistic(seed: int, customers: int, events: int, days: int, start: str = "2
 
 
 def _details(rng: np.random.Generator, kind: str, customers: int) -> dict[str, Any]:
-    pick: Callable[[Sequence[Any]], Any] = lambda choices: choices[int(rng.integers(len(choices)))]  # noqa: E731
+    def pick(*choices: Any) -> Any:
+        return choices[int(rng.integers(len(choices)))]
+
     if kind == "payment":
-        return {"on_time": pick([True, True, True, False, "yes", "no"])}
+        return {"on_time": pick(True, True, True, False, "yes", "no")}
     if kind == "bundle_purchase":
-        return {"paid_from": pick(["balance", "card"])}
+        return {"paid_from": pick("balance", "card")}
     if kind == "customer_link":
         return {"to": f"2782{int(rng.integers(customers)):07}"}
     if kind == "profile_update":
         return {
-            "segment": pick(["gold", "silver", None]),
-            "tariff": pick(["t1", "t2", 3]),
-            "consent": pick([True, "no"]),
+            "segment": pick("gold", "silver", None),
+            "tariff": pick("t1", "t2", 3),
+            "consent": pick(True, "no"),
         }
     return {}

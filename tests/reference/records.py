@@ -1,0 +1,104 @@
+"""Records and catalog content by hand, for logs that one can read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from loyalty.content import COMPONENTS, Component, Decisions, ScoringPolicy, currency_decimals
+from tests.reference.model import iso, parse_time
+
+# Records by hand.
+
+
+def at(text: str) -> int:
+    """`2020-01-01`, `2020-01-01T10:00` or the full form, as milliseconds."""
+    return parse_time(text + "0000-01-01T00:00:00.000Z"[len(text) :])
+
+
+def event(
+    customer_id: str, event_type: str, when: int | str, value: float = 1, event_id: str | None = None,
+    source: str = "test", **attributes: Any,
+) -> bytes:  # fmt: skip
+    """One record of customer-events.  Without an event_id it gets one made of the rest."""
+    ms = at(when) if isinstance(when, str) else when
+    if event_id is None:
+        event_id = f"{event_type}-{ms}-{value}-{sorted(attributes)}"
+    return encode(
+        {
+            "event_id": event_id,
+            "customer_id": customer_id,
+            "event_type": event_type,
+            "source": source,
+            "value": value,
+            "occurred_at": iso(ms),
+            "received_at": iso(ms + 1_000),
+            "attributes": attributes,
+        }
+    )
+
+
+def tick(when: int | str, everyone: bool = False) -> bytes:
+    ms = at(when) if isinstance(when, str) else when
+    return event("", "_tick", ms, source="khaywe", at=iso(ms), everyone=everyone)
+
+
+def marker(revision: int, when: int | str = "2020-01-01") -> bytes:
+    return event("", "_marker", when, source="khaywe", revision=revision)
+
+
+def command(
+    customer_id: str, when: int | str = "2020-01-01", command_id: str = "c1", name: str = "recalculate",
+    **attributes: Any,
+) -> bytes:  # fmt: skip
+    return event(
+        customer_id, "_command", when, event_id=f"id-{command_id}", source="commands", command_id=command_id,
+        command=name, arguments={}, **attributes,
+    )  # fmt: skip
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False).encode()
+
+
+# Catalog content.
+
+
+class Content(NamedTuple):
+    """What a revision means for the fold."""
+
+    decisions: Decisions
+    policy: ScoringPolicy
+
+
+def _content(timezone: str, currency: str, **policy: Any) -> Content:
+    decisions = Decisions(timezone=timezone, currency=currency, currency_decimals=currency_decimals(currency))
+    changed = ScoringPolicy(**policy)
+    changed.validate()
+    return Content(decisions, changed)
+
+
+def _odd_scores() -> dict[str, dict[str, Component]]:
+    """Weights and measures at which nothing is round."""
+    return {
+        score: {
+            name: Component(weight=99.9 / len(names) / (1 + n), full_at=0.7 + 7.3 * n)
+            for n, name in enumerate(names)
+        }
+        for score, names in COMPONENTS.items()
+    }
+
+
+# Revision -> content: days and currencies of many kinds, policies of some.
+CONTENTS: dict[int, Content] = {
+    0: Content(Decisions(), ScoringPolicy()),
+    1: _content("Europe/Berlin", "EUR", publish_step=0.01),
+    2: _content("Asia/Kathmandu", "NPR", scores=_odd_scores(), bands=[]),
+    3: _content("America/New_York", "USD", publish_step=7.3, bands=[0.5, 10.0, 33.3, 50.0, 99.99]),
+    4: _content(
+        "Pacific/Kiritimati", "KWD", revenue_types=["invoice", "refund", "payment"], transaction_types=["sms"]
+    ),
+    5: _content("Pacific/Pago_Pago", "JPY", revenue_types=[], transaction_types=[]),
+    6: _content("Australia/Lord_Howe", "AUD", revenue_types=["recharge", "voice_call"]),
+    9: _content("Pacific/Apia", "USD", scores=_odd_scores(), publish_step=0.3),
+}
