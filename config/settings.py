@@ -11,13 +11,16 @@ import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.errors import KhayweError
 
 SERVICES_FILE = "services.json"
+DRIVER = "postgresql+psycopg2://"
 
 
 class NoService(KhayweError):
@@ -27,67 +30,119 @@ class NoService(KhayweError):
 class Settings(BaseSettings):
     """One instance a process; see the reference in docs/settings.md."""
 
-    model_config = SettingsConfigDict(env_prefix="KHAYWE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="KHAYWE_", env_file=".env", extra="ignore", frozen=True, validate_default=True
+    )
 
-    home: Path = Field(Path("~/.khaywe"), description="Directory of everything that is kept on this machine.")
+    home: Path = Field(
+        default=Path("~/.khaywe"), description="Directory of everything that is kept on this machine."
+    )
 
     kafka: str | None = Field(
-        None, description="Bootstrap servers, host:port[,host:port]. Unset: embedded Kafka."
+        default=None, description="Bootstrap servers, host:port[,host:port]. Unset: embedded Kafka."
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How to talk to the brokers."
+        default="PLAINTEXT", description="How to talk to the brokers."
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="SASL mechanism, where the protocol is SASL_*."
+        default="SCRAM-SHA-512", description="SASL mechanism, where the protocol is SASL_*."
     )
-    kafka_sasl_username: str | None = Field(None, description="SASL user.")
-    kafka_sasl_password: str | None = Field(None, description="SASL password.")
+    kafka_sasl_username: str | None = Field(default=None, description="SASL user.")
+    kafka_sasl_password: str | None = Field(default=None, repr=False, description="SASL password.")
     kafka_ssl_ca: Path | None = Field(
-        None, description="File of the authority that signed the brokers' keys."
+        default=None, description="File of the authority that signed the brokers' keys."
     )
-    kafka_ssl_certificate: Path | None = Field(None, description="File of the client's certificate.")
-    kafka_ssl_key: Path | None = Field(None, description="File of the client's private key.")
+    kafka_ssl_certificate: Path | None = Field(default=None, description="File of the client's certificate.")
+    kafka_ssl_key: Path | None = Field(default=None, description="File of the client's private key.")
     database: str | None = Field(
-        None, description="SQLAlchemy URL, postgresql+psycopg2://... Unset: embedded PostgreSQL."
+        default=None,
+        repr=False,
+        description="SQLAlchemy URL, postgresql+psycopg2://... Unset: embedded PostgreSQL.",
     )
 
     worker: str | None = Field(
-        None, description="Stable name of this worker. Unset: the first free of worker-1, worker-2, ... here."
+        default=None,
+        description="Stable name of this worker. Unset: the first free of worker-1, worker-2, ... here.",
     )
-    partitions: int = Field(4, ge=1, description="Partitions of customer-events and of what stays with it.")
-    replication: int = Field(1, ge=1, description="Replicas of topics that khaywe creates.")
-    retention: int = Field(30, ge=1, description="Days that topics keep records, where nothing else is said.")
+    partitions: int = Field(
+        default=4, ge=1, description="Partitions of customer-events and of what stays with it."
+    )
+    replication: int = Field(default=1, ge=1, description="Replicas of topics that khaywe creates.")
+    retention: int = Field(
+        default=30, ge=1, description="Days that topics keep records, where nothing else is said."
+    )
 
-    timezone: str = Field("UTC", description="The operator's days (first revision).")
-    currency: str = Field("USD", description="ISO 4217 code of all amounts (first revision).")
-    grace: int = Field(3600, ge=0, description="Seconds that expiry waits for stragglers (first revision).")
+    timezone: str = Field(default="UTC", description="The operator's days (first revision).")
+    currency: str = Field(
+        default="USD", pattern="^[A-Z]{3}$", description="ISO 4217 code of all amounts (first revision)."
+    )
+    grace: int = Field(
+        default=3600, ge=0, description="Seconds that expiry waits for stragglers (first revision)."
+    )
     control_share: float = Field(
-        0.0, ge=0, le=1, description="Share of customers in the universal control group (first revision)."
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of customers in the universal control group (first revision).",
     )
-    control_salt: str = Field("khaywe", description="Salt of the control group's hash (first revision).")
+    control_salt: str = Field(
+        default="khaywe", description="Salt of the control group's hash (first revision)."
+    )
     clock: Literal["wall", "event"] = Field(
-        "wall", description="Who moves silent customers: a tick a minute, or only `khaywe tick --at`."
+        default="wall", description="Who moves silent customers: a tick a minute, or only `khaywe tick --at`."
     )
 
-    poll_records: int = Field(10_000, ge=1, description="Most records one poll and one transaction take.")
+    poll_records: int = Field(
+        default=10_000, ge=1, description="Most records one poll and one transaction take."
+    )
     transaction_timeout: float = Field(
-        10.0, gt=0, description="Seconds after which Kafka aborts a transaction nobody ends."
+        default=10.0, gt=0, description="Seconds after which Kafka aborts a transaction nobody ends."
     )
     session_timeout: float = Field(
-        10.0, gt=0, description="Seconds without a heartbeat until partitions move on."
+        default=10.0, gt=0, description="Seconds without a heartbeat until partitions move on."
     )
-    cache_rows: int = Field(1_000_000, ge=1_000, description="Most customer rows of a worker held in memory.")
-    store_interval: float = Field(3.0, gt=0, description="Seconds between writes of changed rows to RocksDB.")
+    cache_rows: int = Field(
+        default=1_000_000, ge=1_000, description="Most customer rows of a worker held in memory."
+    )
+    store_interval: float = Field(
+        default=3.0, gt=0, description="Seconds between writes of changed rows to RocksDB."
+    )
     snapshots: Path | None = Field(
-        None, description="Directory of daily snapshots. Unset: KHAYWE_HOME/snapshots."
+        default=None, description="Directory of daily snapshots. Unset: KHAYWE_HOME/snapshots."
     )
-    snapshot_interval: float = Field(86_400.0, gt=0, description="Seconds between snapshots.")
+    snapshot_interval: float = Field(default=86_400.0, gt=0, description="Seconds between snapshots.")
 
-    web_host: str = Field("127.0.0.1", description="Address the worker's web views listen on.")
-    web_port: int = Field(6066, ge=0, le=65_535, description="Port of the worker's web views.")
+    web_host: str = Field(default="127.0.0.1", description="Address the worker's web views listen on.")
+    web_port: int = Field(default=6066, ge=0, le=65_535, description="Port of the worker's web views.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged."
+        default="info", description="Least level that is logged."
     )
+
+    @field_validator("database")
+    @classmethod
+    def _is_ours(cls, url: str | None) -> str | None:
+        if url is not None:
+            if not url.startswith(DRIVER):
+                raise ValueError(f"must begin with {DRIVER}")
+            _ = urlsplit(url).port  # says what is wrong with it
+        return url
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_timezone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, OSError, ValueError):
+            raise ValueError(f"no timezone is called {name!r}: write a name like Europe/Warsaw") from None
+        return name
+
+    @field_validator("kafka_sasl_username", "kafka_sasl_password")
+    @classmethod
+    def _is_needed_by_sasl(cls, value: str | None, others: ValidationInfo) -> str | None:
+        protocol = others.data.get("kafka_security_protocol", "")
+        if value is None and protocol.startswith("SASL"):
+            raise ValueError(f"is needed with KHAYWE_KAFKA_SECURITY_PROTOCOL={protocol}")
+        return value
 
     @property
     def home_dir(self) -> Path:

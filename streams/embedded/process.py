@@ -105,7 +105,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
 
 @contextmanager
 def fresh_directory(parent: Path) -> Iterator[Path]:
-    """An empty directory to prepare in what is then moved to its place, so that a power cut leaves no half."""
+    """An empty directory to prepare in what is then moved to its place: a power cut leaves no half."""
     with tempfile.TemporaryDirectory(prefix=FRESH, dir=parent) as fresh:
         yield Path(fresh)
 

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from config.settings import SERVICES_FILE, Settings
 from streams.embedded import kafka, postgres, process
-from streams.embedded.process import HOST, Progress, ServiceError
+from streams.embedded.process import HOST, Progress
 
 ELSEWHERE_TIMEOUT = 5.0  # seconds
-URL_HINT = "write it as postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def _one_at_a_time(home: Path, progress: Progress) -> Iterator[None]:
 
 
 def _written_down(settings: Settings) -> Services:
-    """What runs here now, written to services.json with the database's password, for this user's eyes only."""
+    """What runs here now, written to services.json, which only this user may read."""
     home = settings.home_dir
     found = status(settings)
     here = [each for each in (found.kafka, found.database) if each.state == "running" and not each.elsewhere]
@@ -139,17 +138,14 @@ def _database_here(home: Path) -> Service:
     return Service("database", state, False, address, version, running.pid, postgres.log(home))
 
 
-def _database_elsewhere(given: str) -> Service:
+def _database_elsewhere(address: str) -> Service:
+    engine = create_engine(
+        address, poolclass=NullPool, connect_args={"connect_timeout": int(ELSEWHERE_TIMEOUT)}
+    )
+    shown = engine.url.render_as_string()
     try:
-        address = make_url(given)
-    except ArgumentError as error:
-        raise ServiceError(f"KHAYWE_DATABASE is no SQLAlchemy URL: {error}", URL_HINT) from error
-    shown = address.render_as_string()
-    try:
-        engine = create_engine(address, connect_args={"connect_timeout": int(ELSEWHERE_TIMEOUT)})
         with engine.connect() as connection:
             version = connection.execute(text("show server_version")).scalar_one()
-        engine.dispose()
     except OperationalError:
         return Service("database", "silent", True, shown)
     return Service("database", "running", True, shown, version)

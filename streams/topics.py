@@ -1,0 +1,196 @@
+"""khaywe's topics on the broker: made as the registry in `config.topics` says, and compared with it.
+
+Configuration can be brought in line; the number of partitions is only told, because more of them would
+move keys away from their rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from config.errors import KhayweError
+from config.settings import Settings
+from config.topics import Topic, raw, registry
+
+TIMEOUT = 30.0  # seconds for one question to the brokers
+
+# What is kept, and for how long: kept longer than said would break a promise too, that of erasure.
+EXACT = ("cleanup.policy", "retention.ms")
+AT_LEAST = "max.message.bytes"
+
+
+class TopicError(KhayweError):
+    """The brokers refuse to make a topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A topic as it is on the brokers."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a topic, and what to do about it."""
+
+    topic: str
+    what: str
+    todo: str
+
+    def __str__(self) -> str:
+        return f"topic {self.topic}: {self.what}; {self.todo}"
+
+
+def create(settings: Settings) -> list[str]:
+    """Make what is missing of the registry; names of what was made.  Raises TopicError, KafkaException."""
+    return _create(registry(settings), settings)
+
+
+def alter(settings: Settings) -> list[str]:
+    """Bring the configuration of topics that exist in line; names of what changed.  Raises TopicError."""
+    wanted = registry(settings)
+    found = find(settings, [topic.name for topic in wanted])
+    changes = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            topic.name,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in _differing(topic, found[topic.name]).items()
+            ],
+        )
+        for topic in wanted
+        if topic.name in found and _differing(topic, found[topic.name])
+    ]
+    if not changes:
+        return []
+    admin = _admin(settings)
+    for resource, answer in admin.incremental_alter_configs(changes).items():
+        try:
+            answer.result()
+        except KafkaException as error:
+            raise TopicError(
+                f"topic {resource.name} cannot be altered: {error.args[0].str()}", _hint(error)
+            ) from error
+    return [resource.name for resource in changes]
+
+
+def ensure_raw_topic(settings: Settings, name: str) -> bool:
+    """Make a source's raw topic where there is none; whether it was made.  The operator's own stays."""
+    return bool(_create((raw(name, settings),), settings))
+
+
+def find(settings: Settings, names: list[str]) -> dict[str, Found]:
+    """Those of the named topics that exist, by name.  Raises KafkaException."""
+    admin = _admin(settings)
+    present = admin.list_topics(timeout=TIMEOUT).topics
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names if name in present]
+    if not resources:
+        return {}
+    found = {}
+    for resource, answer in admin.describe_configs(resources, request_timeout=TIMEOUT).items():
+        partitions = present[resource.name].partitions
+        found[resource.name] = Found(
+            resource.name,
+            len(partitions),
+            min(len(partition.replicas) for partition in partitions.values()),
+            {name: str(entry.value) for name, entry in answer.result().items()},
+        )
+    return found
+
+
+def check(settings: Settings) -> list[Problem]:
+    """Everything in which the brokers differ from the registry; empty where all is well.
+
+    Raises KafkaException.
+    """
+    wanted = registry(settings)
+    found = find(settings, [topic.name for topic in wanted])
+    return [problem for topic in wanted for problem in _problems(topic, found.get(topic.name), settings)]
+
+
+def _admin(settings: Settings) -> AdminClient:
+    return AdminClient(settings.kafka_config())
+
+
+def _create(topics: tuple[Topic, ...], settings: Settings) -> list[str]:
+    admin = _admin(settings)
+    present = admin.list_topics(timeout=TIMEOUT).topics
+    new = [
+        NewTopic(
+            topic.name,
+            num_partitions=topic.partitions(settings),
+            replication_factor=settings.replication,
+            config=topic.config(),
+        )
+        for topic in topics
+        if topic.name not in present
+    ]
+    if not new:
+        return []
+    created = []
+    for name, answer in admin.create_topics(new, operation_timeout=TIMEOUT).items():
+        try:
+            answer.result()
+        except KafkaException as error:
+            # Another process made it in between.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise TopicError(
+                    f"topic {name} cannot be made: {error.args[0].str()}", _hint(error)
+                ) from error
+        else:
+            created.append(name)
+    return created
+
+
+def _hint(error: KafkaException) -> str:
+    match error.args[0].code():
+        case KafkaError.INVALID_REPLICATION_FACTOR:
+            return "set KHAYWE_REPLICATION to no more than there are brokers"
+        case KafkaError.TOPIC_AUTHORIZATION_FAILED | KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            return "let Kafka's administrator do it: `khaywe topics list` shows how it must be"
+        case _:
+            return "`khaywe topics list` shows how it must be"
+
+
+def _problems(topic: Topic, found: Found | None, settings: Settings) -> list[Problem]:
+    if found is None:
+        return [Problem(topic.name, "is missing", "khaywe topics create")]
+    problems = []
+    partitions = topic.partitions(settings)
+    if found.partitions != partitions:
+        todo = "delete it and run khaywe topics create: its records are lost"
+        if topic.with_customers:
+            todo = f"KHAYWE_PARTITIONS={found.partitions}, if all others have so many too; else {todo}"
+        problems.append(Problem(topic.name, f"has {found.partitions} partitions, not {partitions}", todo))
+    if found.replication < settings.replication:
+        what = f"has {found.replication} replicas, not {settings.replication}"
+        problems.append(Problem(topic.name, what, "reassign its partitions, or lower KHAYWE_REPLICATION"))
+    for name, value in _differing(topic, found).items():
+        what = f"has {name}={found.config[name]}, not {value}"
+        problems.append(Problem(topic.name, what, "khaywe topics create --alter"))
+    return problems
+
+
+def _differing(topic: Topic, found: Found) -> dict[str, str]:
+    """Configuration that must be another: what it must be."""
+    return {
+        name: value
+        for name, value in topic.config().items()
+        if (name in EXACT and found.config[name] != value)
+        or (name == AT_LEAST and int(found.config[name]) < int(value))
+    }
