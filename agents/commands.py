@@ -116,9 +116,9 @@ def instant(text: str | None) -> datetime:
     """The time of a `tick` command, UTC where it names no offset.  Raises Refused."""
     try:
         at = datetime.fromisoformat(text or "")
-    except ValueError:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Refused("invalid_time", f"`at` is no ISO 8601 time: {text!r}") from None
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     if not 1971 <= at.year <= 2099:
         raise Refused("invalid_time", f"`at` must lie in the years 1971 to 2099: {text!r}")
     return at

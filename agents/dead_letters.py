@@ -6,7 +6,7 @@ page of code is the one place that knows their form; docs/dead-letters.md shows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import cast
@@ -152,9 +152,9 @@ class Memory:
             self._current = True
         return id in self._replayed
 
-    def add(self, ids: set[str]) -> None:
+    def add(self, ids: Iterable[str]) -> None:
         """These were replayed, and it is committed."""
-        self._replayed |= ids
+        self._replayed.update(ids)
 
     def close(self) -> None:
         """Stop reading."""

@@ -42,6 +42,7 @@ class RawTopics:
         self._wanted: frozenset[str] = frozenset()
         self._counts: dict[str, int] = {}
         self._missing: frozenset[str] = frozenset()
+        self._seen: frozenset[str] = frozenset()
         self._looking = Repeating("raw topics", LOOK_SECONDS, self._look)
 
     def start(self) -> None:
@@ -58,6 +59,11 @@ class RawTopics:
             self._wanted = wanted
             self._looking.wake()
 
+    @property
+    def settled(self) -> bool:
+        """True once everything that is wanted has been looked at."""
+        return self._seen == self._wanted
+
     def partitions(self) -> set[Partition]:
         """Every partition of every wanted topic that is there, as last seen."""
         counts, wanted = self._counts, self._wanted
@@ -66,6 +72,7 @@ class RawTopics:
     def _look(self) -> None:
         wanted = self._wanted
         if not wanted:
+            self._seen = wanted
             return
         answers = self._admin.describe_topics(TopicCollection(sorted(wanted)), request_timeout=ASK_SECONDS)
         counts, missing = {}, set()
@@ -82,6 +89,7 @@ class RawTopics:
             log.info("topic %s is there now", topic)
         self._missing = frozenset(missing)
         self._counts = counts
+        self._seen = wanted
 
 
 class Horizon:

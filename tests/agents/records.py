@@ -1,0 +1,113 @@
+"""Records as the broker would deliver them, and a transaction that only remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
+
+from streams.batches import Aborted, Fill, Partition, RecordBatch
+
+
+class Record:
+    """A confluent_kafka.Message, as far as anyone looks at one."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """A stand-in, typed as what it stands for."""
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        topic: str = "raw",
+        partition: int = 0,
+        offset: int = 0,
+        timestamp: int = 1_577_836_800_000,
+        headers: list[tuple[str, bytes | None]] | None = None,
+    ) -> None:
+        self._value, self._key, self._topic = value, key, topic
+        self._partition, self._offset, self._timestamp, self._headers = partition, offset, timestamp, headers
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def key(self) -> bytes | None:
+        return self._key
+
+    def topic(self) -> str:
+        return self._topic
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_CREATE_TIME, self._timestamp
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return self._headers
+
+
+def batch(
+    topic: str, partition: int, values: Sequence[bytes | None], begin: int = 0, **more: Any
+) -> RecordBatch:
+    """Records of one partition at consecutive offsets."""
+    records = [
+        cast(Message, Record(value, topic=topic, partition=partition, offset=begin + n, **more))
+        for n, value in enumerate(values)
+    ]
+    return RecordBatch(Partition(topic, partition), begin, begin + len(records), records)
+
+
+@dataclass
+class Sent:
+    """A record that was queued."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    partition: int
+    headers: list[tuple[str, bytes]] | None
+
+
+@dataclass
+class Transaction:
+    """A `Commit` and its `Sink`: keeps what is committed, or aborts when told to."""
+
+    sent: list[Sent] = field(default_factory=list)
+    offsets: list[dict[Partition, int]] = field(default_factory=list)
+    aborts: bool = False
+
+    def __call__(self, offsets: dict[Partition, int], fill: Fill) -> dict[Partition, int]:
+        sink = Transaction()
+        fill(sink)
+        if self.aborts:
+            raise Aborted("as told")
+        self.sent += sink.sent
+        self.offsets.append(dict(offsets))
+        return {}
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: list[tuple[str, bytes]] | None = None,
+    ) -> None:
+        self.sent.append(Sent(topic, value, key, partition, headers))
+
+    def send_many(
+        self, topic: str, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
+    ) -> None:
+        raise AssertionError("the normaliser writes no rows")
+
+    def of(self, topic: str) -> list[Sent]:
+        """What was sent to a topic."""
+        return [sent for sent in self.sent if sent.topic == topic]
