@@ -1,0 +1,58 @@
+"""A catalog revision: what people have defined, whole, under its number.
+
+It travels on the topic `catalog` as JSON and never changes afterwards.  What the fold reads of it (decisions,
+policy) is defined in `loyalty.content`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from config.topics import raw_topic
+from loyalty.content import Decisions, ScoringPolicy
+
+
+class SourceContent(msgspec.Struct, frozen=True):
+    """A data source as workers see it."""
+
+    name: str
+    source_type: str
+    event_mapping: dict[str, Any]
+    connection_config: dict[str, Any] = {}
+    is_active: bool = True
+
+    @property
+    def topic(self) -> str:
+        """The raw topic it is read from."""
+        return str(self.connection_config.get("kafka_topic") or raw_topic(self.name))
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """One revision, whole."""
+
+    revision: int
+    created_at: str
+    decisions: Decisions
+    policy: ScoringPolicy
+    sources: list[SourceContent] = []
+    note: str = ""
+
+    def source(self, name: str) -> SourceContent | None:
+        """The source of that name."""
+        return next((source for source in self.sources if source.name == name), None)
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Content).decode
+
+
+def encode(content: Content) -> bytes:
+    """The revision's JSON."""
+    return _encode(content)
+
+
+def decode(value: bytes) -> Content:
+    """The reverse.  Raises msgspec.DecodeError or ValidationError that names the field."""
+    return _decode(value)

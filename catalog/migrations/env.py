@@ -1,0 +1,11 @@
+"""Alembic's environment: runs on the connection that `catalog.database.migrate` gives it."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from catalog.models import Base
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,206 @@
+"""What a person may say of a data source, checked when it is saved: messages name the field."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from loyalty.events import SOURCE_TYPES
+
+SourceType = Literal["cdr", "billing", "crm", "app", "network", "dwh", "xiva", "custom"]
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prefix(_Strict):
+    """A beginning of an id and what stands in its place, e.g. `00` -> `+`."""
+
+    old: str = Field(min_length=1)
+    new: str
+
+
+class IdFormat(_Strict):
+    """How ids are made alike: first characters are removed, then the first prefix that fits is replaced."""
+
+    remove: str = Field("", description="Characters that are taken out, e.g. ' -()'.")
+    prefixes: tuple[Prefix, ...] = ()
+
+
+def _path(value: str) -> str:
+    if not value or any(not step for step in value.split(".")):
+        raise ValueError("a field is a name, or names joined by dots")
+    return value
+
+
+class EventMapping(_Strict):
+    """Which fields of a raw record mean what.  A field is a dotted path."""
+
+    customer_id_field: str
+    timestamp_field: str
+    event_type_field: str | None = None
+    value_field: str | None = None
+    event_id_field: str | None = None
+    event_types: dict[str, str] | None = Field(None, description="The source's code -> event type.")
+    event_type: str | None = Field(None, description="The one event type of a source of one kind.")
+    value_scale: float = Field(1.0, description="value_field x value_scale is in the event type's unit.")
+    timestamp_format: str = Field("iso8601", description="iso8601, epoch_s, epoch_ms, or a strptime format.")
+    timezone: str = "UTC"
+    id_format: IdFormat | None = None
+    attributes: dict[str, str] = Field({}, description="Attribute -> field.")
+    attributes_field: str | None = Field(
+        None, description="A nested object whose entries all become attributes."
+    )
+
+    @field_validator(
+        "customer_id_field",
+        "timestamp_field",
+        "event_type_field",
+        "value_field",
+        "event_id_field",
+        "attributes_field",
+    )
+    @classmethod
+    def _fields_are_paths(cls, value: str | None) -> str | None:
+        return None if value is None else _path(value)
+
+    @field_validator("event_type")
+    @classmethod
+    def _type_exists(cls, value: str | None) -> str | None:
+        if value is not None:
+            _event_type(value)
+        return value
+
+    @field_validator("event_types")
+    @classmethod
+    def _types_exist(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        if value is not None:
+            if not value:
+                raise ValueError("names no code")
+            for event_type in value.values():
+                _event_type(event_type)
+        return value
+
+    @field_validator("value_scale")
+    @classmethod
+    def _scale_is_positive(cls, value: float) -> float:
+        if not 0 < value < 1e12:
+            raise ValueError("must be above 0")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"there is no timezone {value!r}") from None
+        return value
+
+    @field_validator("timestamp_format")
+    @classmethod
+    def _format_reads_times(cls, value: str) -> str:
+        if value in ("iso8601", "epoch_s", "epoch_ms"):
+            return value
+        moment = datetime(2021, 11, 23, 14, 35, 46)
+        try:
+            read = datetime.strptime(moment.strftime(value), value)
+        except (ValueError, re.error) as error:
+            raise ValueError(f"strptime cannot read it: {error}") from None
+        if "%" not in value or read.replace(tzinfo=None).date() != moment.date():
+            raise ValueError(
+                "it must be iso8601, epoch_s, epoch_ms or a strptime format with year, month and day"
+            )
+        return value
+
+    @field_validator("attributes")
+    @classmethod
+    def _attributes_are_named(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, path in value.items():
+            if not name or name.startswith("_"):
+                raise ValueError(f"attribute {name!r}: names that begin with _ are khaywe's own")
+            _path(path)
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_type(self) -> Self:
+        if (self.event_type is None) == (self.event_type_field is None):
+            raise ValueError("say either event_type (a source of one kind) or event_type_field")
+        if self.event_type is not None and self.event_types is not None:
+            raise ValueError("event_types goes with event_type_field, not with event_type")
+        return self
+
+
+def _event_type(name: str) -> None:
+    if name.startswith("_"):
+        raise ValueError(f"{name!r}: event types that begin with _ are khaywe's own")
+    if name not in SOURCE_TYPES:
+        raise ValueError(f"there is no event type {name!r}; there are {', '.join(sorted(SOURCE_TYPES))}")
+
+
+class Connection(_Strict):
+    """Where the raw records come from and what their bytes are."""
+
+    kafka_topic: str | None = None
+    format: Literal["json", "csv", "avro"] = "json"
+    columns: tuple[str, ...] | None = Field(None, description="CSV: the names of the columns, in order.")
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    avro_schema: dict[str, Any] | None = Field(None, description="Avro without framing: the writer's schema.")
+    schema_registry: str | None = Field(
+        None, description="Avro with Confluent's framing: the registry's URL."
+    )
+
+    @field_validator("kafka_topic")
+    @classmethod
+    def _topic_is_legal(cls, value: str | None) -> str | None:
+        if value is not None and (not _TOPIC.fullmatch(value) or value in (".", "..")):
+            raise ValueError("a topic has letters, digits, '.', '_' and '-', at most 249")
+        return value
+
+    @model_validator(mode="after")
+    def _says_what_the_format_needs(self) -> Self:
+        if (self.format == "csv") != (self.columns is not None):
+            raise ValueError("columns go with format csv, which needs them")
+        if self.columns is not None and (
+            len(set(self.columns)) != len(self.columns) or not all(self.columns)
+        ):
+            raise ValueError("columns: every column needs a name of its own")
+        if self.format == "avro":
+            if (self.avro_schema is None) == (self.schema_registry is None):
+                raise ValueError("format avro needs either avro_schema or schema_registry")
+            if self.avro_schema is not None:
+                import fastavro
+
+                try:
+                    fastavro.parse_schema(self.avro_schema)
+                except Exception as error:  # fastavro has no base of its errors
+                    raise ValueError(f"avro_schema: {type(error).__name__} {error}") from None
+        elif self.avro_schema is not None or self.schema_registry is not None:
+            raise ValueError("avro_schema and schema_registry go with format avro")
+        return self
+
+
+class DataSource(_Strict):
+    """A data source, as it is added."""
+
+    name: str
+    source_type: SourceType
+    connection_config: Connection = Connection()
+    event_mapping: EventMapping
+    is_active: bool = True
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_plain(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(
+                "a name has small letters, digits, '_' and '-', at most 63, and begins with no sign"
+            )
+        return value

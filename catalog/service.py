@@ -1,0 +1,331 @@
+"""Editing the catalog: every edit is a new revision, and its outbox row stands in the same SQL transaction.
+
+What is published to the topic `catalog` comes from the outbox alone: an edit that was committed is published,
+by whoever looks next, and one that was not never is.  Publishing a row twice is harmless: key and content are
+the same.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+from pydantic import ValidationError
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from catalog.content import Content, SourceContent, decode, encode
+from catalog.database import connect, migrate
+from catalog.models import DataSourceRow, OutboxRow, RevisionRow
+from catalog.schema import DataSource
+from config import topics
+from config.errors import KhayweError
+from config.settings import Settings
+from loyalty.content import Decisions, ScoringPolicy, currency_decimals
+
+#: One editor at a time: revision numbers are consecutive and each holds the whole content.
+EDIT_LOCK = 7_310_424_002
+OUTBOX_LOCK = 7_310_424_003
+PUBLISH_SECONDS = 10.0
+
+
+class CatalogError(KhayweError):
+    """The catalog refuses an edit."""
+
+
+class Producer(Protocol):
+    """What is needed of a Kafka producer."""
+
+    def produce(
+        self, topic: str, value: bytes, key: bytes, *, on_delivery: Callable[[Any, Any], None]
+    ) -> None: ...
+
+    def flush(self, timeout: float) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting that says something else than the catalog."""
+
+    setting: str
+    here: object
+    catalog: object
+
+    def __str__(self) -> str:
+        return f"{self.setting} is {self.here!r} here, {self.catalog!r} in the catalog"
+
+
+def decisions_of(settings: Settings) -> Decisions:
+    """What the settings put into the first revision."""
+    return Decisions(
+        timezone=settings.timezone,
+        currency=settings.currency,
+        currency_decimals=currency_decimals(settings.currency),
+        grace_seconds=settings.grace,
+        control_share=settings.control_share,
+        control_salt=settings.control_salt,
+    )
+
+
+def check_settings(content: Content, settings: Settings) -> list[Difference]:
+    """Settings that were set here and differ from the revision, which counts."""
+    pairs = {
+        "timezone": content.decisions.timezone,
+        "currency": content.decisions.currency,
+        "grace": content.decisions.grace_seconds,
+        "control_share": content.decisions.control_share,
+        "control_salt": content.decisions.control_salt,
+    }
+    return [
+        Difference(f"KHAYWE_{name.upper()}", getattr(settings, name), there)
+        for name, there in pairs.items()
+        if name in settings.model_fields_set and getattr(settings, name) != there
+    ]
+
+
+#: The source that is there from the start: CustomerEvent's own field names.
+CUSTOM = {
+    "name": "custom",
+    "source_type": "custom",
+    "connection_config": {"kafka_topic": topics.raw_topic("custom")},
+    "event_mapping": {
+        "customer_id_field": "customer_id",
+        "event_type_field": "event_type",
+        "value_field": "value",
+        "timestamp_field": "occurred_at",
+        "event_id_field": "event_id",
+        "attributes_field": "attributes",
+    },
+}
+
+
+def parse_source(given: dict[str, Any]) -> DataSource:
+    """Check a data source as a person wrote it.  Raises CatalogError that names the fields."""
+    try:
+        return DataSource.model_validate(given)
+    except ValidationError as error:
+        raise CatalogError(explain_errors(f"data source {given.get('name', '')!r}", error)) from None
+
+
+def explain_errors(what: str, error: ValidationError) -> str:
+    """One line a fault: the field and what is wrong with it."""
+    lines = []
+    for fault in error.errors():
+        place = ".".join(str(step) for step in fault["loc"]) or "all of it"
+        lines.append(f"  {place}: {fault['msg'].removeprefix('Value error, ')}")
+    return f"{what} cannot be saved:\n" + "\n".join(lines)
+
+
+class CatalogService:
+    """The catalog in PostgreSQL."""
+
+    def __init__(self, database_url: str, settings: Settings, author: str | None = None) -> None:
+        self._engine = connect(database_url)
+        self._settings = settings
+        self._author = author or getpass.getuser()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _editing(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine) as session, session.begin():
+                session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": EDIT_LOCK})
+                yield session
+        except OperationalError as error:
+            raise _away(error) from None
+
+    def migrate(self) -> None:
+        """Bring the schema up to date."""
+        try:
+            migrate(self._engine)
+        except OperationalError as error:
+            raise _away(error) from None
+
+    def ensure_first_revision(self) -> int:
+        """Where there is none yet, the settings, the default policy and the source `custom` make revision 1."""
+        self.migrate()
+        with self._editing() as session:
+            last = session.scalar(select(func.max(RevisionRow.number)))
+            if last is None:
+                session.add(_row(parse_source(CUSTOM)))
+                return self._revise(session, "first revision", decisions_of(self._settings), ScoringPolicy())
+            return int(last)
+
+    def latest(self) -> Content:
+        """The newest revision."""
+        with self._reading() as session:
+            return _content(session)
+
+    def sources(self) -> list[SourceContent]:
+        """All data sources, by name."""
+        return self.latest().sources
+
+    def source(self, name: str) -> SourceContent:
+        """One data source.  Raises CatalogError that names those there are."""
+        content = self.latest()
+        found = content.source(name)
+        if found is None:
+            known = ", ".join(source.name for source in content.sources)
+            raise CatalogError(f"there is no data source {name!r}", hint=f"there are: {known}")
+        return found
+
+    def add_sources(self, given: list[dict[str, Any]]) -> int:
+        """Add data sources, all or none, as one revision; returns its number."""
+        parsed = [parse_source(source) for source in given]
+        with self._editing() as session:
+            for source in parsed:
+                if session.scalar(select(DataSourceRow).where(DataSourceRow.name == source.name)) is not None:
+                    raise CatalogError(
+                        f"there is a data source {source.name!r} already",
+                        hint="change it: `khaywe source update`",
+                    )
+                session.add(_row(source))
+                self._one_reader_of_a_topic(session)
+            return self._revise(session, "added " + ", ".join(source.name for source in parsed))
+
+    def update_source(self, given: dict[str, Any]) -> int:
+        """Replace a data source by what is given; returns the revision's number."""
+        parsed = parse_source(given)
+        with self._editing() as session:
+            row = _find(session, parsed.name)
+            new = _row(parsed)
+            row.source_type, row.connection_config = new.source_type, new.connection_config
+            row.event_mapping, row.is_active = new.event_mapping, new.is_active
+            self._one_reader_of_a_topic(session)
+            return self._revise(session, f"changed {parsed.name}")
+
+    def switch_source(self, name: str, active: bool) -> int:
+        """Switch a data source on or off; returns the revision that says so."""
+        with self._editing() as session:
+            row = _find(session, name)
+            if row.is_active == active:
+                return int(session.scalar(select(func.max(RevisionRow.number))) or 0)
+            row.is_active = active
+            return self._revise(session, f"{'enabled' if active else 'disabled'} {name}")
+
+    @staticmethod
+    def _one_reader_of_a_topic(session: Session) -> None:
+        session.flush()
+        readers: dict[str, str] = {}
+        for row in session.scalars(select(DataSourceRow).order_by(DataSourceRow.id)):
+            topic = row.connection_config.get("kafka_topic") or topics.raw_topic(row.name)
+            if topic in readers:
+                raise CatalogError(
+                    f"topic {topic} is the data source {readers[topic]!r}'s; {row.name!r} cannot read it too"
+                )
+            readers[topic] = row.name
+
+    def _revise(
+        self,
+        session: Session,
+        note: str,
+        decisions: Decisions | None = None,
+        policy: ScoringPolicy | None = None,
+    ) -> int:
+        """Write the next revision and its outbox row in this SQL transaction."""
+        session.flush()
+        if decisions is None or policy is None:
+            last = _content(session)
+            decisions, policy = decisions or last.decisions, policy or last.policy
+        policy.validate()
+        number = int(session.scalar(select(func.max(RevisionRow.number))) or 0) + 1
+        rows = session.scalars(select(DataSourceRow).order_by(DataSourceRow.name))
+        content = Content(
+            revision=number,
+            created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            decisions=decisions,
+            policy=policy,
+            sources=[
+                SourceContent(
+                    row.name, row.source_type, row.event_mapping, row.connection_config, row.is_active
+                )
+                for row in rows
+            ],
+            note=note,
+        )
+        payload = encode(content)
+        session.add(
+            RevisionRow(
+                number=number, content=msgspec.json.decode(payload), note=note, created_by=self._author
+            )
+        )
+        session.add(OutboxRow(topic=topics.CATALOG, key=b"%d" % number, payload=payload))
+        return number
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine) as session:
+                yield session
+        except OperationalError as error:
+            raise _away(error) from None
+
+    def publish_outbox(self, producer: Producer) -> int:
+        """Publish what waits, in order; returns how many.  One process at a time; others find nothing to do."""
+        with Session(self._engine) as session, session.begin():
+            if not session.scalar(text("select pg_try_advisory_xact_lock(:key)"), {"key": OUTBOX_LOCK}):
+                return 0
+            waiting = session.scalars(
+                select(OutboxRow).where(OutboxRow.published_at.is_(None)).order_by(OutboxRow.id)
+            ).all()
+            failed: list[str] = []
+
+            def delivered(error: Any, message: Any) -> None:
+                if error is not None:
+                    failed.append(str(error))
+
+            for row in waiting:
+                producer.produce(row.topic, row.payload, row.key, on_delivery=delivered)
+            if waiting and (producer.flush(PUBLISH_SECONDS) or failed):
+                raise CatalogError(
+                    f"Kafka did not take the catalog's revision: {failed[0] if failed else 'no answer'}",
+                    hint="it is kept and published by the next worker or command that reaches Kafka",
+                )
+            if waiting:
+                session.execute(
+                    update(OutboxRow)
+                    .where(OutboxRow.id.in_([row.id for row in waiting]))
+                    .values(published_at=func.now())
+                )
+            return len(waiting)
+
+
+def _row(source: DataSource) -> DataSourceRow:
+    return DataSourceRow(
+        name=source.name,
+        source_type=source.source_type,
+        connection_config=source.connection_config.model_dump(mode="json", exclude_defaults=True),
+        event_mapping=source.event_mapping.model_dump(mode="json", exclude_defaults=True),
+        is_active=source.is_active,
+    )
+
+
+def _find(session: Session, name: str) -> DataSourceRow:
+    row = session.scalar(select(DataSourceRow).where(DataSourceRow.name == name))
+    if row is None:
+        known = ", ".join(session.scalars(select(DataSourceRow.name).order_by(DataSourceRow.name)))
+        raise CatalogError(f"there is no data source {name!r}", hint=f"there are: {known}")
+    return row
+
+
+def _content(session: Session) -> Content:
+    row = session.scalar(select(RevisionRow).order_by(RevisionRow.number.desc()).limit(1))
+    if row is None:
+        raise CatalogError(
+            "the catalog is empty", hint="run `khaywe topics create`, which makes its first revision"
+        )
+    return decode(msgspec.json.encode(row.content))
+
+
+def _away(error: OperationalError) -> CatalogError:
+    reason = str(error.orig).strip().splitlines()[0]
+    return CatalogError(f"PostgreSQL does not answer: {reason}", hint="`khaywe status` says whether it runs")
