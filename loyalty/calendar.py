@@ -1,0 +1,81 @@
+"""Local days of the operator's timezone, as arrays that compiled code reads.
+
+A timezone is a list of instants at which its offset from UTC changes.  It is worked out once, when content
+is loaded, so that no event touches zoneinfo.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loyalty.compiled import compiled
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END = datetime(2101, 1, 1, tzinfo=UTC)
+# No zone has changed its offset twice, and back, within half a day since 1970.
+_STEP_S = 43_200
+
+
+class Calendar(NamedTuple):
+    """`offsets[i]` ms are added to a time in `starts[i] <= time < starts[i + 1]` (ms) to make it local."""
+
+    starts: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+
+@cache
+def calendar(timezone: str) -> Calendar:
+    """The offsets of an IANA timezone from 1970 to 2100.  Raises ZoneInfoNotFoundError."""
+    zone = ZoneInfo(timezone)
+
+    def offset(second: int) -> int:
+        found = (_EPOCH + timedelta(seconds=second)).astimezone(zone).utcoffset()
+        assert found is not None
+        return int(found.total_seconds())
+
+    end = int((_END - _EPOCH).total_seconds())
+    starts, offsets = [0], [offset(0)]
+    for low in range(0, end, _STEP_S):
+        while offset(low + _STEP_S) != offsets[-1]:
+            same, other = max(low, starts[-1]), low + _STEP_S
+            while other - same > 1:
+                middle = (same + other) // 2
+                same, other = (middle, other) if offset(middle) == offsets[-1] else (same, middle)
+            starts.append(other)
+            offsets.append(offset(other))
+    return Calendar(np.array(starts, np.int64) * 1000, np.array(offsets, np.int64) * 1000)
+
+
+@compiled
+def day_of(time: int, calendar: Calendar) -> int:
+    """The number of the local day of a time (ms), days since 1970-01-01."""
+    starts = calendar.starts
+    low, high = 0, starts.shape[0]
+    while high - low > 1:
+        middle = (low + high) // 2
+        if starts[middle] <= time:
+            low = middle
+        else:
+            high = middle
+    return (time + calendar.offsets[low]) // DAY_MS  # type: ignore[no-any-return]
+
+
+@compiled
+def week_of(day: int) -> int:
+    """The number of a day's ISO week."""
+    return (day + 3) // 7
+
+
+@compiled
+def last_refresh(time: int, minute: int) -> int:
+    """The last instant, not after a time (ms), at which the refresh minute (of the UTC day) begins."""
+    at = minute * MINUTE_MS
+    return (time - at) // DAY_MS * DAY_MS + at

@@ -1,0 +1,90 @@
+"""The arrays that the engine hands to compiled code, and those it gets back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loyalty.calendar import DAY_MS
+from loyalty.policy import MEASURES
+from loyalty.row import SCORES, empty
+
+EVENT = np.dtype(
+    [
+        ("at", "i8"),
+        ("hash", "u8"),
+        ("value", "i8"),
+        ("slot", "i4"),  # -1: a command for nobody
+        ("key", "i4"),  # of the event's side entry in `seen`, unused for usage
+        ("extra", "i4"),  # of a profile_update in `profiles`, of a customer_link in `links`
+        ("minute", "i2"),  # the customer's refresh minute, where the event can open a row
+        ("kind", "u1"),
+        ("flag", "u1"),
+    ],
+    align=True,
+)
+# `flag` of an event; that of a command is the status it is refused with at once, 0 for none.
+FROM_BALANCE, KNOWN_ON_TIME, ON_TIME, CAN_LINK = 1, 2, 4, 8
+
+PROFILE = np.dtype(
+    [("words", "u4", (5,)), ("birthday", "u2"), ("consent", "u1"), ("present", "u1")], align=True
+)
+WORD_BITS, CONSENT_BIT, BIRTHDAY_BIT = 5, 32, 64  # of `present`: bits 0 to 4 are the words
+
+EFFECT = np.dtype(
+    [
+        ("as_of", "i8"),
+        ("caused_at", "i8"),  # of a refresh or tick
+        ("event", "i4"),
+        ("slot", "i4"),
+        ("scores", "u2", (5,)),
+        ("kind", "u1"),
+        ("detail", "u1"),  # reason of a publication, status of a result
+        ("cause", "u1"),
+    ],
+    align=True,
+)
+# `kind`: for others to read (0, 1), and what the engine does itself.
+PUBLICATION, RESULT, REKEY, LINK, SET_PROFILE, RESET = range(6)
+REFRESH, MOVED, BAND, RECALCULATE = range(4)
+BY_EVENT, BY_REFRESH, BY_TICK = range(3)
+DONE, UNKNOWN_COMMAND, UNKNOWN_SEGMENT, UNKNOWN_CUSTOMER, CLOSED = range(5)
+EFFECTS_PER_EVENT = 3
+
+# `Desk.counts`
+COUNTS = (
+    "duplicates", "late_events", "dedupe_overflow", "ignored_ended", "ignored_before_activation",
+    "links_refused", "refreshes", "published",
+)  # fmt: skip
+DUPLICATES, LATE, OVERFLOW, IGNORED_ENDED, IGNORED_BEFORE, REFUSED, REFRESHES, PUBLISHED = range(len(COUNTS))
+
+NEVER = -(2**63)  # in `seen`
+MONEY_WINDOW, OTHER_WINDOW = 90 * DAY_MS, 7 * DAY_MS
+
+Rows = NDArray[np.void]
+Row = Any  # a record of ROW, by reference
+
+
+class Desk(NamedTuple):
+    """Where compiled code puts what it finds, and its scratch space."""
+
+    effects: NDArray[np.void]  # EFFECT
+    filled: NDArray[np.int64]  # (1,): effects so far
+    counts: NDArray[np.int64]  # by COUNTS
+    parts: NDArray[np.float64]  # measures and points, each by MEASURES
+    scores: NDArray[np.int64]  # five, hundredths
+    blank: Rows  # (1,): an empty row
+
+
+def desk(effects: int) -> Desk:
+    """An empty desk with room for a number of effects."""
+    return Desk(
+        np.empty(effects, EFFECT),
+        np.zeros(1, np.int64),
+        np.zeros(len(COUNTS), np.int64),
+        np.empty((2, len(MEASURES)), np.float64),
+        np.empty(len(SCORES), np.int64),
+        empty(),
+    )

@@ -1,0 +1,53 @@
+"""The one stable hash: FNV-1a with splitmix64's finaliser, 64 bits, never 0.
+
+Event ids, words of a profile and refresh minutes all come from it, so it is part of the row's format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loyalty.compiled import compiled
+
+_BASIS = np.uint64(14695981039346656037)
+_PRIME = np.uint64(1099511628211)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
+_ONE = np.uint64(1)
+
+
+@compiled
+def _hashes(joined: NDArray[np.uint8], lengths: NDArray[np.int64], out: NDArray[np.uint64]) -> None:
+    start = 0
+    for i in range(lengths.shape[0]):
+        end = start + lengths[i]
+        z = _BASIS
+        for at in range(start, end):
+            z = (z ^ np.uint64(joined[at])) * _PRIME
+        z = (z ^ (z >> _30)) * _MIX_1
+        z = (z ^ (z >> _27)) * _MIX_2
+        z ^= z >> _31
+        out[i] = max(z, _ONE)
+        start = end
+
+
+def hash64_many(items: Sequence[bytes]) -> NDArray[np.uint64]:
+    """The hash of each of `items`, shape (len(items),)."""
+    lengths = np.fromiter(map(len, items), np.int64, len(items))
+    out = np.empty(len(items), np.uint64)
+    _hashes(np.frombuffer(b"".join(items), np.uint8), lengths, out)
+    return out
+
+
+def hash64(data: bytes) -> int:
+    """The hash of `data`, 1 .. 2^64 - 1."""
+    return int(hash64_many([data])[0])
+
+
+def word_hash(word: str) -> int:
+    """The 32 bits a row keeps of a word; 0 for an empty one."""
+    return hash64(word.encode()) & 0xFFFFFFFF if word else 0
