@@ -23,7 +23,7 @@ def event(
     """One record of customer-events.  Without an event_id it gets one made of the rest."""
     ms = at(when) if isinstance(when, str) else when
     if event_id is None:
-        event_id = f"{event_type}-{ms}-{value}-{sorted(attributes)}"
+        event_id = f"{event_type}-{ms}-{value}-{json.dumps(attributes)}"
     return encode(
         {
             "event_id": event_id,

@@ -372,9 +372,8 @@ def realistic(seed: int, customers: int, events: int, days: int, start: str = "2
     who = rng.choice(customers, events, p=liveliness / liveliness.sum())
     begin = at(start)
     arrives = np.sort(rng.integers(begin, begin + days * DAY, events))
-    late = np.where(
-        rng.random(events) < 0.1, rng.exponential(2 * DAY, events), rng.exponential(20_000, events)
-    )
+    kind_of_late = rng.random(events)
+    late = rng.exponential(np.where(kind_of_late < 0.01, 25 * DAY, np.where(kind_of_late < 0.1, DAY, 20_000)))
     happened = np.maximum(arrives - late.astype(np.int64), begin - 120 * DAY)
     amounts = np.round(rng.lognormal(1.5, 1.2, events), 3)
     records: list[bytes] = []
