@@ -1,0 +1,9 @@
+"""What can go wrong with the customer table, for the operator."""
+
+from __future__ import annotations
+
+from config.errors import KhayweError
+
+
+class TableError(KhayweError):
+    """The customer table cannot be used as it is."""
