@@ -230,7 +230,7 @@ def test_the_file_of_addresses_is_private_and_says_what_runs(own: Settings) -> N
     assert file.stat().st_mode & 0o077 == 0
     assert json.loads(file.read_text()) == {
         "kafka": found.kafka.address,
-        "database": found.database.address,
+        "database": own.database_url(),
         "pids": {"kafka": found.kafka.pid, "database": found.database.pid},
         "versions": {"kafka": "4.1.0", "database": found.database.version},
     }
