@@ -11,7 +11,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
@@ -81,7 +81,7 @@ class RocksStore:
         if meta is not None and (meta.changelog != changelog or meta.format < FORMAT):
             log.info("%s caches another changelog or format; starting from an empty store", path)
             self.wipe()
-        self._no_wal: Any = WriteOptions()
+        self._no_wal = cast(Any, WriteOptions())
         self._no_wal.disable_wal = True
 
     def _open(self) -> Any:
