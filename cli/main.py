@@ -95,6 +95,7 @@ class Commands(click.Group):
 
 def explained(error: Exception) -> tuple[str, str]:
     """What went wrong and what to do, for an exception of any of the libraries in use."""
+    from aiokafka.errors import KafkaError
     from confluent_kafka import KafkaException
     from pydantic import ValidationError
     from sqlalchemy.exc import OperationalError
@@ -112,6 +113,8 @@ def explained(error: Exception) -> tuple[str, str]:
         return "; ".join(faults), "docs/settings.md has every setting; .env in this directory counts too"
     if isinstance(error, KafkaException):
         return f"Kafka: {error.args[0].str()}", "`khaywe status` says whether Kafka answers"
+    if isinstance(error, KafkaError):
+        return f"Kafka: {error}", "`khaywe status` says whether Kafka answers"
     if isinstance(error, OperationalError):
         return f"PostgreSQL: {str(error.orig).strip()}", "`khaywe status` says whether PostgreSQL answers"
     if isinstance(error, OSError):
