@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
+from loyalty.row import NO_TIME
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -23,17 +24,14 @@ _END = datetime(2101, 1, 1, tzinfo=UTC)
 # No zone has changed its offset twice, and back, within half a day since 1970.
 _STEP_S = 43_200
 
-
-class Calendar(NamedTuple):
-    """`offsets[i]` ms are added to a time in `starts[i] <= time < starts[i + 1]` (ms) to make it local."""
-
-    starts: NDArray[np.int64]
-    offsets: NDArray[np.int64]
+_CHANGES = 512  # two a year, and room for what governments think of
+#: `offsets[i]` ms are added to a time in `starts[i] <= time < starts[i + 1]` (ms) to make it local.
+CALENDAR = np.dtype([("starts", "i8", (_CHANGES,)), ("offsets", "i8", (_CHANGES,))])
 
 
 @cache
-def calendar(timezone: str) -> Calendar:
-    """The offsets of an IANA timezone from 1970 to 2100.  Raises ZoneInfoNotFoundError."""
+def calendar(timezone: str) -> NDArray[np.void]:
+    """The CALENDAR (1,) of an IANA timezone from 1970 to 2100.  Raises ZoneInfoNotFoundError."""
     zone = ZoneInfo(timezone)
 
     def offset(second: int) -> int:
@@ -51,17 +49,20 @@ def calendar(timezone: str) -> Calendar:
                 same, other = (middle, other) if offset(middle) == offsets[-1] else (same, middle)
             starts.append(other)
             offsets.append(offset(other))
-    return Calendar(np.array(starts, np.int64) * 1000, np.array(offsets, np.int64) * 1000)
+    result = np.zeros(1, CALENDAR)
+    result["starts"] = NO_TIME
+    result["starts"][0, : len(starts)] = np.array(starts, np.int64) * 1000
+    result["offsets"][0, : len(offsets)] = np.array(offsets, np.int64) * 1000
+    return result
 
 
 @compiled
-def day_of(time: int, calendar: Calendar) -> int:
-    """The number of the local day of a time (ms), days since 1970-01-01."""
-    starts = calendar.starts
-    low, high = 0, starts.shape[0]
+def day_of(time: int, calendar: Any) -> int:
+    """The number of the local day of a time (ms), days since 1970-01-01.  `calendar`: a record."""
+    low, high = 0, _CHANGES
     while high - low > 1:
         middle = (low + high) // 2
-        if starts[middle] <= time:
+        if calendar.starts[middle] <= time:
             low = middle
         else:
             high = middle

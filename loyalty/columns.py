@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.calendar import DAY_MS
 from loyalty.policy import MEASURES
-from loyalty.row import SCORES, empty
+from loyalty.row import ROW, SCORES
 
 EVENT = np.dtype(
     [
@@ -53,38 +53,30 @@ BY_EVENT, BY_REFRESH, BY_TICK = range(3)
 DONE, UNKNOWN_COMMAND, UNKNOWN_SEGMENT, UNKNOWN_CUSTOMER, CLOSED = range(5)
 EFFECTS_PER_EVENT = 3
 
-# `Desk.counts`
+# `counts` of a DESK
 COUNTS = (
     "duplicates", "late_events", "dedupe_overflow", "ignored_ended", "ignored_before_activation",
-    "links_refused", "refreshes", "published",
+    "links_refused", "published",
 )  # fmt: skip
-DUPLICATES, LATE, OVERFLOW, IGNORED_ENDED, IGNORED_BEFORE, REFUSED, REFRESHES, PUBLISHED = range(len(COUNTS))
+DUPLICATES, LATE, OVERFLOW, IGNORED_ENDED, IGNORED_BEFORE, REFUSED, PUBLISHED = range(len(COUNTS))
 
 NEVER = -(2**63)  # in `seen`
 MONEY_WINDOW, OTHER_WINDOW = 90 * DAY_MS, 7 * DAY_MS
 
 Rows = NDArray[np.void]
-Row = Any  # a record of ROW, by reference
+Effects = NDArray[np.void]
+Record = Any  # a record of one of these arrays, by reference
 
 
-class Desk(NamedTuple):
-    """Where compiled code puts what it finds, and its scratch space."""
-
-    effects: NDArray[np.void]  # EFFECT
-    filled: NDArray[np.int64]  # (1,): effects so far
-    counts: NDArray[np.int64]  # by COUNTS
-    parts: NDArray[np.float64]  # measures and points, each by MEASURES
-    scores: NDArray[np.int64]  # five, hundredths
-    blank: Rows  # (1,): an empty row
-
-
-def desk(effects: int) -> Desk:
-    """An empty desk with room for a number of effects."""
-    return Desk(
-        np.empty(effects, EFFECT),
-        np.zeros(1, np.int64),
-        np.zeros(len(COUNTS), np.int64),
-        np.empty((2, len(MEASURES)), np.float64),
-        np.empty(len(SCORES), np.int64),
-        empty(),
-    )
+#: Scratch space of compiled code, and what it counted.
+DESK = np.dtype(
+    [
+        ("filled", "i8"),  # effects so far
+        ("counts", "i8", (len(COUNTS),)),
+        ("measures", "f8", (len(MEASURES),)),
+        ("points", "f8", (len(MEASURES),)),
+        ("scores", "i8", (len(SCORES),)),  # hundredths
+        ("blank", ROW),  # an empty row
+    ],
+    align=True,
+)

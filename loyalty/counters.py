@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loyalty.calendar import day_of, week_of
 from loyalty.columns import (
@@ -16,11 +15,11 @@ from loyalty.columns import (
     LATE,
     ON_TIME,
     OVERFLOW,
-    Row,
+    Record,
 )
 from loyalty.compiled import compiled
 from loyalty.events import CODES
-from loyalty.policy import IS_ACTIVITY, IS_REVENUE, IS_TRANSACTION, Policy
+from loyalty.policy import IS_ACTIVITY, IS_REVENUE, IS_TRANSACTION
 from loyalty.row import HASHES, MONTH, QUARTER, RECENT, WEEKS
 
 _CALL, _ROAMING_CALL, _SMS = CODES["voice_call"], CODES["roaming_call"], CODES["sms"]
@@ -49,7 +48,7 @@ def _clear(cells: Any, after: int, to: int) -> None:
 
 
 @compiled
-def shift(row: Row, day: int) -> None:
+def shift(row: Record, day: int) -> None:
     """Let rings and weeks stand at `day`, if that is later."""
     if day <= row.day:
         return
@@ -72,7 +71,7 @@ def shift(row: Row, day: int) -> None:
 
 
 @compiled
-def known(row: Row, hash_: np.uint64) -> bool:
+def known(row: Record, hash_: np.uint64) -> bool:
     found = False
     for i in range(HASHES):  # no early end: this way it runs in vector registers
         found |= row.hashes[i] == hash_
@@ -80,7 +79,7 @@ def known(row: Row, hash_: np.uint64) -> bool:
 
 
 @compiled
-def remember(row: Row, hash_: np.uint64, counts: NDArray[np.int64]) -> None:
+def remember(row: Record, hash_: np.uint64, counts: Any) -> None:
     at = row.hash_next
     counts[OVERFLOW] += row.hashes[at] != 0
     row.hashes[at] = hash_
@@ -93,7 +92,7 @@ def earliest(known: int, at: int) -> int:
 
 
 @compiled
-def count(row: Row, event: Any, traits: int, policy: Policy, counts: NDArray[np.int64]) -> None:
+def count(row: Record, event: Any, traits: int, policy: Record, counts: Any) -> None:
     """Let an event move the counters of its row."""
     kind, at, value = event.kind, event.at, event.value
     day = day_of(at, policy.calendar)
@@ -179,7 +178,7 @@ def count(row: Row, event: Any, traits: int, policy: Policy, counts: NDArray[np.
 
 
 @compiled
-def set_profile(row: Row, to: Any) -> None:
+def set_profile(row: Record, to: Any) -> None:
     present = to.present
     if present & 1:
         row.segment = to.words[0]
@@ -206,7 +205,7 @@ def _join(cells: Any, day: int, carried: Any, carried_day: int, low: int, high: 
 
 
 @compiled
-def join(row: Row, carried: Row, counts: NDArray[np.int64]) -> None:
+def join(row: Record, carried: Record, counts: Any) -> None:
     """Add the counters of a row that becomes this one, which is first shifted to the other's day."""
     shift(row, carried.day)
     day, from_day = row.day, carried.day

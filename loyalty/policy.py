@@ -5,16 +5,16 @@ New content makes new arrays and compiles nothing.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.calendar import Calendar, calendar
+from loyalty.calendar import CALENDAR, calendar
 from loyalty.content import COMPONENTS, Decisions, ScoringPolicy
 from loyalty.events import ACTIVITY, CODES, MONEY, SOURCE_TYPES, USAGE, scale
 
-# What an event type is, as bits of `Policy.traits`.
+# What an event type is, as bits of `traits`.
 IS_USAGE, IS_MONEY, IS_ACTIVITY, IS_REVENUE, IS_TRANSACTION = 1, 2, 4, 8, 16
 
 #: (score, component) by its index in measures, weights and `full_at`.
@@ -30,29 +30,32 @@ class Content(Protocol):
     def policy(self) -> ScoringPolicy: ...
 
 
-class Policy(NamedTuple):
-    """Arrays by event type code have 256 entries, those by component `len(MEASURES)`."""
-
-    traits: NDArray[np.uint8]  # by code
-    scales: NDArray[np.int64]  # by code: smallest units a canonical unit
-    floors: NDArray[np.int64]  # by code: the least value
-    weights: NDArray[np.float64]  # by component
-    full_at: NDArray[np.float64]  # by component
-    bands: NDArray[np.float64]  # hundredths
-    step: float  # hundredths
-    currency: float  # minor units a unit
-    calendar: Calendar
-
-
 VALUE_LIMIT = (
     10**15
 )  # smallest units; a larger value is a mistake of the source's, and float64 holds this one
 
+#: Fields by code have an entry for each event type code, those by component one for each of MEASURES.
+POLICY = np.dtype(
+    [
+        ("scales", "i8", (256,)),  # by code: smallest units a canonical unit
+        ("floors", "i8", (256,)),  # by code: the least value
+        ("weights", "f8", (len(MEASURES),)),  # by component
+        ("full_at", "f8", (len(MEASURES),)),  # by component
+        ("step", "f8"),  # hundredths
+        ("currency", "f8"),  # minor units a unit
+        ("calendar", CALENDAR),
+        ("bands", "u2", (10_001,)),  # by score in hundredths: bands reached
+        ("traits", "u1", (256,)),  # by code
+    ],
+    align=True,
+)
 
-def compile_policy(content: Content) -> Policy:
-    """The arrays of a revision's content.  Raises ZoneInfoNotFoundError."""
+
+def compile_policy(content: Content) -> NDArray[np.void]:
+    """The POLICY (1,) of a revision's content.  Raises ZoneInfoNotFoundError."""
     decisions, policy = content.decisions, content.policy
-    traits = np.zeros(256, np.uint8)
+    result = np.zeros(1, POLICY)
+    to = result[0]
     for trait, names in (
         (IS_USAGE, USAGE),
         (IS_MONEY, MONEY),
@@ -61,20 +64,17 @@ def compile_policy(content: Content) -> Policy:
         (IS_TRANSACTION, policy.transaction_types),
     ):
         for name in names:
-            traits[CODES[name]] |= trait
-    scales, floors = np.ones(256, np.int64), np.zeros(256, np.int64)
+            to["traits"][CODES[name]] |= trait
+    to["scales"] = 1
     for name in SOURCE_TYPES:
-        scales[CODES[name]] = scale(name, decisions.currency_decimals)
-        floors[CODES[name]] = -VALUE_LIMIT if name in MONEY else 0
+        to["scales"][CODES[name]] = scale(name, decisions.currency_decimals)
+        to["floors"][CODES[name]] = -VALUE_LIMIT if name in MONEY else 0
     parts = [policy.scores[score][name] for score, name in MEASURES]
-    return Policy(
-        traits=traits,
-        scales=scales,
-        floors=floors,
-        weights=np.array([part.weight for part in parts], np.float64),
-        full_at=np.array([part.full_at for part in parts], np.float64),
-        bands=np.array([band * 100 for band in policy.bands], np.float64),
-        step=float(policy.publish_step * 100),
-        currency=float(10**decisions.currency_decimals),
-        calendar=calendar(decisions.timezone),
-    )
+    to["weights"] = [part.weight for part in parts]
+    to["full_at"] = [part.full_at for part in parts]
+    to["step"] = policy.publish_step * 100
+    to["currency"] = 10**decisions.currency_decimals
+    to["calendar"] = calendar(decisions.timezone)[0]
+    for band in policy.bands:
+        to["bands"] += np.arange(10_001) >= band * 100
+    return result

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loyalty.calendar import day_of
-from loyalty.columns import Row
+from loyalty.columns import Record
 from loyalty.compiled import compiled
-from loyalty.policy import MEASURES, Policy
+from loyalty.policy import MEASURES
 from loyalty.row import MONTH
 
 # The order of MEASURES, cut into the five scores.
@@ -40,7 +39,7 @@ def _month(cells: Any, newest: int) -> int:
 
 
 @compiled
-def measure(row: Row, policy: Policy, out: NDArray[np.float64]) -> None:
+def measure(row: Record, policy: Record, out: Any) -> None:
     """Fill `out` (float64, by MEASURES) with the measures of a row as of its `day`."""
     day, calendar = row.day, policy.calendar
     logins, features, contents = _total(row.app_login), _total(row.feature_use), _total(row.content_view)
@@ -73,22 +72,19 @@ def measure(row: Row, policy: Policy, out: NDArray[np.float64]) -> None:
 
 
 @compiled
-def points(measured: NDArray[np.float64], policy: Policy, out: NDArray[np.float64]) -> None:
+def fill_points(measures: Any, policy: Record, out: Any) -> None:
     """Fill `out` (float64, by MEASURES) with the points of measures."""
-    for i in range(measured.shape[0]):
-        out[i] = policy.weights[i] * min(max(measured[i] / policy.full_at[i], 0.0), 1.0)
+    for i in range(measures.shape[0]):
+        out[i] = policy.weights[i] * min(max(measures[i] / policy.full_at[i], 0.0), 1.0)
 
 
 @compiled
-def score(row: Row, policy: Policy, parts: NDArray[np.float64], out: NDArray[np.int64]) -> None:
-    """Fill `out` (int64, five) with the scores of a row in hundredths.
-
-    `parts` (float64, two rows by MEASURES) takes the measures and points on the way.
-    """
-    measure(row, policy, parts[0])
-    points(parts[0], policy, parts[1])
+def score(row: Record, policy: Record, desk: Record) -> None:
+    """Put the scores of a row on the desk, with the measures and points they are made of."""
+    measure(row, policy, desk.measures)
+    fill_points(desk.measures, policy, desk.points)
     for i in range(5):
         sum_ = 0.0
         for component in range(_CUTS[i], _CUTS[i + 1]):
-            sum_ += parts[1, component]
-        out[i] = np.int64(np.rint(sum_ * 100.0))
+            sum_ += desk.points[component]
+        desk.scores[i] = np.int64(np.rint(sum_ * 100.0))
