@@ -15,12 +15,16 @@ from typing import Any
 
 from agents import dead_letters
 from agents.catalog_feed import CatalogFeed
+from agents.portrait import portrait
 from catalog.content import Content
 from config import topics
 from config.settings import Settings
 from loyalty.engine import Engine, Outcome
+from loyalty.state import SIDE_KEY
 from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch, Sink
+from streams.names import CUSTOMERS_GROUP
+from streams.partition import partition_of
 from tables.customers import CustomerTable
 
 log = logging.getLogger(__name__)
@@ -80,13 +84,11 @@ class CustomersProcessor:
                 if outcome is not None:
                     outcomes.append((batch, outcome))
                     rest.append((batch, steps))
-            metrics.STAGE_SECONDS.labels(self._settings_app, "fold").inc(time.perf_counter() - started)
+            metrics.STAGE_SECONDS.labels(CUSTOMERS_GROUP, "fold").inc(time.perf_counter() - started)
             if outcomes:
                 self._commit(outcomes, commit)
             work = rest
         self._table.maybe_flush(time.monotonic())
-
-    _settings_app = "khaywe-customers"
 
     def _fold(self, batch: RecordBatch) -> Iterator[Outcome]:
         records = [(int(record.offset() or 0), record.value()) for record in batch.records]
@@ -120,7 +122,7 @@ class CustomersProcessor:
             count(outcome.counts)
             for _, reason, _ in outcome.dead:
                 metrics.DEAD.labels("", reason).inc()
-        metrics.STAGE_SECONDS.labels(self._settings_app, "store").inc(time.perf_counter() - started)
+        metrics.STAGE_SECONDS.labels(CUSTOMERS_GROUP, "store").inc(time.perf_counter() - started)
 
     def _send_dead(self, sink: Sink, batch: RecordBatch, outcome: Outcome) -> None:
         if not outcome.dead:
@@ -160,9 +162,35 @@ class CustomersProcessor:
         else:
             self._table.drop(partition)
 
-    def customer(self, customer: str) -> dict[str, Any] | None:
-        """What a view shows of a customer held here; None for an unknown one."""
-        raise NotImplementedError
+    def customer(self, customer_id: str) -> dict[str, Any] | None:
+        """What is known of a customer whose partition is held; None for an unknown one."""
+        id = customer_id.encode()
+        partition = partition_of(id, self._settings.partitions)
+        if partition not in self._engines:
+            return None
+        state = self._table.state(partition)
+        slot = state.find(id)
+        if slot < 0:
+            return None
+        content = self._content(state.partition.revision)
+        prefix = SIDE_KEY + id + b"\0"
+        side = dict(state.side_scan(prefix))
+        return portrait(
+            customer_id, state.rows[slot], content, side.get(prefix + b"p"), side.get(prefix + b"l")
+        )
+
+    def overview(self) -> list[dict[str, Any]]:
+        """Each held partition: customers, where it stands, the revision it decides by."""
+        return [
+            {
+                "partition": partition,
+                "customers": len(self._table.state(partition)),
+                "position": self._positions[partition],
+                "changelog_offset": self._table.offset(partition),
+                "revision": self._table.state(partition).partition.revision,
+            }
+            for partition in sorted(self._engines)
+        ]
 
 
 def count(counts: Mapping[str, int] | Counter[str]) -> None:

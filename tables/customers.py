@@ -72,6 +72,10 @@ class CustomerTable:
         """The store of a held partition."""
         return self._held[partition].store
 
+    def offset(self, partition: int) -> int:
+        """The changelog offset up to which a held partition's state is known to reach."""
+        return self._held[partition].offset
+
     def committed(self, partition: int, offset: int | None) -> None:
         """The transaction is committed; `offset` follows its last changelog record, None if it had none."""
         held = self._held[partition]
