@@ -36,4 +36,4 @@ def _prefetch(_typing: Any, record: Any) -> tuple[Any, Callable[..., Any]]:
 
 #: `prefetch(record)`: ask for a record's cache lines.  Rows lie anywhere in memory: asked for two ahead, they
 #: are there when their turn comes, which halves the fold's time.
-prefetch: Callable[[Any], None] = intrinsic(_prefetch)
+prefetch: Any = intrinsic(_prefetch)
