@@ -18,7 +18,7 @@ _STATES = {0: "none", OPEN: "open", 2: "ended", 3: "linked"}
 def portrait(
     customer_id: str, row: Any, content: Content, profile: bytes | None, link: bytes | None
 ) -> dict[str, Any]:
-    """Scores with each component's measure and points, counters, last events, profile; times in ISO 8601 UTC."""
+    """Scores with each component's measure and points, counters, last events, profile; times in ISO 8601."""
     shown: dict[str, Any] = {
         "customer_id": customer_id,
         "as_of": iso(int(row["as_of"])),

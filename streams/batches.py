@@ -36,7 +36,10 @@ class RecordBatch:
 
 @dataclass(eq=False, slots=True)
 class Epoch:
-    """One assignment: what the group's coordinator handed to this member, and with which credentials."""
+    """One assignment: what the group's coordinator handed to this member, and with which credentials.
+
+    `positions` holds what is read, and the position of each that was committed last.
+    """
 
     group: str
     generation: int

@@ -124,12 +124,14 @@ class RecordApp(faust.App):
         if poll.batches or now - self._kept < KEEP_SECONDS:
             return
         self._kept = now
-        positions = cast(Consumer, self.consumer).positions()
+        positions = dict(poll.epoch.positions)
         await self.work(lambda: self.transactor.run(poll.epoch, positions, lambda sink: None))
 
     def _process(self, poll: Poll) -> None:
         def commit(offsets: dict[Partition, int], fill: Fill) -> dict[Partition, int]:
-            return self.transactor.run(poll.epoch, offsets, fill)
+            ends = self.transactor.run(poll.epoch, offsets, fill)
+            poll.epoch.positions.update((p, at) for p, at in offsets.items() if p in poll.epoch.positions)
+            return ends
 
         size = sum(len(batch.records) for batch in poll.batches)
         if size:

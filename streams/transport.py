@@ -252,10 +252,6 @@ class Consumer(driver.Consumer):
                 batches.append(batch)
         return Poll(epoch, batches)
 
-    def positions(self) -> dict[Partition, int]:
-        """Where everything that is read stands: what the next transaction may commit."""
-        return dict(self._expected)
-
     def advance(self, poll: Poll) -> None:
         """The poll's work has committed."""
         for batch in poll.batches:
