@@ -7,14 +7,15 @@ partition row keeps the last of each.
 
 from __future__ import annotations
 
-from agents.commands import iso_ms, own_event
+from agents.commands import own_event
+from catalog.times import iso
 
 MINUTE_MS = 60_000
 
 
 def marker(revision: int, now: int) -> bytes:
     """The record from which on `revision` counts; `now` in milliseconds since 1970."""
-    return own_event(f"revision:{revision}", "_marker", iso_ms(now), {"revision": revision})
+    return own_event(f"revision:{revision}", "_marker", iso(now), {"revision": revision})
 
 
 def tick(at: str, everyone: bool) -> bytes:
@@ -45,7 +46,7 @@ class Clock:
             records.append(marker(revision, now))
         minute = horizon // MINUTE_MS * MINUTE_MS
         if self._wall and minute > self._ticked:
-            records.append(tick(iso_ms(minute), everyone=False))
+            records.append(tick(iso(minute), everyone=False))
         return records
 
     def written(self, revision: int, horizon: int) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from confluent_kafka import Message
 
 from agents.dead_letters import Letter
+from catalog.times import iso
 
 #: The source of everything khaywe itself writes to the log.
 SOURCE = "khaywe"
@@ -112,8 +113,8 @@ def _whose(members: dict[str, Any]) -> tuple[str | None, str]:
     return command_id if readable else None, customer_id if isinstance(customer_id, str) else ""
 
 
-def instant(text: str | None) -> datetime:
-    """The time of a `tick` command, UTC where it names no offset.  Raises Refused."""
+def instant(text: str | None) -> str:
+    """The time of a `tick` command as the log has it; UTC where it names no offset.  Raises Refused."""
     try:
         at = datetime.fromisoformat(text or "")
         at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
@@ -121,17 +122,7 @@ def instant(text: str | None) -> datetime:
         raise Refused("invalid_time", f"`at` is no ISO 8601 time: {text!r}") from None
     if not 1971 <= at.year <= 2099:
         raise Refused("invalid_time", f"`at` must lie in the years 1971 to 2099: {text!r}")
-    return at
-
-
-def iso(at: datetime) -> str:
-    """ISO 8601 UTC with milliseconds, as every time on the log."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
-
-
-def iso_ms(ms: int) -> str:
-    """The same of milliseconds since 1970."""
-    return iso(datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000))
+    return at.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def own_event(
@@ -160,7 +151,7 @@ def forwarded(command: Command, record: Message) -> bytes:
     if command.segment is not None:
         attributes["segment"] = command.segment
     return own_event(
-        command.command_id, "_command", iso_ms(record.timestamp()[1]), attributes, command.customer_id or ""
+        command.command_id, "_command", iso(record.timestamp()[1]), attributes, command.customer_id or ""
     )
 
 
@@ -178,7 +169,7 @@ def result(
     return Result(
         effect_id=blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest(),
         customer_id=customer_id,
-        occurred_at=iso_ms(record.timestamp()[1]),
+        occurred_at=iso(record.timestamp()[1]),
         revision=revision,
         cause={"source": SOURCE, "event_id": command_id},
         command_id=command_id,
@@ -187,3 +178,14 @@ def result(
         reason=reason,
         message=message,
     )
+
+
+def result_headers(answer: Result) -> list[tuple[str, bytes]]:
+    """CloudEvents headers of a result, as every effect carries them."""
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", answer.effect_id.encode()),
+        ("ce_source", SOURCE.encode()),
+        ("ce_type", b"khaywe.command-results"),
+        ("content-type", b"application/json"),
+    ]

@@ -7,7 +7,6 @@ page of code is the one place that knows their form; docs/dead-letters.md shows 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import cast
 
@@ -15,6 +14,7 @@ import msgspec
 from confluent_kafka import Message
 
 from agents.tail import Tail
+from catalog.times import LATEST, iso
 from config import topics
 from config.settings import Settings
 
@@ -65,13 +65,12 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """The letter of this id was mapped again: it became the event `event_id` under that revision."""
+    """The letter of this id was mapped again, by that revision's mapping, and is an event now."""
 
     replayed: str
     source: str
     command_id: str
     revision: int
-    event_id: str
 
 
 _encode = msgspec.json.Encoder().encode
@@ -80,11 +79,13 @@ _decode_replayed = msgspec.json.Decoder(Replayed).decode
 _REPLAYED = b'{"replayed":'
 
 
-def letter(record: Message, stage: str, source: str, reason: str, message: str) -> Letter:
+def letter(
+    record: Message, stage: str, source: str, reason: str, message: str, headers_readable: bool = True
+) -> Letter:
     """The letter of a record, as some stage (`normalizer` or `customers`) could not use it."""
     topic, partition, offset = str(record.topic()), int(record.partition() or 0), int(record.offset() or 0)
     value, key = record.value(), record.key()
-    headers, left_out = _headers(record)
+    headers, left_out = _headers(record) if headers_readable else ([], 0)
     if len(message) > LONGEST_MESSAGE:
         message = message[: LONGEST_MESSAGE - 3] + "..."
     return Letter(
@@ -165,11 +166,7 @@ class Memory:
 
 def time_of(entry: Letter) -> str:
     """Kafka's timestamp of the record, ISO 8601 UTC with milliseconds."""
-    return (
-        datetime.fromtimestamp(entry.timestamp / 1000, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    return iso(entry.timestamp) if 0 <= entry.timestamp < LATEST else str(entry.timestamp)
 
 
 def _bytes(content: bytes | str | None) -> bytes | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from hashlib import blake2b
 
 import pytest
@@ -95,12 +94,12 @@ def test_a_result_has_the_id_that_the_design_gives_it() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2020-02-01", datetime(2020, 2, 1, tzinfo=UTC)),
-        ("2020-02-01T03:00:00+03:00", datetime(2020, 2, 1, tzinfo=UTC)),
-        ("2020-02-01T00:00:00.250Z", datetime(2020, 2, 1, 0, 0, 0, 250_000, tzinfo=UTC)),
+        ("2020-02-01", "2020-02-01T00:00:00.000Z"),
+        ("2020-02-01T03:00:00+03:00", "2020-02-01T00:00:00.000Z"),
+        ("2020-02-01T00:00:00.250999Z", "2020-02-01T00:00:00.250Z"),
     ],
 )
-def test_the_time_of_a_tick_is_utc_where_nothing_else_is_said(text: str, expected: datetime) -> None:
+def test_the_time_of_a_tick_is_utc_where_nothing_else_is_said(text: str, expected: str) -> None:
     assert commands.instant(text) == expected
 
 
