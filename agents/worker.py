@@ -10,6 +10,8 @@ import logging
 from dataclasses import dataclass
 from functools import lru_cache
 
+from confluent_kafka import Producer
+
 from agents.catalog_feed import CatalogFeed
 from agents.folding import CustomersProcessor
 from agents.normalizing import NormalizerProcessor
@@ -50,11 +52,14 @@ def check(settings: Settings) -> None:
 def first_revision(settings: Settings, feed: CatalogFeed) -> None:
     """Wait for the catalog; where there is none yet, the settings make its first revision.
 
-    Raises KhayweError where there is neither catalog nor PostgreSQL, or where settings differ from the catalog.
+    Raises KhayweError where there is neither catalog nor PostgreSQL, or where settings differ from it.
     """
     if feed.latest() is None and feed.wait_first(2.0) is None:
         try:
-            CatalogService(settings.database_url(), settings).ensure_first_revision()
+            service = CatalogService(settings.database_url(), settings)
+            service.ensure_first_revision()
+            service.publish_outbox(Producer(settings.producer_config()))
+            service.close()
         except NoService as error:
             raise KhayweError(f"the catalog is empty and {error}", hint="run `khaywe up`") from error
     content = feed.wait_first(FIRST_REVISION_SECONDS)

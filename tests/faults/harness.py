@@ -43,7 +43,11 @@ class Worker:
         """Start it, with more environment this time."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                self._command, env={**self._environment, **more}, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+                self._command,
+                env={**self._environment, **more},
+                cwd=ROOT,
+                stdout=out,
+                stderr=subprocess.STDOUT,
             )
         return self
 
@@ -99,7 +103,9 @@ class Committed:
                 "auto.offset.reset": "earliest",
             })
         )  # fmt: skip
-        partitions = AdminClient(settings.kafka_config()).list_topics(topic, timeout=10).topics[topic].partitions
+        partitions = (
+            AdminClient(settings.kafka_config()).list_topics(topic, timeout=10).topics[topic].partitions
+        )
         self._consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         self.messages: list[Message] = []
 

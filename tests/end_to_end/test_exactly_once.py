@@ -1,0 +1,140 @@
+"""The promise: nothing lost, nothing doubled, every row and effect as the reference says, whatever happens."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config import topics
+from tests.faults.harness import until, workers
+from tests.faults.pipeline import SOURCE, Pipeline, mixed
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    made = Pipeline(tmp_path / "home", poll_records=2_000)
+    try:
+        made.add_source(SOURCE)
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_batch_of_records_becomes_what_the_reference_says(pipeline: Pipeline) -> None:
+    worker = pipeline.worker("a")
+    pipeline.send(mixed(1, 300, 8_000))
+    with workers(worker):
+        worker.start()
+        pipeline.settled(worker.log)
+        pipeline.khaywe("tick", "--at", "2026-02-20T00:00:00Z")
+        pipeline.settled(worker.log)
+        assert worker.stop() == 0
+    pipeline.check()
+
+
+@pytest.mark.parametrize("step", ["begun", "produced", "offsets", "committed"])
+@pytest.mark.parametrize("app", ["khaywe-customers", "khaywe-normalizer"])
+def test_killed_at_a_step(pipeline: Pipeline, app: str, step: str) -> None:
+    worker = pipeline.worker("a")
+    pipeline.send(mixed(2, 200, 6_000))
+    with workers(worker):
+        worker.start(FAULT=f"{app}:{step}:3:KILL")
+        until("the worker has killed itself", lambda: not worker.alive, 60, worker.log)
+        assert worker.process is not None
+        assert worker.process.returncode == -signal.SIGKILL
+        pipeline.send(mixed(3, 200, 1_000, "late"))
+        worker.start()
+        pipeline.settled(worker.log)
+    pipeline.check()
+
+
+def test_killed_ten_times_under_load_with_two_workers(pipeline: Pipeline) -> None:
+    dice = random.Random(11)
+    crew = [pipeline.worker("a"), pipeline.worker("b")]
+    with workers(*crew):
+        for worker in crew:
+            worker.start()
+        for kill in range(10):
+            end = time.monotonic() + dice.uniform(1.0, 3.5)
+            number = 0
+            while time.monotonic() < end:
+                pipeline.send(mixed(100 * kill + number, 300, 300, f"k{kill}-{number}-"))
+                number += 1
+            victim = dice.choice(crew)
+            victim.kill()
+            victim.start()
+        pipeline.settled(crew[0].log, 180)
+    pipeline.check()
+
+
+@pytest.mark.parametrize("app", ["khaywe-customers", "khaywe-normalizer"])
+def test_a_zombie_between_offsets_and_commit(pipeline: Pipeline, app: str) -> None:
+    zombie, heir = pipeline.worker("zombie"), pipeline.worker("heir")
+    pipeline.send(mixed(4, 200, 6_000))
+    with workers(zombie, heir):
+        zombie.start(FAULT=f"{app}:offsets:3:STOP")
+        until("the worker has stopped itself", lambda: zombie.alive and zombie.stopped, 60, zombie.log)
+        heir.start()
+        pipeline.settled(heir.log)
+        zombie.signal(signal.SIGCONT)
+        until("the zombie is refused", lambda: "aborted" in zombie.log.read_text(), 60, zombie.log)
+        pipeline.send(mixed(5, 200, 2_000, "later"))
+        pipeline.settled(zombie.log)
+    pipeline.check()
+
+
+def test_partitions_handed_over_under_load(pipeline: Pipeline) -> None:
+    first, second = pipeline.worker("first"), pipeline.worker("second")
+    with workers(first, second):
+        first.start()
+        for number in range(20):
+            pipeline.send(mixed(number, 300, 300, f"h{number}-"))
+            if number == 7:
+                second.start()
+            if number == 15:
+                assert first.stop() == 0
+        pipeline.settled(second.log)
+    pipeline.check()
+
+
+def test_rocksdb_deleted_gives_the_same_rows(pipeline: Pipeline) -> None:
+    worker = pipeline.worker("a")
+    pipeline.send(mixed(6, 300, 5_000))
+    with workers(worker):
+        worker.start()
+        pipeline.settled(worker.log)
+        worker.kill()
+        shutil.rmtree(pipeline.home / "workers" / "a" / "customers")
+        before = {m.key(): m.value() for m in pipeline.committed(topics.CHANGELOG)}
+        pipeline.send(mixed(7, 10, 50, "few"))
+        worker.start()
+        pipeline.settled(worker.log)
+    pipeline.check()
+    after = {m.key(): m.value() for m in pipeline.committed(topics.CHANGELOG)}
+    assert before.keys() <= after.keys()
+
+
+def test_fifty_starts_with_a_changelog_to_recover_lose_nothing(pipeline: Pipeline) -> None:
+    """Each start finds rows to restore and records waiting, and is killed as soon as it has worked a little."""
+    worker = pipeline.worker("a")
+    with workers(worker):
+        for start in range(50):
+            pipeline.send(mixed(start, 100, 200, f"s{start}-"))
+            already = worker.log.read_text().count("took over") if worker.log.exists() else 0
+            worker.start()
+            until(
+                "both apps have taken over",
+                lambda already=already: worker.log.read_text().count("took over") >= already + 2,
+                60,
+                worker.log,
+            )
+            worker.kill()
+        worker.start()
+        pipeline.settled(worker.log)
+    pipeline.check()

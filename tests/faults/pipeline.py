@@ -1,0 +1,214 @@
+"""The whole pipeline in a test: a broker of its own, sources, workers as processes, and the reference beside it.
+
+`Pipeline.check` reads back what is committed: every record sent stands once on customer-events, every row of
+the changelog is what the reference makes of the log, every effect is there once.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from agents.catalog_feed import DEFAULTS
+from catalog.content import Content, decode
+from config import topics
+from config.settings import Settings
+from loyalty import row as rows
+from loyalty.state import ROW_KEY
+from streams.embedded import services as embedded
+from tests.faults.harness import ROOT, Committed, Worker, until
+from tests.reference.fold import ReferenceFold
+
+SOURCE = {
+    "name": "mixed",
+    "source_type": "cdr",
+    "connection_config": {"kafka_topic": "raw_mixed"},
+    "event_mapping": {
+        "customer_id_field": "who",
+        "event_type_field": "what",
+        "value_field": "much",
+        "timestamp_field": "at",
+        "event_id_field": "id",
+        "attributes_field": "more",
+    },
+}
+
+
+class Pipeline:
+    """One khaywe of its own under `home`."""
+
+    def __init__(self, home: Path, partitions: int = 4, **settings: Any) -> None:
+        self.home = home
+        self.environment = {
+            "KHAYWE_HOME": str(home),
+            "KHAYWE_CLOCK": "event",
+            "KHAYWE_PARTITIONS": str(partitions),
+            "KHAYWE_SESSION_TIMEOUT": "6",
+            "KHAYWE_TRANSACTION_TIMEOUT": "6",
+            "KHAYWE_STORE_INTERVAL": "0.5",
+            "KHAYWE_WEB_PORT": "0",
+            **{f"KHAYWE_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self.settings = Settings(_env_file=None, home=home, clock="event", partitions=partitions, **settings)
+        embedded.up(self.settings, lambda what, share: None)
+        self.khaywe("topics", "create")
+        self.producer = Producer(self.settings.producer_config(**{"linger.ms": 5}))
+        self.sent: set[str] = set()
+
+    def close(self) -> None:
+        """Stop broker and database."""
+        embedded.down(self.settings, lambda what, share: None)
+
+    def khaywe(self, *arguments: str, fails: bool = False) -> str:
+        """Run a command; returns what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            env={**self._inherited(), **self.environment},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert (done.returncode != 0) == fails, f"{arguments}: {done.stdout}\n{done.stderr}"
+        return done.stderr if fails else done.stdout
+
+    @staticmethod
+    def _inherited() -> dict[str, str]:
+        import os
+
+        return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def add_source(self, source: dict[str, Any]) -> None:
+        """Add a data source from its YAML (JSON is YAML)."""
+        file = self.home / f"{source['name']}.yaml"
+        file.write_text(json.dumps(source))
+        self.khaywe("source", "add", "--file", str(file))
+
+    def worker(self, name: str, **more: str) -> Worker:
+        """A worker, not yet started."""
+        environment = {**self.environment, "KHAYWE_WORKER": name, **more}
+        return Worker(["-m", "tests.faults.khaywe", "worker"], environment, self.home / f"{name}.log")
+
+    def send(self, records: list[dict[str, Any]], topic: str = "raw_mixed") -> None:
+        """Put raw records on the source's topic, acknowledged."""
+
+        def delivered(error: object, message: object) -> None:
+            assert error is None, error
+
+        for record in records:
+            self.producer.produce(
+                topic, json.dumps(record).encode(), str(record["who"]).encode(), on_delivery=delivered
+            )
+            self.producer.poll(0)
+            self.sent.add(record["id"])
+        self.producer.flush()
+
+    def settled(self, log: Path | None = None, seconds: float = 120) -> None:
+        """Wait until nothing is behind."""
+        until("the pipeline has caught up", self._caught_up, seconds, log)
+
+    def _caught_up(self) -> bool:
+        return json.loads(self.khaywe("lag", "--json"))["total"] == 0
+
+    # -- what is committed ----------------------------------------------------------------------------
+
+    def committed(self, topic: str) -> list[Any]:
+        """Every committed record of a topic, by partition and offset."""
+        reader = Committed(self.settings, topic)
+        try:
+            found = reader.read(1.0)
+        finally:
+            reader.close()
+        return sorted(found, key=lambda m: (m.partition(), m.offset()))
+
+    def contents(self) -> dict[int, Content]:
+        """Every revision by number."""
+        found = {0: DEFAULTS}
+        for message in self.committed(topics.CATALOG):
+            content = decode(message.value())
+            found[content.revision] = content
+        return found
+
+    def check(self) -> None:
+        """Nothing lost, nothing doubled, everything as the reference says."""
+        log = self.committed(topics.CUSTOMER_EVENTS)
+        events = Counter(
+            json.loads(m.value())["event_id"] for m in log if json.loads(m.value())["source"] == "mixed"
+        )
+        assert events.keys() == self.sent, (
+            f"{len(self.sent - events.keys())} of {len(self.sent)} records lost"
+        )
+        assert max(events.values()) == 1, "records doubled on customer-events"
+
+        contents = self.contents()
+        expected_rows: dict[str, Any] = {}
+        expected_effects: Counter[str] = Counter()
+        for partition in range(self.settings.partitions):
+            reference = ReferenceFold(partition, contents)
+            for effect in reference.fold(
+                [(m.offset(), m.value()) for m in log if m.partition() == partition]
+            ):
+                expected_effects[effect["value"]["effect_id"]] += 1
+            expected_rows |= {customer: reference.snapshot(customer) for customer in reference.customers}
+        assert expected_rows
+
+        last = {m.key(): m.value() for m in self.committed(topics.CHANGELOG)}
+        found_rows = {
+            key[1:].decode(): rows.decode(value)
+            for key, value in last.items()
+            if key[:1] == ROW_KEY and value is not None
+        }
+        assert found_rows.keys() == expected_rows.keys()
+        for customer, expected in expected_rows.items():
+            assert found_rows[customer] == expected, customer
+
+        effects = Counter(
+            json.loads(m.value())["effect_id"]
+            for topic in (topics.BEHAVIOR_SCORES, topics.COMMAND_RESULTS)
+            for m in self.committed(topic)
+            if m.value() and "effect_id" in json.loads(m.value())
+        )
+        missing, more = expected_effects - effects, effects - expected_effects
+        assert not missing, f"{len(missing)} effects lost"
+        assert not more, f"{len(more)} effects doubled or never due"
+
+
+def mixed(seed: int, customers: int, count: int, prefix: str = "e") -> list[dict[str, Any]]:
+    """Raw records of source `mixed`: all kinds, some late, some repeated under the same id."""
+    import random
+    from datetime import UTC, datetime, timedelta
+
+    dice = random.Random(seed)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    kinds = [
+        "voice_call",
+        "sms",
+        "data_session",
+        "recharge",
+        "app_login",
+        "feature_use",
+        "content_view",
+        "payment",
+    ]
+    records = []
+    for number in range(count):
+        at = start + timedelta(minutes=number * 60 * 24 * 40 / count)
+        if dice.random() < 0.05:
+            at -= timedelta(days=dice.uniform(0, 60))
+        records.append(
+            {
+                "id": f"{prefix}{number}",
+                "who": f"c{dice.randrange(customers)}",
+                "what": dice.choice(kinds),
+                "much": round(dice.uniform(0, 200), 2),
+                "at": at.isoformat(),
+                "more": {"on_time": dice.random() < 0.8},
+            }
+        )
+    return records
