@@ -1,4 +1,4 @@
-"""The promise: nothing lost, nothing doubled, every row and effect as the reference says, whatever happens."""
+"""Nothing lost, nothing doubled, every row and effect as the reference says, whatever happens."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_rocksdb_deleted_gives_the_same_rows(pipeline: Pipeline) -> None:
 
 
 def test_fifty_starts_with_a_changelog_to_recover_lose_nothing(pipeline: Pipeline) -> None:
-    """Each start finds rows to restore and records waiting, and is killed as soon as it has worked a little."""
+    """Each start finds rows to restore and records waiting, and is killed as soon as it has taken over."""
     worker = pipeline.worker("a")
     with workers(worker):
         for start in range(50):

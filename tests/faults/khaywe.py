@@ -1,7 +1,7 @@
 """A real worker that kills or stops itself at a step of a transaction.
 
-FAULT=app:step:count:signal, e.g. `khaywe-customers:offsets:5:STOP`: the fifth time the customers app has added
-offsets, the process sends itself SIGSTOP.
+FAULT=app:step:count:signal, e.g. `khaywe-customers:offsets:5:STOP`: the fifth time the customers app has
+added offsets, the process sends itself SIGSTOP.
 """
 
 from __future__ import annotations

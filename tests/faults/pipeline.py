@@ -1,4 +1,4 @@
-"""The whole pipeline in a test: a broker of its own, sources, workers as processes, and the reference beside it.
+"""The whole pipeline in a test: a broker of its own, sources, workers as processes, and the reference.
 
 `Pipeline.check` reads back what is committed: every record sent stands once on customer-events, every row of
 the changelog is what the reference makes of the log, every effect is there once.
