@@ -1,20 +1,24 @@
 """How a source's raw records become CustomerEvents: checked when it is saved, compiled to closures to run.
 
 A record that does not fit is `Rejected` with a reason and the field; nothing here raises because of a record.
+`explain` says the same step by step, from the same closures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from catalog.content import SourceContent
 from catalog.schema import EventMapping
-from catalog.times import LATEST, iso, parser
+from catalog.times import EARLIEST, LATEST, iso, parser
 from loyalty.content import Decisions
 from loyalty.events import COUNTED, MONEY, SOURCE_TYPES, scale
 
@@ -64,6 +68,17 @@ class Rejected(msgspec.Struct, frozen=True):
     message: str
 
 
+class Step(msgspec.Struct, frozen=True):
+    """How one member of the event came about: the field read (None: none), what stood there (None: nothing)
+    and what became of it (a Rejected; None where it hangs on a member that was rejected).
+    """
+
+    member: str
+    field: str | None
+    found: Any
+    result: Any
+
+
 MapRecord = Callable[[dict[str, Any], int, bytes], Mapped | Rejected]
 Get = Callable[[dict[str, Any]], Any]
 
@@ -88,6 +103,7 @@ def getter(path: str) -> Get:
 def compile_mapping(source: SourceContent, decisions: Decisions) -> MapRecord:
     """The function `(record, Kafka timestamp in ms, its bytes) -> Mapped | Rejected` of a source."""
     mapping = EventMapping.model_validate(source.event_mapping)
+    pick = _pick(_fields(mapping))
     customer_of = _customer(mapping)
     type_of = _event_type(mapping)
     value_of = _value(mapping, decisions)
@@ -96,44 +112,105 @@ def compile_mapping(source: SourceContent, decisions: Decisions) -> MapRecord:
     attributes_of = _attributes(mapping)
 
     def map_record(record: dict[str, Any], timestamp: int, content: bytes) -> Mapped | Rejected:
-        customer = customer_of(record)
+        customer, event_type, value, time, event_id = pick(record)
+        customer = customer_of(customer)
         if type(customer) is Rejected:
             return customer
-        event_type = type_of(record)
+        event_type = type_of(event_type)
         if type(event_type) is Rejected:
             return event_type
-        value = value_of(record, event_type)
+        value = value_of(value, event_type)
         if type(value) is Rejected:
             return value
-        occurred_at = time_of(record, timestamp)
-        if type(occurred_at) is Rejected:
-            return occurred_at
-        event_id = id_of(record, content)
+        time = time_of(time, timestamp)
+        if type(time) is Rejected:
+            return time
+        event_id = id_of(event_id, content)
         if type(event_id) is Rejected:
             return event_id
-        return Mapped(customer, event_type, value, occurred_at, event_id, attributes_of(record))
+        return Mapped(customer, event_type, value, time, event_id, attributes_of and attributes_of(record))
 
     return map_record
 
 
+def explain(
+    source: SourceContent, decisions: Decisions, record: dict[str, Any], timestamp: int, content: bytes
+) -> list[Step]:
+    """What `map_record` does with a record, member by member; it goes on after a member that is rejected."""
+    mapping = EventMapping.model_validate(source.event_mapping)
+    fields = _fields(mapping)
+    found = _pick(fields)(record)
+    event_type = _event_type(mapping)(found[1])
+    attributes_of = _attributes(mapping)
+    results = {
+        "customer_id": _customer(mapping)(found[0]),
+        "event_type": event_type,
+        "value": None if type(event_type) is Rejected else _value(mapping, decisions)(found[2], event_type),
+        "occurred_at": _time(mapping)(found[3], timestamp),
+        "event_id": _event_id(mapping, source.name)(found[4], content),
+    }
+    steps = [
+        Step(member, field, stood if field is not None else None, result)
+        for (member, result), field, stood in zip(results.items(), fields, found, strict=True)
+    ]
+    attributes = (attributes_of(record) if attributes_of is not None else None) or {}
+    for name, result in attributes.items():
+        path = mapping.attributes.get(name) or f"{mapping.attributes_field}.{name}"
+        steps.append(Step(f"attributes.{name}", path, getter(path)(record), result))
+    return steps
+
+
+def _fields(mapping: EventMapping) -> tuple[str | None, ...]:
+    """The five fields read of every record, in the order of `pick`'s answer."""
+    return (
+        mapping.customer_id_field,
+        mapping.event_type_field,
+        mapping.value_field,
+        mapping.timestamp_field,
+        mapping.event_id_field,
+    )
+
+
+def _pick(fields: tuple[str | None, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """Reads all fields at once; None for what is missing."""
+    getters = [getter(field) if field is not None else lambda record: None for field in fields]
+
+    def one_by_one(record: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple([get(record) for get in getters])
+
+    if any(field is not None and "." in field for field in fields):
+        return one_by_one
+    # What no field is given for is not looked at, so any field does; itemgetter wants five.
+    at_once = itemgetter(*(field if field is not None else fields[0] for field in fields))
+
+    def pick(record: dict[str, Any]) -> tuple[Any, ...]:
+        try:
+            return at_once(record)
+        except KeyError:
+            return one_by_one(record)
+
+    return pick
+
+
 def _scalar_id(value: Any) -> str | None:
-    """An id as text: strings as they are, whole numbers in decimal; None for anything else."""
+    """An id as text: strings as they are, whole numbers in decimal, UUIDs of Avro; None for anything else."""
     if type(value) is str:
         return value
-    if type(value) is int:
+    if type(value) is int or type(value) is UUID:
         return str(value)
     if type(value) is float and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return None
 
 
-def _customer(mapping: EventMapping) -> Callable[[dict[str, Any]], Any]:
-    field, get, form = mapping.customer_id_field, getter(mapping.customer_id_field), mapping.id_format
+def _customer(mapping: EventMapping) -> Callable[[Any], Any]:
+    field, form = mapping.customer_id_field, mapping.id_format
     removed = str.maketrans("", "", form.remove) if form is not None else None
     prefixes = [(p.old, p.new) for p in form.prefixes] if form is not None else []
 
-    def customer(record: dict[str, Any]) -> str | Rejected:
-        value = get(record)
+    def customer(value: Any) -> str | Rejected:
+        if removed is None and type(value) is str and value.isalnum() and len(value) <= 64:
+            return value  # nearly all of them
         if type(value) is not str:
             if value is None:
                 return Rejected(Reason.MISSING_CUSTOMER_ID, field, f"{field}: no customer id")
@@ -150,133 +227,133 @@ def _customer(mapping: EventMapping) -> Callable[[dict[str, Any]], Any]:
                     break
         if not value or value.isspace():
             return Rejected(Reason.MISSING_CUSTOMER_ID, field, f"{field}: the customer id is empty")
-        if len(value) > 64 and len(value.encode()) > LONGEST_ID:
-            return Rejected(
-                Reason.BAD_CUSTOMER_ID, field, f"{field}: a customer id has at most {LONGEST_ID} bytes"
-            )
         if not value.isprintable():
             return Rejected(
                 Reason.BAD_CUSTOMER_ID, field, f"{field}: a customer id has no control characters"
             )
-        return value
+        if len(value) > 64 and len(value.encode()) > LONGEST_ID:
+            return Rejected(
+                Reason.BAD_CUSTOMER_ID, field, f"{field}: a customer id has at most {LONGEST_ID} bytes"
+            )
+        return value  # type: ignore[no-any-return]
 
     return customer
 
 
-def _event_type(mapping: EventMapping) -> Callable[[dict[str, Any]], Any]:
+def _event_type(mapping: EventMapping) -> Callable[[Any], Any]:
     constant = mapping.event_type
     if constant is not None:
-        return lambda record: constant
+        return lambda code: constant
     field = mapping.event_type_field or ""
-    get, known = getter(field), mapping.event_types or {name: name for name in SOURCE_TYPES}
+    known: dict[str | None, str] = {**(mapping.event_types or {name: name for name in SOURCE_TYPES})}
 
-    def event_type(record: dict[str, Any]) -> str | Rejected:
-        code = get(record)
-        if code is None or code == "":
-            return Rejected(Reason.MISSING_EVENT_TYPE, field, f"{field}: no event type")
-        name = known.get(code if type(code) is str else str(_scalar_id(code)))
+    def event_type(code: Any) -> str | Rejected:
+        name = known.get(code if type(code) is str else _scalar_id(code))
         if name is None:
+            if code is None or code == "":
+                return Rejected(Reason.MISSING_EVENT_TYPE, field, f"{field}: no event type")
             if type(code) is str and code.startswith("_"):
-                return Rejected(Reason.RESERVED_EVENT_TYPE, field, f"{field}: {code[:80]!r} is reserved")
+                return Rejected(Reason.RESERVED_EVENT_TYPE, field, f"{field}: {_short(code)} is reserved")
             return Rejected(
-                Reason.UNKNOWN_EVENT_TYPE, field, f"{field}: the mapping knows no type {str(code)[:80]!r}"
+                Reason.UNKNOWN_EVENT_TYPE, field, f"{field}: the mapping knows no type {_short(code)}"
             )
         return name
 
     return event_type
 
 
-def _value(mapping: EventMapping, decisions: Decisions) -> Callable[[dict[str, Any], str], Any]:
+def _value(mapping: EventMapping, decisions: Decisions) -> Callable[[Any, str], Any]:
     field = mapping.value_field
-    get: Get = getter(field) if field else lambda record: None
-    factor = mapping.value_scale
-    limits = {name: LARGEST_UNITS / scale(name, decisions.currency_decimals) for name in SOURCE_TYPES}
     shown = field or "value_field"
+    factor = mapping.value_scale
+    most = {name: LARGEST_UNITS / scale(name, decisions.currency_decimals) for name in SOURCE_TYPES}
+    # Only amounts may be below 0: a correction.
+    least = {name: -most[name] if name in MONEY else 0.0 for name in SOURCE_TYPES}
 
     def bad(why: str) -> Rejected:
         return Rejected(Reason.BAD_VALUE, shown, f"{shown}: {why}")
 
-    def value(record: dict[str, Any], event_type: str) -> float | Rejected:
-        found = get(record)
+    def value(found: Any, event_type: str) -> float | Rejected:
         kind = type(found)
         if kind is not float and kind is not int:
-            if kind is str:
-                text = found.strip()
-                if text:
-                    try:
-                        found = float(text) if "_" not in text else None
-                    except ValueError:
-                        found = None
-                    if found is None:
-                        return bad(f"{text[:80]!r} is no number")
-                    if found.is_integer() and abs(found) < 2**53:
-                        found = int(found)
-                else:
-                    found = None
-            elif found is not None:
-                return bad("it is no number")
-            if found is None:
-                if event_type in COUNTED:
-                    return 1
-                return Rejected(Reason.MISSING_VALUE, shown, f"{shown}: {event_type} needs a value")
+            if field is None or found is None or found == "":
+                return missing(event_type)
+            number = _number(found)
+            if number is None:
+                return missing(event_type) if str(found).isspace() else bad(f"{_short(found)} is no number")
+            found = number
         if factor != 1:
             try:
                 found = found * factor
             except OverflowError:
                 return bad("the number is too large")
-        if not -limits[event_type] <= found <= limits[event_type]:
-            return bad("the number is too large or none" if found == found else "it is no number (NaN)")
+        if least[event_type] <= found <= most[event_type]:
+            return found  # type: ignore[no-any-return]
+        if found != found:
+            return bad("it is no number (NaN)")
         if found < 0 and event_type not in MONEY:
             return bad(f"{event_type} cannot have a value below 0")
-        return found
+        return bad("the number is too large")
 
-    return value
+    def missing(event_type: str) -> float | Rejected:
+        if event_type in COUNTED:
+            return 1
+        return Rejected(Reason.MISSING_VALUE, shown, f"{shown}: {event_type} needs a value")
+
+    return value if field is not None else lambda found, event_type: missing(event_type)
 
 
-def _time(mapping: EventMapping) -> Callable[[dict[str, Any], int], Any]:
+def _number(found: Any) -> int | float | None:
+    """A number that is written as text, or Avro's decimal; None for anything else."""
+    if type(found) is not Decimal and (type(found) is not str or "_" in found):
+        return None
+    try:
+        number = float(found)
+    except (ValueError, OverflowError):
+        return None
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _time(mapping: EventMapping) -> Callable[[Any, int], Any]:
     field = mapping.timestamp_field
-    get, parse = getter(field), parser(mapping.timestamp_format, mapping.timezone)
+    parse = parser(mapping.timestamp_format, mapping.timezone)
 
-    def time(record: dict[str, Any], timestamp: int) -> int | Rejected:
-        found = get(record)
-        if found is None or found == "":
-            return Rejected(Reason.MISSING_TIMESTAMP, field, f"{field}: no time")
+    def time(found: Any, timestamp: int) -> int | Rejected:
         try:
             ms = parse(found)
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError) as error:
+            if found is None or found == "":
+                return Rejected(Reason.MISSING_TIMESTAMP, field, f"{field}: no time")
+            why = str(error) or "is no time"
+            return Rejected(Reason.BAD_TIMESTAMP, field, f"{field}: {_short(found)} {why}")
+        if EARLIEST <= ms < LATEST and ms - timestamp <= FUTURE_MS:
+            return ms
+        if not EARLIEST <= ms < LATEST:
             return Rejected(
-                Reason.BAD_TIMESTAMP,
-                field,
-                f"{field}: {str(found)[:80]!r} is no time ({mapping.timestamp_format})",
+                Reason.BAD_TIMESTAMP, field, f"{field}: {_short(found)} is not in the years 1971 to 2099"
             )
-        if not 0 <= ms < LATEST:
-            return Rejected(
-                Reason.BAD_TIMESTAMP, field, f"{field}: {str(found)[:80]!r} is not between 1970 and 2100"
-            )
-        if ms - timestamp > FUTURE_MS:
-            return Rejected(
-                Reason.FUTURE_EVENT,
-                field,
-                f"{field}: {iso(ms)} is more than a day after its arrival at {iso(timestamp)}",
-            )
-        return ms
+        return Rejected(
+            Reason.FUTURE_EVENT,
+            field,
+            f"{field}: {iso(ms)} is more than a day after its arrival at {iso(timestamp)}",
+        )
 
     return time
 
 
-def _event_id(mapping: EventMapping, name: str) -> Callable[[dict[str, Any], bytes], Any]:
+def _event_id(mapping: EventMapping, name: str) -> Callable[[Any, bytes], Any]:
     field = mapping.event_id_field
-    salt = name.encode() + b"\0"
+    begun = blake2b(name.encode() + b"\0", digest_size=16)
 
     def hashed(content: bytes) -> str:
-        return blake2b(salt + content, digest_size=16).hexdigest()
+        whole = begun.copy()
+        whole.update(content)
+        return whole.hexdigest()
 
     if field is None:
-        return lambda record, content: hashed(content)
-    get = getter(field)
+        return lambda value, content: hashed(content)
 
-    def event_id(record: dict[str, Any], content: bytes) -> str | Rejected:
-        value = get(record)
+    def event_id(value: Any, content: bytes) -> str | Rejected:
         if type(value) is str and 0 < len(value) <= LONGEST_ID:
             return value
         if value is None or value == "":
@@ -286,18 +363,18 @@ def _event_id(mapping: EventMapping, name: str) -> Callable[[dict[str, Any], byt
             return Rejected(
                 Reason.BAD_EVENT_ID,
                 field,
-                f"{field}: an event id is text of at most {LONGEST_ID} characters or a number",
+                f"{field}: an event id is text of at most {LONGEST_ID} characters or a whole number",
             )
         return text
 
     return event_id
 
 
-def _attributes(mapping: EventMapping) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+def _attributes(mapping: EventMapping) -> Callable[[dict[str, Any]], dict[str, Any] | None] | None:
     named = [(name, getter(path)) for name, path in mapping.attributes.items()]
     whole = getter(mapping.attributes_field) if mapping.attributes_field else None
     if not named and whole is None:
-        return lambda record: None
+        return None
 
     def attributes(record: dict[str, Any]) -> dict[str, Any] | None:
         found: dict[str, Any] = {}
@@ -309,7 +386,7 @@ def _attributes(mapping: EventMapping) -> Callable[[dict[str, Any]], dict[str, A
         for name, get in named:
             value = get(record)
             if value is not None:
-                found[name] = _flat(value)
+                found[name] = value if type(value) is str else _flat(value)
         return found or None
 
     return attributes
@@ -319,10 +396,18 @@ def _flat(value: Any) -> Any:
     """Scalars as they are; anything nested as its JSON."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value, enc_hook=str).decode()
+    return str(value)
 
 
-class _Wire(msgspec.Struct, omit_defaults=True):
+def _short(value: Any) -> str:
+    """A value in a message: as it stood, not longer than a line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class _Wire(msgspec.Struct, omit_defaults=True, gc=False):
     event_id: str
     customer_id: str
     event_type: str
