@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import fastavro
@@ -110,7 +111,19 @@ def _avro(value: bytes, start: int, schema: Any) -> Fields:
         raise Undecodable(f"{left} bytes follow the Avro record: another schema wrote it")
     if not isinstance(fields, dict):
         raise Undecodable(f"the Avro schema gives {type(fields).__name__}, not a record")
-    return fields
+    return {name: _number(value) for name, value in fields.items()}
+
+
+def _number(value: Any) -> Any:
+    """Avro's decimals as floats, wherever they stand: a mapping knows numbers, not their types."""
+    kind = type(value)
+    if kind is Decimal:
+        return float(value)
+    if kind is dict:
+        return {name: _number(part) for name, part in value.items()}
+    if kind is list:
+        return [_number(part) for part in value]
+    return value
 
 
 def _fetch(registry: str, number: int) -> Any:

@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import blake2b
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -37,17 +38,14 @@ MAPPING = {
 ARRIVED = 1_577_836_967_000  # 2020-01-01T00:02:47Z
 GOOD = {"id": "e1", "msisdn": "4670", "kind": "CALL", "amount": 60, "at": "2020-01-01T00:02:00Z"}
 
-AVRO = {
-    "type": "record",
-    "name": "Cdr",
-    "fields": [
-        {"name": "id", "type": "string"},
-        {"name": "msisdn", "type": ["null", "string"]},
-        {"name": "kind", "type": "string"},
-        {"name": "amount", "type": "double"},
-        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-    ],
-}
+AVRO_FIELDS: list[dict[str, Any]] = [
+    {"name": "id", "type": "string"},
+    {"name": "msisdn", "type": ["null", "string"]},
+    {"name": "kind", "type": "string"},
+    {"name": "amount", "type": "double"},
+    {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+]
+AVRO = {"type": "record", "name": "Cdr", "fields": AVRO_FIELDS}
 
 
 class Feed:
@@ -82,7 +80,7 @@ def processor(feed: Feed, **settings: Any) -> NormalizerProcessor:
 def epoch(*numbers: int) -> Epoch:
     """An epoch that owns these partitions of customer-commands; by default one that is not the first."""
     owned = frozenset(Partition(ZERO.topic, number) for number in numbers or (1,))
-    return Epoch("khaywe-normalizer", 1, "me", owned, positions={place: 40 for place in owned})
+    return Epoch("khaywe-normalizer", 1, "me", owned, positions=dict.fromkeys(owned, 40))
 
 
 def run(work: NormalizerProcessor, *batches: RecordBatch, owner: Epoch | None = None) -> Transaction:
@@ -332,6 +330,18 @@ def test_avro_by_the_schema_that_the_source_names() -> None:
         "undecodable", "undecodable", "missing_customer_id", "bad_value",
     ]  # fmt: skip
     assert "1 bytes follow" in letters(sent)[1].message
+
+
+def test_avro_decimals_are_numbers() -> None:
+    decimal = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    fields = [field | {"type": decimal} if field["name"] == "amount" else field for field in AVRO_FIELDS]
+    schema = AVRO | {"fields": fields}
+    stream = io.BytesIO()
+    record = GOOD | {"at": datetime(2020, 1, 1, 0, 2, tzinfo=UTC), "amount": Decimal("12.30")}
+    fastavro.schemaless_writer(stream, fastavro.parse_schema(schema), record)
+    feed = Feed(source("avro", format="avro", avro_schema=schema))
+    (event,) = events(run(processor(feed), batch("raw-avro", 0, [stream.getvalue()], timestamp=ARRIVED)))
+    assert event["value"] == 12.3
 
 
 class Registry:
