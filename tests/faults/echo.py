@@ -1,7 +1,7 @@
 """A worker for tests of transport and transaction alone: one record out for each record in.
 
 Settings come from the environment: ECHO_APP (group), ECHO_SOURCE, ECHO_OUT (topics), ECHO_KILL (a step after
-which the process kills itself, with a count: `offsets:3`), ECHO_STOP (the same, but it stops itself with SIGSTOP).
+which the process kills itself, with a count: `offsets:3`), ECHO_STOP (the same, but with SIGSTOP).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Pipeline:
     def khaywe(self, *arguments: str, fails: bool = False) -> str:
         """Run a command; returns what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
+            [sys.executable, "-c", "from cli.main import main; main()", *arguments],
             env={**self._inherited(), **self.environment},
             cwd=ROOT,
             capture_output=True,
