@@ -6,6 +6,8 @@ move keys away from their rows.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -22,7 +24,9 @@ from config.errors import KhayweError
 from config.settings import Settings
 from config.topics import Topic, raw, registry
 
-TIMEOUT = 30.0  # seconds for one question to the brokers
+TIMEOUT = 30.0  # seconds for one question to the brokers, and for a change to come through
+PAUSE = 0.02  # seconds between two questions whether it has
+HINT = "`khaywe topics list` shows how it must be"
 
 # What is kept, and for how long: kept longer than said would break a promise too, that of erasure.
 EXACT = ("cleanup.policy", "retention.ms")
@@ -62,31 +66,29 @@ def create(settings: Settings) -> list[str]:
 
 def alter(settings: Settings) -> list[str]:
     """Bring the configuration of topics that exist in line; names of what changed.  Raises TopicError."""
-    wanted = registry(settings)
-    found = find(settings, [topic.name for topic in wanted])
+    differing = _all_differing(settings)
+    if not differing:
+        return []
     changes = [
         ConfigResource(
             ResourceType.TOPIC,
-            topic.name,
+            name,
             incremental_configs=[
-                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-                for name, value in _differing(topic, found[topic.name]).items()
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                for key, value in config.items()
             ],
         )
-        for topic in wanted
-        if topic.name in found and _differing(topic, found[topic.name])
+        for name, config in differing.items()
     ]
-    if not changes:
-        return []
     admin = _admin(settings)
     for resource, answer in admin.incremental_alter_configs(changes).items():
         try:
             answer.result()
         except KafkaException as error:
-            raise TopicError(
-                f"topic {resource.name} cannot be altered: {error.args[0].str()}", _hint(error)
-            ) from error
-    return [resource.name for resource in changes]
+            what = f"topic {resource.name} cannot be altered: {error.args[0].str()}"
+            raise TopicError(what, _hint(error)) from error
+    _await(lambda: not _all_differing(settings))
+    return list(differing)
 
 
 def ensure_raw_topic(settings: Settings, name: str) -> bool:
@@ -154,7 +156,34 @@ def _create(topics: tuple[Topic, ...], settings: Settings) -> list[str]:
                 ) from error
         else:
             created.append(name)
+    wanted = {topic.name: topic.partitions(settings) for topic in topics}
+    # What another process made may have as many partitions as it likes.
+    await_topics(admin, {each.topic: wanted[each.topic] if each.topic in created else 1 for each in new})
     return created
+
+
+def await_topics(admin: AdminClient, partitions: dict[str, int]) -> None:
+    """Wait until topics just made can be used, each with so many partitions.  Raises TopicError."""
+
+    def usable() -> bool:
+        found = admin.list_topics(timeout=TIMEOUT).topics
+        return all(
+            name in found
+            and len(found[name].partitions) >= number
+            and all(partition.leader >= 0 for partition in found[name].partitions.values())
+            for name, number in partitions.items()
+        )
+
+    _await(usable)
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    """The controller answers before the brokers know."""
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        if time.monotonic() > end:
+            raise TopicError(f"the brokers have not heard of the change in {TIMEOUT:g} seconds", HINT)
+        time.sleep(PAUSE)
 
 
 def _hint(error: KafkaException) -> str:
@@ -164,7 +193,7 @@ def _hint(error: KafkaException) -> str:
         case KafkaError.TOPIC_AUTHORIZATION_FAILED | KafkaError.CLUSTER_AUTHORIZATION_FAILED:
             return "let Kafka's administrator do it: `khaywe topics list` shows how it must be"
         case _:
-            return "`khaywe topics list` shows how it must be"
+            return HINT
 
 
 def _problems(topic: Topic, found: Found | None, settings: Settings) -> list[Problem]:
@@ -184,6 +213,14 @@ def _problems(topic: Topic, found: Found | None, settings: Settings) -> list[Pro
         what = f"has {name}={found.config[name]}, not {value}"
         problems.append(Problem(topic.name, what, "khaywe topics create --alter"))
     return problems
+
+
+def _all_differing(settings: Settings) -> dict[str, dict[str, str]]:
+    """Of topics that exist and differ from the registry: configuration as it must be, by name."""
+    wanted = registry(settings)
+    found = find(settings, [topic.name for topic in wanted])
+    differing = {topic.name: _differing(topic, found[topic.name]) for topic in wanted if topic.name in found}
+    return {name: config for name, config in differing.items() if config}
 
 
 def _differing(topic: Topic, found: Found) -> dict[str, str]:

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from config.settings import Settings
 from streams.embedded import services as embedded
+from streams.topics import await_topics
 
 HOMES = "khaywe-test-"
 
@@ -74,6 +75,7 @@ def topics(services: Settings) -> Callable[..., str]:
         if partitions is not None:
             new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config or {})
             admin.create_topics([new])[topic].result()
+            await_topics(admin, {topic: partitions})
         return topic
 
     return unique

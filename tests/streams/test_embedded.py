@@ -21,6 +21,7 @@ from config.settings import NoService, Settings
 from streams.embedded import jars, kafka, postgres
 from streams.embedded import services as embedded
 from streams.embedded.process import ServiceError, free_ports
+from streams.topics import await_topics
 
 UP = "from config.settings import Settings; from streams.embedded.services import up; up(Settings(), print)"
 
@@ -52,6 +53,7 @@ def own() -> Iterator[Settings]:
 def _write_something(settings: Settings) -> None:
     admin = AdminClient(settings.kafka_config())
     admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result()
+    await_topics(admin, {"kept": 1})
     producer = Producer(settings.producer_config(**{"transactional.id": "test"}))
     producer.init_transactions()
     producer.begin_transaction()

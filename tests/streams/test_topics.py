@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from config.settings import Settings
 from config.topics import CATALOG, CUSTOMER_EVENTS, DEAD_LETTERS, registry
 from streams import topics as on_brokers
 from streams.partition import murmur2, partition_of
+from streams.topics import await_topics
 
 KEYS = [f"{number:011d}".encode() for number in range(48_601_000_000, 48_601_000_990)] + [
     b"",
@@ -45,6 +47,14 @@ def _delete(settings: Settings) -> None:
     if ours:
         for answer in admin.delete_topics(list(ours)).values():
             answer.result()
+        _await(lambda: not ours & set(admin.list_topics(timeout=10).topics))
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def _with(settings: Settings, **changes: object) -> Settings:
@@ -80,6 +90,8 @@ def test_check_tells_every_kind_of_difference(bare: Settings) -> None:
     admin = AdminClient(bare.kafka_config())
     admin.create_partitions([NewPartitions(CATALOG, 2)])[CATALOG].result()
     admin.delete_topics([DEAD_LETTERS])[DEAD_LETTERS].result()
+    await_topics(admin, {CATALOG: 2})
+    _await(lambda: DEAD_LETTERS not in admin.list_topics(timeout=10).topics)
     told = {problem.topic: problem for problem in on_brokers.check(bare)}
     assert set(told) == {CATALOG, DEAD_LETTERS}
     assert told[CATALOG].what == "has 2 partitions, not 1"
