@@ -26,8 +26,8 @@ from loyalty.events import COUNTED, MONEY, SOURCE_TYPES, scale
 FUTURE_MS = 86_400_000
 #: Bytes of ids: they stand in every key.
 LONGEST_ID = 256
-#: Beyond this a float64 no longer counts single units.
-LARGEST_UNITS = 9e15
+#: In the smallest unit; the fold would cut off what lies beyond (docs/semantics.md).
+LARGEST_UNITS = 1e15
 
 
 class Reason(StrEnum):
@@ -206,7 +206,7 @@ def _scalar_id(value: Any) -> str | None:
 def _customer(mapping: EventMapping) -> Callable[[Any], Any]:
     field, form = mapping.customer_id_field, mapping.id_format
     removed = str.maketrans("", "", form.remove) if form is not None else None
-    prefixes = [(p.old, p.new) for p in form.prefixes] if form is not None else []
+    prefixes = sorted(form.prefixes.items(), key=lambda pair: -len(pair[0])) if form is not None else []
 
     def customer(value: Any) -> str | Rejected:
         if removed is None and type(value) is str and value.isalnum() and len(value) <= 64:

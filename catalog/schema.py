@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any, Literal, Self
-from zoneinfo import ZoneInfo
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from loyalty.events import SOURCE_TYPES
+from catalog import times
+from loyalty.events import COUNTED, SOURCE_TYPES
 
 SourceType = Literal["cdr", "billing", "crm", "app", "network", "dwh", "xiva", "custom"]
+#: What khaywe's own records on customer-events name as their source.
+RESERVED_NAME = "khaywe"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Prefix(_Strict):
-    """A beginning of an id and what stands in its place, e.g. `00` -> `+`."""
-
-    old: str = Field(min_length=1)
-    new: str
+    # YAML reads a code or a column that is all digits as a number.
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class IdFormat(_Strict):
-    """How ids are made alike: first characters are removed, then the first prefix that fits is replaced."""
+    """How ids are made alike: characters are removed, then the longest prefix that fits is replaced, once."""
 
     remove: str = Field("", description="Characters that are taken out, e.g. ' -()'.")
-    prefixes: tuple[Prefix, ...] = ()
+    prefixes: dict[str, str] = Field({}, description="A beginning -> what stands in its place: 00 -> +.")
+
+    @field_validator("prefixes")
+    @classmethod
+    def _prefixes_are_some(cls, value: dict[str, str]) -> dict[str, str]:
+        if "" in value:
+            raise ValueError("an empty prefix fits every id")
+        return value
 
 
 def _path(value: str) -> str:
-    if not value or any(not step for step in value.split(".")):
-        raise ValueError("a field is a name, or names joined by dots")
+    if any(not step or step != step.strip() for step in value.split(".")):
+        raise ValueError(f"{value!r} is no field: a field is a name, or names joined by dots")
     return value
 
 
@@ -90,34 +93,21 @@ class EventMapping(_Strict):
 
     @field_validator("value_scale")
     @classmethod
-    def _scale_is_positive(cls, value: float) -> float:
-        if not 0 < value < 1e12:
-            raise ValueError("must be above 0")
+    def _scale_is_a_factor(cls, value: float) -> float:
+        if not 0 < abs(value) < 1e12:
+            raise ValueError("must be a number other than 0")
         return value
 
     @field_validator("timezone")
     @classmethod
     def _zone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(f"there is no timezone {value!r}") from None
+        times.zone(value)
         return value
 
     @field_validator("timestamp_format")
     @classmethod
     def _format_reads_times(cls, value: str) -> str:
-        if value in ("iso8601", "epoch_s", "epoch_ms"):
-            return value
-        moment = datetime(2021, 11, 23, 14, 35, 46)
-        try:
-            read = datetime.strptime(moment.strftime(value), value)
-        except (ValueError, re.error) as error:
-            raise ValueError(f"strptime cannot read it: {error}") from None
-        if "%" not in value or read.replace(tzinfo=None).date() != moment.date():
-            raise ValueError(
-                "it must be iso8601, epoch_s, epoch_ms or a strptime format with year, month and day"
-            )
+        times.check_format(value)
         return value
 
     @field_validator("attributes")
@@ -136,6 +126,26 @@ class EventMapping(_Strict):
         if self.event_type is not None and self.event_types is not None:
             raise ValueError("event_types goes with event_type_field, not with event_type")
         return self
+
+    @model_validator(mode="after")
+    def _has_a_value(self) -> Self:
+        if self.value_field is None:
+            if self.value_scale != 1.0:
+                raise ValueError("value_scale: there is no value_field")
+            named = [self.event_type] if self.event_type else (self.event_types or {}).values()
+            for event_type in named:
+                if event_type not in COUNTED:
+                    raise ValueError(f"value_field: {event_type} needs a value")
+        return self
+
+    def fields(self) -> dict[str, str]:
+        """Every field that is read: the mapping's key (`attributes.<name>` for an attribute) -> its path."""
+        keys = (
+            "customer_id_field", "event_type_field", "value_field", "timestamp_field", "event_id_field",
+            "attributes_field",
+        )  # fmt: skip
+        found = {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+        return found | {f"attributes.{name}": path for name, path in self.attributes.items()}
 
 
 def _event_type(name: str) -> None:
@@ -169,9 +179,11 @@ class Connection(_Strict):
         if (self.format == "csv") != (self.columns is not None):
             raise ValueError("columns go with format csv, which needs them")
         if self.columns is not None and (
-            len(set(self.columns)) != len(self.columns) or not all(self.columns)
+            not self.columns or len(set(self.columns)) != len(self.columns) or not all(self.columns)
         ):
             raise ValueError("columns: every column needs a name of its own")
+        if self.delimiter in '"\r\n ':
+            raise ValueError("delimiter: a quote, a space or a line break cannot be one")
         if self.format == "avro":
             if (self.avro_schema is None) == (self.schema_registry is None):
                 raise ValueError("format avro needs either avro_schema or schema_registry")
@@ -182,9 +194,31 @@ class Connection(_Strict):
                     fastavro.parse_schema(self.avro_schema)
                 except Exception as error:  # fastavro has no base of its errors
                     raise ValueError(f"avro_schema: {type(error).__name__} {error}") from None
+                if self.avro_schema.get("type") != "record":
+                    raise ValueError("avro_schema: must be a record")
+            else:
+                _registry(self.schema_registry or "")
         elif self.avro_schema is not None or self.schema_registry is not None:
             raise ValueError("avro_schema and schema_registry go with format avro")
         return self
+
+    def names(self) -> tuple[str, ...] | None:
+        """What stands at the top of every record, where the connection says it."""
+        if self.avro_schema is not None:
+            return tuple(str(field["name"]) for field in self.avro_schema["fields"])
+        return self.columns
+
+
+def _registry(address: str) -> None:
+    try:
+        url = urlsplit(address)
+        host = url.hostname
+    except ValueError:
+        host = None
+    if not host or url.scheme not in ("http", "https"):
+        raise ValueError("schema_registry: must be a URL that begins with http:// or https://")
+    if url.username or url.password:
+        raise ValueError("schema_registry: a catalog carries no secrets, and this URL has one")
 
 
 class DataSource(_Strict):
@@ -192,7 +226,7 @@ class DataSource(_Strict):
 
     name: str
     source_type: SourceType
-    connection_config: Connection = Connection()
+    connection_config: Connection = Field(default_factory=lambda: Connection.model_validate({}))
     event_mapping: EventMapping
     is_active: bool = True
 
@@ -203,4 +237,16 @@ class DataSource(_Strict):
             raise ValueError(
                 "a name has small letters, digits, '_' and '-', at most 63, and begins with no sign"
             )
+        if value == RESERVED_NAME:
+            raise ValueError(f"{value} is the source of khaywe's own records")
         return value
+
+    @model_validator(mode="after")
+    def _fields_are_there(self) -> Self:
+        names = self.connection_config.names()
+        for key, path in self.event_mapping.fields().items():
+            if names is not None and path.split(".")[0] not in names:
+                raise ValueError(
+                    f"event_mapping.{key}: there is no {path!r} in a record, which has {', '.join(names)}"
+                )
+        return self
