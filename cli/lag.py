@@ -1,0 +1,318 @@
+"""`khaywe lag`: how far the pipeline is behind, hop by hop, and waiting until it is not.
+
+Committed positions are read first and the ends of the logs after them, the normaliser's hop before the
+customers': so zero means that everything sent before is folded, whatever moved meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from agents.tail import KafkaAway
+from catalog.service import CatalogService
+from cli import ui
+from config import topics
+from config.errors import KhayweError
+from config.settings import Settings, settings
+from streams.batches import Partition
+from streams.names import CUSTOMERS_GROUP, NORMALIZER_GROUP
+
+ASK_SECONDS = 10.0
+#: Seconds between two looks while waiting; a look takes some tens of milliseconds.
+LOOK_SECONDS = 0.2
+
+TITLES = {"normalizer": "normaliser", "customers": "customers"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """An app of the pipeline: its consumer group and the topics it reads."""
+
+    app: str
+    group: str
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One partition that an app reads.  `position` None: nothing committed yet.
+
+    `behind` counts offsets between position and end, transaction markers among records included, and is 0
+    where nothing but markers is left.  `hidden` counts those behind a transaction that is still open.
+    """
+
+    app: str
+    topic: str
+    partition: int
+    position: int | None
+    end: int
+    behind: int
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """All places of the normaliser, then all of the customers."""
+
+    places: tuple[Place, ...]
+
+    def behind(self, app: str) -> int:
+        """Records that an app has not yet worked through, the hidden ones included."""
+        return sum(place.behind + place.hidden for place in self.places if place.app == app)
+
+    @property
+    def total(self) -> int:
+        """Over both hops."""
+        return sum(place.behind + place.hidden for place in self.places)
+
+
+class Pipeline:
+    """Asks Kafka how far both apps are.  Used from one thread."""
+
+    def __init__(self, config: Settings, hops: Sequence[Hop]) -> None:
+        """`hops` in the order of the data's way."""
+        self._config = config
+        self._hops = {hop.app: hop for hop in hops}
+        self._admin = AdminClient(config.kafka_config(log_level=2))
+        self._reader: Consumer | None = None
+
+    def look(self) -> Lag:
+        """How it stands.  Raises KafkaAway."""
+        try:
+            return Lag(tuple(place for hop in self._hops.values() for place in self._places(hop)))
+        except KafkaException as error:
+            raise KafkaAway(self._config, error.args[0].str()) from None
+
+    def deserted(self, app: str) -> bool:
+        """True if no worker is a member of the app's group.  Raises KafkaAway."""
+        group = self._hops[app].group
+        try:
+            found = self._admin.describe_consumer_groups([group], request_timeout=ASK_SECONDS)[group].result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return True
+            raise KafkaAway(self._config, error.args[0].str()) from None
+        return found.state in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def _places(self, hop: Hop) -> list[Place]:
+        found = self._admin.list_topics(timeout=ASK_SECONDS).topics
+        partitions = [
+            Partition(name, number)
+            for name in hop.topics
+            if name in found
+            for number in sorted(found[name].partitions)
+        ]
+        if not partitions:
+            return []
+        # Positions first: what was committed with them is in the log when its end is read.
+        positions = self._positions(hop.group, partitions)
+        ends = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+        stable = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
+        starts = self._offsets(partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+        begins = {place: max(positions.get(place, 0), starts[place]) for place in partitions}
+        visible = self._with_records({p: begin for p, begin in begins.items() if begin < stable[p]})
+        return [
+            Place(
+                hop.app,
+                place.topic,
+                place.partition,
+                positions.get(place),
+                ends[place],
+                behind=stable[place] - begins[place] if place in visible else 0,
+                hidden=max(0, ends[place] - max(stable[place], begins[place])),
+            )
+            for place in partitions
+        ]
+
+    def _positions(self, group: str, partitions: list[Partition]) -> dict[Partition, int]:
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in partitions])
+        answer = self._admin.list_consumer_group_offsets([asked], request_timeout=ASK_SECONDS)[group]
+        positions = {}
+        for found in answer.result().topic_partitions or []:
+            if found.error is not None:
+                raise KafkaException(found.error)
+            if found.offset >= 0:
+                positions[Partition(found.topic, found.partition)] = found.offset
+        return positions
+
+    def _offsets(
+        self, partitions: list[Partition], spec: OffsetSpec, isolation: IsolationLevel
+    ) -> dict[Partition, int]:
+        answers = self._admin.list_offsets(
+            {TopicPartition(*place): spec for place in partitions},
+            isolation_level=isolation,
+            request_timeout=ASK_SECONDS,
+        )
+        return {Partition(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+
+    def _with_records(self, begins: dict[Partition, int]) -> set[Partition]:
+        """Partitions that have a committed record from there on; the others have only markers left."""
+        found: set[Partition] = set()
+        waiting = set(begins)
+        if not waiting:
+            return found
+        if self._reader is None:
+            self._reader = Consumer(
+                self._config.kafka_config(**{
+                    "group.id": "khaywe-lag",  # librdkafka wants a name; nothing joins or commits
+                    "isolation.level": "read_committed",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "auto.offset.reset": "earliest",
+                    "fetch.wait.max.ms": 50,
+                    "queued.min.messages": 1,
+                    "fetch.message.max.bytes": 64 << 10,
+                    "allow.auto.create.topics": False,
+                    "log_level": 2,
+                })
+            )  # fmt: skip
+        self._reader.assign([TopicPartition(*place, offset) for place, offset in begins.items()])
+        deadline = time.monotonic() + ASK_SECONDS
+        try:
+            while waiting:
+                message = self._reader.poll(0.1)
+                if message is None:
+                    if time.monotonic() > deadline:
+                        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+                    continue
+                place = Partition(str(message.topic()), int(message.partition() or 0))
+                error = message.error()
+                if place in waiting and error is None:
+                    found.add(place)
+                if place in waiting and (error is None or error.code() == KafkaError._PARTITION_EOF):
+                    waiting.remove(place)
+                    self._reader.incremental_unassign([TopicPartition(*place)])
+        finally:
+            self._reader.unassign()
+        return found
+
+
+def wait(pipeline: Pipeline, timeout: float | None, show: Callable[[str, Lag], None]) -> Lag:
+    """Look until nothing is behind; `show` gets every look, with words for it.  Raises KhayweError."""
+    started = time.monotonic()
+    while True:
+        lag = pipeline.look()
+        if lag.total == 0:
+            return lag
+        # What an earlier hop has not done, a later one cannot do.
+        app = next(app for app in TITLES if lag.behind(app))
+        deserted = pipeline.deserted(app)
+        show(words(lag) + (f"; no worker runs the {TITLES[app]}" if deserted else ""), lag)
+        if timeout is not None and time.monotonic() - started > timeout:
+            raise KhayweError(
+                f"{words(lag)}, after {timeout:g} s",
+                hint="start a worker: `khaywe worker`" if deserted else _hint(lag, app),
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def words(lag: Lag) -> str:
+    """Where it stands in a line."""
+    parts = [f"{TITLES[app]} {lag.behind(app):,} behind" for app in TITLES if lag.behind(app)]
+    return ", ".join(parts) or "nothing is behind"
+
+
+def _hint(lag: Lag, app: str) -> str:
+    places = [place for place in lag.places if place.app == app]
+    if not any(place.behind for place in places):
+        names = sorted({place.topic for place in places if place.hidden})
+        return f"only records of a transaction that is still open are left, on {', '.join(names)}"
+    return "the worker may need more time, or be stuck: its log and its /health say"
+
+
+def hops(config: Settings) -> list[Hop]:
+    """The normaliser, which reads what active data sources send, and the customers.  Raises KhayweError."""
+    service = CatalogService(config.database_url(), config)
+    try:
+        raw = sorted(source.topic for source in service.sources() if source.is_active)
+    finally:
+        service.close()
+    return [
+        Hop("normalizer", NORMALIZER_GROUP, (*raw, topics.CUSTOMER_COMMANDS)),
+        Hop("customers", CUSTOMERS_GROUP, (topics.CUSTOMER_EVENTS,)),
+    ]
+
+
+@click.command()
+@click.option("--wait", "wait_", is_flag=True, help="Wait until nothing is behind.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up waiting after that long."
+)
+@click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+def lag(wait_: bool, timeout: float | None, as_json: bool) -> None:
+    """Show how far the pipeline is behind: raw topics to customer-events, and those to scores.
+
+    Raw topics are those of active data sources.  Positions are offsets; transaction markers that trail a log
+    are nothing to be done.
+    """
+    config = settings()
+    pipeline = Pipeline(config, hops(config))
+    try:
+        if wait_:
+            with ui.progress_line() as progress:
+                most = 1
+
+                def show(what: str, now: Lag) -> None:
+                    nonlocal most
+                    most = max(most, now.total)
+                    progress(what, 1 - now.total / most)
+
+                found = wait(pipeline, timeout, show)
+        else:
+            found = pipeline.look()
+    finally:
+        pipeline.close()
+    if as_json:
+        ui.show_json(as_plain(found))
+        return
+    ui.show_table(
+        ("hop", "topic", "partition", "position", "end", "behind", "in open transactions"),
+        [*map(_row, found.places), *(_sum(found, app) for app in TITLES)],
+    )
+    click.echo(f"\n{words(found).capitalize()}.")
+
+
+def as_plain(found: Lag) -> dict[str, Any]:
+    """The lag for a program: {"behind", "normalizer": {"behind", "partitions": [...]}, "customers": ...}."""
+    plain: dict[str, Any] = {"behind": found.total}
+    for app in TITLES:
+        places = [asdict(place) for place in found.places if place.app == app]
+        for place in places:
+            del place["app"]
+        plain[app] = {"behind": found.behind(app), "partitions": places}
+    return plain
+
+
+def _row(place: Place) -> tuple[object, ...]:
+    return (
+        TITLES[place.app], place.topic, str(place.partition), place.position, place.end, place.behind,
+        place.hidden,
+    )  # fmt: skip
+
+
+def _sum(found: Lag, app: str) -> tuple[object, ...]:
+    places = [place for place in found.places if place.app == app]
+    return (
+        TITLES[app], "all", None, None, None, sum(place.behind for place in places),
+        sum(place.hidden for place in places),
+    )  # fmt: skip
