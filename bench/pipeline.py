@@ -1,0 +1,148 @@
+"""The whole way of a record at full speed: raw topic, customer-events, scores; exactly once, one worker process.
+
+Kafka and the records are there before the clock starts; it runs from the worker's first committed batch to the
+last.  CPU time is the worker process's own, the broker's apart.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from bench.generate import cdr_blocks
+from catalog.service import CatalogService
+from config import topics as names
+from config.settings import Settings
+from streams import topics
+from streams.embedded import services as embedded
+
+EVENTS = 1_500_000
+CUSTOMERS = 100_000
+PARTITIONS = 4
+WEB_PORT = 16_066
+
+SOURCE = {
+    "name": "cdr",
+    "source_type": "cdr",
+    "event_mapping": {
+        "customer_id_field": "msisdn",
+        "event_type_field": "cdr_type",
+        "event_types": {"voice": "voice_call", "sms": "sms", "data": "data_session"},
+        "value_field": "usage",
+        "timestamp_field": "event_time",
+        "event_id_field": "event_id",
+    },
+}
+
+say = Console(stderr=True).print
+
+
+def run(events: int = EVENTS, customers: int = CUSTOMERS) -> dict[str, Any]:
+    """One run in a home of its own; returns the figures."""
+    home = Path(tempfile.mkdtemp(prefix="khaywe-bench-"))
+    settings = Settings(_env_file=None, home=home, clock="event", partitions=PARTITIONS, web_port=WEB_PORT)
+    try:
+        embedded.up(settings, lambda what, share: None)
+        topics.create(settings)
+        _add_source(settings)
+        _send(settings, events, customers)
+        return _measure(settings, events, customers)
+    finally:
+        embedded.down(settings, lambda what, share: None)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _add_source(settings: Settings) -> None:
+    service = CatalogService(settings.database_url(), settings)
+    service.ensure_first_revision()
+    service.add_sources([SOURCE])
+    service.publish_outbox(Producer(settings.producer_config()))
+    service.close()
+    topics.ensure_raw_topic(settings, names.raw_topic("cdr"))
+
+
+def _send(settings: Settings, events: int, customers: int) -> None:
+    say(f"sending {events:,} records of {customers:,} customers")
+    producer = Producer(
+        settings.producer_config(**{"linger.ms": 50, "queue.buffering.max.messages": 500_000})
+    )
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    topic = names.raw_topic("cdr")
+    for keys, values in cdr_blocks(7, customers, events, 30, start):
+        for key, value in zip(keys, values, strict=True):
+            producer.produce(topic, value, key)
+        producer.flush()
+
+
+def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
+    environment = {
+        **os.environ,
+        "KHAYWE_HOME": str(settings.home),
+        "KHAYWE_CLOCK": "event",
+        "KHAYWE_PARTITIONS": str(PARTITIONS),
+        "KHAYWE_WEB_PORT": str(WEB_PORT),
+        "KHAYWE_LOG_LEVEL": "warning",
+    }
+    command = [sys.executable, "-c", "from cli.main import main; main()", "worker"]
+    worker = subprocess.Popen(command, env=environment)
+    process = psutil.Process(worker.pid)
+    try:
+        samples: list[tuple[float, float, float, float]] = []
+        while not samples or samples[-1][2] < events:
+            time.sleep(0.1)
+            if worker.poll() is not None:
+                raise RuntimeError("the worker stopped")
+            found = metrics()
+            raw = found.get(("khaywe_records_in_total", names.raw_topic("cdr")), 0.0)
+            folded = found.get(("khaywe_events_total", "events"), 0.0)
+            cpu = process.cpu_times()
+            if raw > 0:
+                samples.append((time.perf_counter(), raw, folded, cpu.user + cpu.system))
+        first, last = samples[0], samples[-1]
+        wall, cpu_seconds = last[0] - first[0], last[3] - first[3]
+        done = events - min(first[1], first[2])
+        found = metrics()
+        return {
+            "events": events,
+            "customers": customers,
+            "events_per_second": round(done / wall),
+            "events_per_cpu_second": round(done / cpu_seconds),
+            "seconds": round(wall, 2),
+            "cpu_seconds": round(cpu_seconds, 2),
+            "resident_bytes": process.memory_info().rss,
+            "stages": {
+                f"{name[1]}/{name[2]}": round(value, 2)
+                for name, value in sorted(found.items())
+                if name[0] == "khaywe_stage_seconds_total"
+            },
+        }
+    finally:
+        worker.terminate()
+        worker.wait(30)
+
+
+def metrics() -> dict[tuple[str, ...], float]:
+    """The worker's metrics by name and label values; nothing while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{WEB_PORT}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return {}
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
