@@ -1,7 +1,7 @@
-"""The whole way of a record at full speed: raw topic, customer-events, scores; exactly once, one worker process.
+"""The whole way of a record at full speed: raw topic, customer-events, scores; exactly once, one worker.
 
-Kafka and the records are there before the clock starts; it runs from the worker's first committed batch to the
-last.  CPU time is the worker process's own, the broker's apart.
+Kafka and the records are there before the clock starts; it runs from the worker's first committed batch to
+the last.  CPU time is the worker process's own, the broker's apart.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SOURCE = {
     "event_mapping": {
         "customer_id_field": "msisdn",
         "event_type_field": "cdr_type",
-        "event_types": {"voice": "voice_call", "sms": "sms", "data": "data_session"},
+        "event_types": {"VOICE": "voice_call", "SMS": "sms", "DATA": "data_session"},
         "value_field": "usage",
         "timestamp_field": "event_time",
         "event_id_field": "event_id",

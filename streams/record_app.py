@@ -136,7 +136,9 @@ class RecordApp(faust.App):
         size = sum(len(batch.records) for batch in poll.batches)
         if size:
             metrics.BATCH_RECORDS.labels(self.conf.id).observe(size)
+        started = time.perf_counter()
         self.processor.process(poll, commit)
+        metrics.STAGE_SECONDS.labels(self.conf.id, "all").inc(time.perf_counter() - started)
 
     def on_taken(self, epoch: Epoch) -> None:
         """The partitions of an epoch are restored and being read."""

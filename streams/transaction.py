@@ -148,6 +148,8 @@ class Transactor:
             producer.begin_transaction()
             self.on_step("begun")
             fill(sink)
+            filled = time.perf_counter()
+            metrics.STAGE_SECONDS.labels(self._app, "produce").inc(filled - started)
             producer.flush()
             if sink.failed is not None:
                 raise KafkaException(sink.failed)
@@ -169,7 +171,9 @@ class Transactor:
                 raise Aborted(str(error.args[0])) from error
             raise
         self.on_step("committed")
-        metrics.TRANSACTION_SECONDS.labels(self._app).observe(time.perf_counter() - started)
+        ended = time.perf_counter()
+        metrics.STAGE_SECONDS.labels(self._app, "commit").inc(ended - filled)
+        metrics.TRANSACTION_SECONDS.labels(self._app).observe(ended - started)
         metrics.LAST_COMMIT.labels(self._app).set_to_current_time()
         for topic, count in sink.sent.items():
             metrics.RECORDS_OUT.labels(topic).inc(count)
