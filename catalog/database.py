@@ -6,22 +6,37 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, text
+
+from config.errors import KhayweError
 
 #: Any number nobody else uses: one migration at a time, however many processes start.
 MIGRATION_LOCK = 7_310_424_001
+#: Milliseconds until PostgreSQL ends a transaction nobody goes on with: a process that was stopped within one
+#: holds a lock that all others wait for.
+IDLE_MS = 20_000
 
 
 def connect(url: str) -> Engine:
     """An engine whose connections are tried before use."""
-    return create_engine(url, pool_pre_ping=True, pool_size=2, connect_args={"connect_timeout": 5})
+    options = f"-c idle_in_transaction_session_timeout={IDLE_MS}"
+    return create_engine(
+        url, pool_pre_ping=True, pool_size=2, connect_args={"connect_timeout": 5, "options": options}
+    )
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to this version.  Several processes may call it at once."""
+    """Bring the schema to this version; several processes may call it at once.  Raises KhayweError."""
     with engine.begin() as connection:
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        command.upgrade(_config(connection), "head")
+        try:
+            command.upgrade(_config(connection), "head")
+        except CommandError as error:
+            raise KhayweError(
+                f"the catalog's tables are not of this version of khaywe: {error}",
+                hint="use the version that made them, or a newer one",
+            ) from None
 
 
 def _config(connection: Connection) -> Config:

@@ -185,7 +185,7 @@ def _pick(fields: tuple[str | None, ...]) -> Callable[[dict[str, Any]], tuple[An
 
     def pick(record: dict[str, Any]) -> tuple[Any, ...]:
         try:
-            return at_once(record)
+            return at_once(record)  # type: ignore[no-any-return]
         except KeyError:
             return one_by_one(record)
 
@@ -245,7 +245,8 @@ def _event_type(mapping: EventMapping) -> Callable[[Any], Any]:
     if constant is not None:
         return lambda code: constant
     field = mapping.event_type_field or ""
-    known: dict[str | None, str] = {**(mapping.event_types or {name: name for name in SOURCE_TYPES})}
+    known: dict[str | None, str] = {}
+    known.update(mapping.event_types or {name: name for name in SOURCE_TYPES})
 
     def event_type(code: Any) -> str | Rejected:
         name = known.get(code if type(code) is str else _scalar_id(code))

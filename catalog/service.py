@@ -107,10 +107,25 @@ CUSTOM = {
 
 def parse_source(given: dict[str, Any]) -> DataSource:
     """Check a data source as a person wrote it.  Raises CatalogError that names the fields."""
+    what = f"data source {given.get('name', '')!r}"
     try:
-        return DataSource.model_validate(given)
+        parsed = DataSource.model_validate(given)
     except ValidationError as error:
-        raise CatalogError(explain_errors(f"data source {given.get('name', '')!r}", error)) from None
+        raise CatalogError(explain_errors(what, error)) from None
+    if "\\u0000" in parsed.model_dump_json():
+        raise CatalogError(f"{what} cannot be saved: PostgreSQL keeps no text with the character 0")
+    return parsed
+
+
+def content_of(source: DataSource) -> SourceContent:
+    """A checked data source as workers see it."""
+    return SourceContent(
+        source.name,
+        source.source_type,
+        source.event_mapping.model_dump(mode="json", exclude_defaults=True),
+        source.connection_config.model_dump(mode="json", exclude_defaults=True),
+        source.is_active,
+    )
 
 
 def explain_errors(what: str, error: ValidationError) -> str:
@@ -135,10 +150,10 @@ class CatalogService:
         self._engine.dispose()
 
     @contextmanager
-    def _editing(self) -> Iterator[Session]:
+    def _locked(self, lock: int) -> Iterator[Session]:
         try:
             with Session(self._engine) as session, session.begin():
-                session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": EDIT_LOCK})
+                session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": lock})
                 yield session
         except OperationalError as error:
             raise _away(error) from None
@@ -151,9 +166,9 @@ class CatalogService:
             raise _away(error) from None
 
     def ensure_first_revision(self) -> int:
-        """Where there is none yet, the settings, the default policy and the source `custom` make revision 1."""
+        """The last revision's number; where there is none, settings, default policy and `custom` make 1."""
         self.migrate()
-        with self._editing() as session:
+        with self._locked(EDIT_LOCK) as session:
             last = session.scalar(select(func.max(RevisionRow.number)))
             if last is None:
                 session.add(_row(parse_source(CUSTOM)))
@@ -181,43 +196,50 @@ class CatalogService:
     def add_sources(self, given: list[dict[str, Any]]) -> int:
         """Add data sources, all or none, as one revision; returns its number."""
         parsed = [parse_source(source) for source in given]
-        with self._editing() as session:
+        with self._locked(EDIT_LOCK) as session:
             for source in parsed:
                 if session.scalar(select(DataSourceRow).where(DataSourceRow.name == source.name)) is not None:
                     raise CatalogError(
                         f"there is a data source {source.name!r} already",
-                        hint="change it: `khaywe source update`",
+                        hint="`khaywe source update` changes it",
                     )
                 session.add(_row(source))
-                self._one_reader_of_a_topic(session)
+            self._check_topics(session)
             return self._revise(session, "added " + ", ".join(source.name for source in parsed))
 
-    def update_source(self, given: dict[str, Any]) -> int:
-        """Replace a data source by what is given; returns the revision's number."""
-        parsed = parse_source(given)
-        with self._editing() as session:
-            row = _find(session, parsed.name)
-            new = _row(parsed)
-            row.source_type, row.connection_config = new.source_type, new.connection_config
-            row.event_mapping, row.is_active = new.event_mapping, new.is_active
-            self._one_reader_of_a_topic(session)
-            return self._revise(session, f"changed {parsed.name}")
+    def update_sources(self, given: list[dict[str, Any]]) -> int:
+        """Replace data sources by what is given, all or none, as one revision; returns its number.
+
+        One that does not say `is_active` stays on or off as it was.
+        """
+        parsed = [parse_source(source) for source in given]
+        with self._locked(EDIT_LOCK) as session:
+            for source in parsed:
+                row, new = _find(session, source.name), _row(source)
+                row.source_type, row.connection_config = new.source_type, new.connection_config
+                row.event_mapping = new.event_mapping
+                if "is_active" in source.model_fields_set:
+                    row.is_active = source.is_active
+            self._check_topics(session)
+            return self._revise(session, "changed " + ", ".join(source.name for source in parsed))
 
     def switch_source(self, name: str, active: bool) -> int:
         """Switch a data source on or off; returns the revision that says so."""
-        with self._editing() as session:
+        with self._locked(EDIT_LOCK) as session:
             row = _find(session, name)
             if row.is_active == active:
                 return int(session.scalar(select(func.max(RevisionRow.number))) or 0)
             row.is_active = active
             return self._revise(session, f"{'enabled' if active else 'disabled'} {name}")
 
-    @staticmethod
-    def _one_reader_of_a_topic(session: Session) -> None:
+    def _check_topics(self, session: Session) -> None:
         session.flush()
+        ours = {topic.name for topic in topics.registry(self._settings)}
         readers: dict[str, str] = {}
         for row in session.scalars(select(DataSourceRow).order_by(DataSourceRow.id)):
             topic = row.connection_config.get("kafka_topic") or topics.raw_topic(row.name)
+            if topic in ours:
+                raise CatalogError(f"topic {topic} is khaywe's own; {row.name!r} cannot read it")
             if topic in readers:
                 raise CatalogError(
                     f"topic {topic} is the data source {readers[topic]!r}'s; {row.name!r} cannot read it too"
@@ -270,10 +292,12 @@ class CatalogService:
             raise _away(error) from None
 
     def publish_outbox(self, producer: Producer) -> int:
-        """Publish what waits, in order; returns how many.  One process at a time; others find nothing to do."""
-        with Session(self._engine) as session, session.begin():
-            if not session.scalar(text("select pg_try_advisory_xact_lock(:key)"), {"key": OUTBOX_LOCK}):
-                return 0
+        """Publish what waits, in order; returns how many.  One process at a time, the others wait.
+
+        Afterwards all that was committed before is on Kafka.  Raises CatalogError where Kafka does not take
+        it; it waits on then.
+        """
+        with self._locked(OUTBOX_LOCK) as session:
             waiting = session.scalars(
                 select(OutboxRow).where(OutboxRow.published_at.is_(None)).order_by(OutboxRow.id)
             ).all()
@@ -300,12 +324,13 @@ class CatalogService:
 
 
 def _row(source: DataSource) -> DataSourceRow:
+    content = content_of(source)
     return DataSourceRow(
-        name=source.name,
-        source_type=source.source_type,
-        connection_config=source.connection_config.model_dump(mode="json", exclude_defaults=True),
-        event_mapping=source.event_mapping.model_dump(mode="json", exclude_defaults=True),
-        is_active=source.is_active,
+        name=content.name,
+        source_type=content.source_type,
+        connection_config=content.connection_config,
+        event_mapping=content.event_mapping,
+        is_active=content.is_active,
     )
 
 

@@ -136,7 +136,7 @@ def _epoch(factor: int, local: tzinfo) -> Parse:
         if kind is float:
             if value - value != 0.0:
                 raise ValueError("is no finite number")
-            return round(value * factor)
+            return round(value * factor)  # type: ignore[no-any-return]
         return _other(value, local, "a number")
 
     return parse
