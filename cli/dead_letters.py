@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from agents.asking import new_id, send_commands, wait_results
 from agents.commands import DONE, REPLAY, Command
 from agents.dead_letters import NORMALIZER, Letter, Replayed, read, time_of
+from cli import ui
 from config.errors import KhayweError
 from config.settings import Settings, settings
 
@@ -32,7 +31,7 @@ def dead_letters() -> None:
 @click.option("--reason", metavar="REASON", help="Only letters of this reason.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Only the newest ones.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object a line, with the original bytes in base64."
+    "--json", "as_json", is_flag=True, help="For a program to read: with the original bytes in base64."
 )
 def list_letters(source: str | None, reason: str | None, limit: int, as_json: bool) -> None:
     """Show letters, the newest last."""
@@ -47,15 +46,18 @@ def list_letters(source: str | None, reason: str | None, limit: int, as_json: bo
             found.append(entry)
             count += 1
     if as_json:
-        for entry in found:
-            shown = msgspec.to_builtins(entry) | {"replayed": entry.id in replayed}
-            click.echo(msgspec.json.encode(shown).decode())
+        ui.show_json([msgspec.to_builtins(entry) | {"replayed": entry.id in replayed} for entry in found])
         return
-    table = Table("id", "arrived", "source", "reason", "message", "replayed")
-    for entry in found:
-        done = "yes" if entry.id in replayed else ""
-        table.add_row(entry.id, time_of(entry), entry.source, entry.reason, entry.message, done)
-    Console().print(table if found else "no dead letters")
+    if not found:
+        click.echo("no dead letters")
+        return
+    ui.show_table(
+        ["id", "arrived", "source", "reason", "message", "replayed"],
+        (
+            (e.id, time_of(e), e.source or None, e.reason, e.message, "yes" if e.id in replayed else None)
+            for e in found
+        ),
+    )
     if count > len(found):
         click.echo(f"the newest {len(found)} of {count}; --limit shows more")
 

@@ -1,0 +1,167 @@
+"""A running normaliser: sources come and go, dead letters are replayed once, ticks follow the wall clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.service import CatalogService
+from config import topics
+from streams.topics import ensure_raw_topic
+from tests.faults.harness import ROOT, Worker, until, workers
+from tests.faults.pipeline import SOURCE, Pipeline
+
+
+class Normalizer(Pipeline):
+    """A pipeline of which only the normaliser runs."""
+
+    def __init__(self, home: Path, **settings: Any) -> None:
+        super().__init__(home, partitions=2, **settings)
+        self.catalog = CatalogService(self.settings.database_url(), self.settings)
+        self.catalog.ensure_first_revision()
+
+    def normalizer(self, name: str, **environment: str) -> Worker:
+        """A worker that runs the normaliser alone, not yet started."""
+        environment = {**self.environment, "KHAYWE_WORKER": name, **environment}
+        return Worker(
+            ["-m", "tests.faults.khaywe", "worker", "--agents", "normalizer"], environment, self.home / f"{name}.log"
+        )
+
+    def add(self, name: str, **mapping: Any) -> str:
+        """A new source; returns its raw topic, which is there too."""
+        given = SOURCE | {
+            "name": name,
+            "connection_config": {"kafka_topic": f"raw_{name}"},
+            "event_mapping": {**SOURCE["event_mapping"], **mapping},  # type: ignore[dict-item]
+        }
+        ensure_raw_topic(self.settings, f"raw_{name}")
+        if self.catalog.latest().source(name) is None:
+            self.catalog.add_sources([given])
+        else:
+            self.catalog.update_source(given)
+        return f"raw_{name}"
+
+    def events(self, source: str) -> Counter[str]:
+        """How often each event of a source stands on the log."""
+        log = (json.loads(message.value()) for message in self.committed(topics.CUSTOMER_EVENTS))
+        return Counter(event["event_id"] for event in log if event["source"] == source)
+
+    def own(self, event_type: str) -> list[tuple[int, dict[str, Any]]]:
+        """Partition and attributes of khaywe's own records of a type."""
+        log = [(m.partition(), json.loads(m.value())) for m in self.committed(topics.CUSTOMER_EVENTS)]
+        return [(partition, e["attributes"]) for partition, e in log if e["event_type"] == event_type]
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Normalizer]:
+    made = Normalizer(tmp_path_factory.mktemp("normalizer") / "home")
+    try:
+        yield made
+    finally:
+        made.catalog.close()
+        made.close()
+
+
+def record(number: int | str, **changes: Any) -> dict[str, Any]:
+    at = "2020-01-01T00:00:00Z"
+    return {"id": f"e{number}", "who": f"c{number}", "what": "sms", "much": 1, "at": at} | changes
+
+
+SOON = 5.0
+
+
+def test_sources_come_change_and_go_within_five_seconds(pipeline: Normalizer) -> None:
+    worker = pipeline.normalizer("a")
+    with workers(worker):
+        worker.start()
+        until("the worker has the first marker out", lambda: pipeline.own("_marker"), 60, worker.log)
+
+        topic = pipeline.add("coming")
+        pipeline.send([record(1)], topic)
+        until("a new source is read", lambda: pipeline.events("coming") == {"e1": 1}, SOON, worker.log)
+
+        pipeline.catalog.switch_source("coming", False)
+        until("a marker says it is off", lambda: marked(pipeline), SOON, worker.log)
+        time.sleep(1.5)  # reads are looked at twice a second
+        pipeline.send([record(2)], topic)
+        time.sleep(2.0)
+        assert pipeline.events("coming") == {"e1": 1}, "a source switched off is not read"
+
+        pipeline.add("coming", event_type_field="type")
+        pipeline.send([record(3, type="sms")], topic)
+        until(
+            "switched on again it goes on where it stopped, by its new mapping",
+            lambda: (
+                pipeline.events("coming") == {"e1": 1, "e3": 1}
+                and [(e["offset"], e["reason"]) for e in letters(pipeline)] == [(1, "missing_event_type")]
+            ),
+            SOON,
+            worker.log,
+        )
+        assert worker.stop() == 0
+    assert {partition for partition, _ in pipeline.own("_marker")} == {0, 1}
+
+
+def marked(pipeline: Normalizer) -> bool:
+    """Does the newest revision's marker stand in both partitions?"""
+    revision = pipeline.catalog.latest().revision
+    return {p for p, a in pipeline.own("_marker") if a["revision"] == revision} == {0, 1}
+
+
+def letters(pipeline: Normalizer, **filters: str) -> list[dict[str, Any]]:
+    options = [part for name, value in filters.items() for part in (f"--{name}", value)]
+    found: list[dict[str, Any]] = json.loads(pipeline.khaywe("dead-letters", "list", "--json", *options))
+    return found
+
+
+def replay(pipeline: Normalizer, *options: str) -> str:
+    """All that `khaywe dead-letters replay` says, whether it fails or not."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.khaywe", "dead-letters", "replay", *options],
+        env={**os.environ, **pipeline.environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout + done.stderr
+
+
+def test_dead_letters_are_replayed_once_by_whoever_owns_partition_0(pipeline: Normalizer) -> None:
+    topic = pipeline.add("broken", value_field="no_such_field")
+    first, second = pipeline.normalizer("b"), pipeline.normalizer("c")
+    with workers(first, second):
+        first.start()
+        pipeline.send([record(n, what="recharge") for n in range(3)], topic)
+        pipeline.producer.produce(topic, b"{")
+        pipeline.producer.flush()
+        until("four dead letters", lambda: len(letters(pipeline, source="broken")) == 4, 60, first.log)
+        shown = pipeline.khaywe("dead-letters", "list", "--source", "broken", "--reason", "missing_value")
+        assert "no_such_field: recharge needs a value" in shown
+
+        assert "0 replayed, 4 refused" in replay(pipeline, "--source", "broken")
+        assert pipeline.events("broken") == {}
+
+        pipeline.add("broken", value_field="much")
+        until("the mended mapping counts", lambda: marked(pipeline), SOON, first.log)
+        ids = [letter["id"] for letter in letters(pipeline, reason="missing_value")]
+        assert "1 replayed, 0 refused" in replay(pipeline, "--id", ids[0])
+        assert "already_replayed" in replay(pipeline, "--id", ids[0])
+        assert first.stop() == 0
+
+        second.start()
+        assert "already_replayed" in replay(pipeline, "--id", ids[0])
+        assert "2 replayed" in replay(pipeline, "--source", "broken")
+        assert pipeline.events("broken") == {"e0": 1, "e1": 1, "e2": 1}
+        assert [letter["replayed"] for letter in letters(pipeline, source="broken")] == [True] * 3 + [False]
+        assert "there is no dead letter raw/0/99" in replay(pipeline, "--id", "raw/0/99")
+        assert second.stop() == 0
