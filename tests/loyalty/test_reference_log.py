@@ -44,6 +44,12 @@ def test_scores_are_published_when_one_crosses_a_band() -> None:
     assert summary(effects) == [("a", "moved", "r"), ("a", "band", "w0")]
 
 
+def test_a_band_begins_at_its_number() -> None:
+    # 10 for recency and 0.5 for each call: the 30th makes 25.0.
+    _, effects = folded(*(event("a", "voice_call", NEW_YEAR + n, 1, f"e{n}") for n in range(1, 31)))
+    assert summary(effects)[-2:] == [("a", "moved", "e29"), ("a", "band", "e30")]
+
+
 def test_an_effect_has_its_head() -> None:
     _, effects = folded(marker(1), event("ключ", "sms", "2020-01-01T10:00", 1, "e1", "cdr"))
     text = "\x1f".join(["ключ", "scores", "1", "cdr", "e1", "0"])
@@ -88,6 +94,7 @@ def test_a_tick_moves_whoever_is_due_and_no_further_than_the_refresh() -> None:
     instant = model.next_refresh("a", NEW_YEAR)
     start = event("a", "sms", NEW_YEAR, 1, "e1")
     assert row(start, tick(instant - 1)) == row(start)
+    assert len(folded(start, tick(instant))[1]) == 2
     fold, effects = folded(start, tick(instant + 5))
     assert summary(effects)[1:] == [("a", "refresh", f"refresh:{iso(instant)}")]
     assert fold.snapshot("a")["as_of"] == instant
@@ -327,6 +334,32 @@ def test_a_merge_adds_what_the_other_was() -> None:
     assert len(fold.side["b"]["e"]) == 2 + 5 + 1  # b's own, those of a with its link, the merge
     assert summary(effects)[-1][:2] == ("b", "moved")
     assert summary(effects)[-1][2].startswith("merge:")
+
+
+def test_a_merge_leaves_what_the_row_knows() -> None:
+    link = event("a", "customer_link", NEW_YEAR, 1, "l", to="b")
+    same = [event(name, "recharge", NEW_YEAR, 1, "same") for name in "ab"]
+    later = event("b", "sms", NEW_YEAR + DAY)
+    said = [event("a", "opt_in", NEW_YEAR), event("b", "opt_out", NEW_YEAR)]
+    entry = model.hash64(b"test\x00same")
+    fold, _ = folded(*said, same[0], later, same[1], link)
+    assert fold.snapshot("b")["profile"]["opted"] == 2
+    assert fold.side["b"]["e"][entry] == NEW_YEAR + DAY
+    fold, _ = folded(same[1], event("a", "sms", NEW_YEAR + DAY), same[0], link)
+    assert fold.side["b"]["e"][entry] == NEW_YEAR + DAY
+
+
+def test_a_merge_brings_the_day_of_the_carried_row() -> None:
+    # At UTC+14 (revision 4) the day is D + 1, at UTC-11 (revision 5) it is D.
+    fold, _ = folded(
+        marker(4),
+        event("a", "sms", "2020-01-01T12:00", 1, "s"),
+        marker(5),
+        event("b", "sms", "2020-01-01T12:00", 1, "s"),
+        event("a", "customer_link", "2020-01-01T12:00", 1, "l", to="b"),
+    )
+    assert fold.snapshot("b")["day"] == D + 1
+    assert fold.snapshot("b")["rings"]["sms"] == {D: 1, D + 1: 1}
 
 
 def test_a_merge_opens_a_row_for_whom_nobody_knows() -> None:
