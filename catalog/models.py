@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, LargeBinary, String, func
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -22,8 +21,8 @@ class DataSourceRow(Base):
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     name: Mapped[str] = mapped_column(String(63), unique=True)
     source_type: Mapped[str] = mapped_column(String(16))
-    connection_config: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    event_mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    connection_config: Mapped[dict[str, Any]] = mapped_column(JSON)  # not JSONB, which reorders keys
+    event_mapping: Mapped[dict[str, Any]] = mapped_column(JSON)
     is_active: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(
@@ -37,7 +36,7 @@ class RevisionRow(Base):
     __tablename__ = "revisions"
 
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    content: Mapped[dict[str, Any]] = mapped_column(JSON)  # not JSONB: the order of the policy stays
+    content: Mapped[dict[str, Any]] = mapped_column(JSON)  # not JSONB: a policy has an order
     note: Mapped[str]
     created_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

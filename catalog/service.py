@@ -109,12 +109,9 @@ def parse_source(given: dict[str, Any]) -> DataSource:
     """Check a data source as a person wrote it.  Raises CatalogError that names the fields."""
     what = f"data source {given.get('name', '')!r}"
     try:
-        parsed = DataSource.model_validate(given)
+        return DataSource.model_validate(given)
     except ValidationError as error:
         raise CatalogError(explain_errors(what, error)) from None
-    if "\\u0000" in parsed.model_dump_json():
-        raise CatalogError(f"{what} cannot be saved: PostgreSQL keeps no text with the character 0")
-    return parsed
 
 
 def content_of(source: DataSource) -> SourceContent:

@@ -28,6 +28,14 @@ from config.errors import KhayweError
 from config.settings import Settings, settings
 from streams.topics import ensure_raw_topic
 
+# Someone waits for the answer: less than catalog.service waits for.  librdkafka's own log is not for users.
+_AT_ONCE: dict[str, Any] = {
+    "enable.idempotence": True,
+    "message.timeout.ms": 8_000,
+    "topic.metadata.propagation.max.ms": 4_000,
+    "log_level": 2,
+}
+
 json_option = click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 file_option = click.option(
     "--file", type=click.Path(exists=True, dir_okay=False), help="YAML: one data source, or a list of them."
@@ -231,10 +239,7 @@ def _tell(
     published, away = True, ""
     wanted = [source.topic for source in service.sources() if source.name in names and source.is_active]
     try:
-        service.publish_outbox(
-            # librdkafka's own log would only repeat what is said here in words.
-            Producer(config.producer_config(**{"enable.idempotence": True, "log_level": 2}))
-        )
+        service.publish_outbox(Producer(config.producer_config(**_AT_ONCE)))
     except (KhayweError, KafkaException) as error:
         published, away = False, explained(error)[0]
     if published:
@@ -255,7 +260,8 @@ def _tell(
         )
         if wanted:
             click.echo(
-                f"If there is no topic {', '.join(wanted)} then: `khaywe source enable` makes it.", err=True
+                f"Topic {', '.join(wanted)}, if it is missing then: `khaywe source enable NAME` makes it.",
+                err=True,
             )
 
 

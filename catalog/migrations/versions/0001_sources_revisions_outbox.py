@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0001"
 down_revision = None
@@ -20,8 +19,8 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger, primary_key=True),
         sa.Column("name", sa.String(63), nullable=False, unique=True),
         sa.Column("source_type", sa.String(16), nullable=False),
-        sa.Column("connection_config", JSONB, nullable=False),
-        sa.Column("event_mapping", JSONB, nullable=False),
+        sa.Column("connection_config", sa.JSON, nullable=False),
+        sa.Column("event_mapping", sa.JSON, nullable=False),
         sa.Column("is_active", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=now, nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=now, nullable=False),
