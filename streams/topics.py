@@ -137,7 +137,7 @@ def _create(topics: tuple[Topic, ...], settings: Settings) -> list[str]:
             topic.name,
             num_partitions=topic.partitions(settings),
             replication_factor=settings.replication,
-            config=topic.config(),
+            config=topic.config() | _acknowledged(settings),
         )
         for topic in topics
         if topic.name not in present
@@ -213,6 +213,11 @@ def _problems(topic: Topic, found: Found | None, settings: Settings) -> list[Pro
         what = f"has {name}={found.config[name]}, not {value}"
         problems.append(Problem(topic.name, what, "khaywe topics create --alter"))
     return problems
+
+
+def _acknowledged(settings: Settings) -> dict[str, str]:
+    """With three replicas or more a record counts as written once two have it: one broker may be lost."""
+    return {"min.insync.replicas": "2"} if settings.replication >= 3 else {}
 
 
 def _all_differing(settings: Settings) -> dict[str, dict[str, str]]:
