@@ -38,7 +38,9 @@ def send_commands(settings: Settings, commands: Sequence[Command]) -> Sent:
     start = Tail(settings, topics.COMMAND_RESULTS, from_end=True)
     results_from = start.positions
     start.close()
-    producer = Producer(settings.producer_config(**{"message.timeout.ms": int(SEND_SECONDS * 1000)}))
+    producer = Producer(
+        settings.producer_config(**{"message.timeout.ms": int(SEND_SECONDS * 1000), "log_level": 2})
+    )
     failed: list[KafkaError] = []
 
     def delivered(error: KafkaError | None, _: Message) -> None:

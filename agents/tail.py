@@ -46,7 +46,7 @@ class Tail:
         """From the beginning, the end or the offsets `start`.  Raises KafkaAway, NoTopic."""
         self._settings = settings
         self._topic = topic
-        self._admin = AdminClient(settings.kafka_config())
+        self._admin = AdminClient(settings.kafka_config(log_level=2))
         self._consumer = Consumer(
             settings.kafka_config(**{
                 "group.id": "khaywe-tail",  # librdkafka wants a name; nothing joins or commits
@@ -57,6 +57,7 @@ class Tail:
                 "fetch.wait.max.ms": 100,
                 "fetch.message.max.bytes": 4 << 20,
                 "allow.auto.create.topics": False,
+                "log_level": 2,  # what goes wrong is said by whoever asks
             })
         )  # fmt: skip
         partitions = self._partitions()
