@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.calendar import DAY_MS
+from loyalty.compiled import STAMP
 from loyalty.policy import MEASURES
 from loyalty.row import ROW, SCORES
 
@@ -19,7 +20,7 @@ EVENT = np.dtype(
         ("slot", "i4"),  # -1: a command for nobody
         ("key", "i4"),  # of the event's side entry in `seen`, unused for usage
         ("extra", "i4"),  # of a profile_update in `profiles`, of a customer_link in `links`
-        ("minute", "i2"),  # the customer's refresh minute, where the event can open a row
+        ("minute", "i2"),  # the customer's refresh minute
         ("kind", "u1"),
         ("flag", "u1"),
     ],
@@ -43,6 +44,7 @@ EFFECT = np.dtype(
         ("kind", "u1"),
         ("detail", "u1"),  # reason of a publication, status of a result
         ("cause", "u1"),
+        ("sweep", "u1"),  # at a refresh: look for side entries older than MONEY_WINDOW
     ],
     align=True,
 )
@@ -62,6 +64,7 @@ DUPLICATES, LATE, OVERFLOW, IGNORED_ENDED, IGNORED_BEFORE, REFUSED, PUBLISHED = 
 
 NEVER = -(2**63)  # in `seen`
 MONEY_WINDOW, OTHER_WINDOW = 90 * DAY_MS, 7 * DAY_MS
+SWEEP_DAYS = 30  # a customer's old side entries are looked for every so many days
 
 Rows = NDArray[np.void]
 Effects = NDArray[np.void]
@@ -77,6 +80,7 @@ DESK = np.dtype(
         ("points", "f8", (len(MEASURES),)),
         ("scores", "i8", (len(SCORES),)),  # hundredths
         ("blank", ROW),  # an empty row
+        (f"stamp_{STAMP}", "u1"),  # so that no cache gives code of other sources
     ],
     align=True,
 )

@@ -1,12 +1,10 @@
-"""How the core is compiled: without the GIL, kept on disk, with IEEE division, and never with fast maths.
-
-numba's cache looks at the file of the compiled function only.  After a change of a constant or function that
-another file's compiled code uses, remove `loyalty/__pycache__/*.nb?`.
-"""
+"""How the core is compiled: without the GIL, kept on disk, with IEEE division, and never with fast maths."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -15,6 +13,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
+
+# numba keeps compiled code until the file of the function itself changes; what it took over from these is old
+# code by then.  So whatever uses them has the stamp in the type of an argument (`columns.DESK`).
+_TAKEN_OVER = ("calendar", "columns", "compiled", "counters", "events", "policy", "row", "scores")
+STAMP = blake2b(
+    b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in _TAKEN_OVER), digest_size=8
+).hexdigest()
 
 _LINE = 64  # bytes of a cache line
 

@@ -35,6 +35,7 @@ from loyalty.columns import (
     RESET,
     RESULT,
     SET_PROFILE,
+    SWEEP_DAYS,
     UNKNOWN_CUSTOMER,
     Effects,
     Record,
@@ -60,7 +61,7 @@ def _effect(desk: Record, effects: Effects, kind: int, detail: int, slot: int, e
     effect = effects[desk.filled]
     desk.filled += 1
     effect.kind, effect.detail, effect.slot, effect.event = kind, detail, slot, event
-    effect.cause, effect.as_of, effect.caused_at = BY_EVENT, 0, 0
+    effect.cause, effect.as_of, effect.caused_at, effect.sweep = BY_EVENT, 0, 0, 0
     return effect
 
 
@@ -98,16 +99,19 @@ def _open(row: Record, policy: Record, at: int, minute: int) -> None:
 
 @compiled
 def _move(
-    row: Record, policy: Record, desk: Record, effects: Effects, slot: int, to: int, stop: bool
+    row: Record, policy: Record, desk: Record, effects: Effects, slot: int, event: int, to: int, stop: bool
 ) -> None:
     """Bring an open row to a time: its refresh, if one is due by then, and unless `stop` the time itself."""
     if row.due <= to:
-        refresh = last_refresh(to, row.due % DAY_MS // MINUTE_MS)
+        minute = row.due % DAY_MS // MINUTE_MS
+        refresh = last_refresh(to, minute)
         row.as_of = max(row.as_of, refresh)
         shift(row, day_of(row.as_of, policy.calendar))
         score(row, policy, desk)
-        effect = _publish(row, desk, effects, REFRESH, slot, -1)
+        effect = _publish(row, desk, effects, REFRESH, slot, event)
         effect.cause, effect.caused_at = BY_REFRESH, refresh
+        known_for = refresh - row.first_event
+        effect.sweep = known_for > MONEY_WINDOW and (refresh // DAY_MS + minute) % SWEEP_DAYS == 0
         row.due = refresh + DAY_MS
     if not stop:
         row.as_of = max(row.as_of, to)
@@ -118,7 +122,7 @@ def _move(
 def _recalculate(
     row: Record, policy: Record, desk: Record, effects: Effects, slot: int, event: int, tick: int
 ) -> None:
-    _move(row, policy, desk, effects, slot, tick, False)
+    _move(row, policy, desk, effects, slot, event, tick, False)
     score(row, policy, desk)
     _publish(row, desk, effects, RECALCULATE, slot, event)
 
@@ -197,7 +201,7 @@ def fold(
         if row.state == NONE:
             _open(row, policy, at, event.minute)
         else:
-            _move(row, policy, desk, effects, slot, at, False)
+            _move(row, policy, desk, effects, slot, e, at, False)
         if traits & IS_USAGE:
             remember(row, event.hash, counts)
         else:
@@ -245,7 +249,7 @@ def tick_rows(
             prefetch(rows[slots[i + AHEAD]])
         slot = slots[i]
         row = rows[slot]
-        _move(row, policy, desk, effects, slot, at, not everyone)
+        _move(row, policy, desk, effects, slot, -1, at, not everyone)
         if everyone:
             reason = _moved(row, policy, desk)
             if reason >= 0:
@@ -287,7 +291,7 @@ def merge(
     if row.state == NONE:
         _open(row, policy, to, minute)
     else:
-        _move(row, policy, desk, effects, slot, to, False)
+        _move(row, policy, desk, effects, slot, event, to, False)
     join(row, carried, desk.counts)
     set_profile(row, profile[0])
     if row.opted == 0:

@@ -1,0 +1,316 @@
+"""Records of `customer-events` as columns: the hot way in, and where whatever is no record is put aside.
+
+Bytes become structs one by one, by msgspec; all else is done for a whole batch.  Attributes are looked at
+only for the event types that read any.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from loyalty.columns import (
+    BIRTHDAY_BIT,
+    CAN_LINK,
+    CONSENT_BIT,
+    DONE,
+    EVENT,
+    FROM_BALANCE,
+    KNOWN_ON_TIME,
+    ON_TIME,
+    PROFILE,
+    UNKNOWN_COMMAND,
+    UNKNOWN_SEGMENT,
+)
+from loyalty.events import CODES, MONEY, SOURCE_TYPES
+from loyalty.hashing import hash64_many, word_hash
+from loyalty.policy import VALUE_LIMIT
+from loyalty.row import NO, OPEN, UNKNOWN, WORDS, YES, RowFormatError, read
+from loyalty.times import NO_TIME, parse_many
+
+TICK, MARKER, COMMAND, MERGE = (CODES[name] for name in ("_tick", "_marker", "_command", "_merge"))
+_KINDS = {name: CODES[name] for name in (*SOURCE_TYPES, "_tick", "_marker", "_command", "_merge")}
+_PAYMENT, _PROFILE_UPDATE, _LINK = CODES["payment"], CODES["profile_update"], CODES["customer_link"]
+
+_READS_ATTRIBUTES = np.zeros(256, np.bool_)
+_READS_ATTRIBUTES[[*(CODES[name] for name in MONEY), _PROFILE_UPDATE, _LINK]] = True
+
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_BIRTHDAY = re.compile(r"(?:[0-9]{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+_HEX16 = re.compile(r"[0-9a-f]{16}")
+
+UNDECODABLE, UNKNOWN_EVENT_TYPE = "undecodable", "unknown_event_type"
+
+
+class Record(msgspec.Struct, gc=False):
+    """A record as it stands on the topic."""
+
+    event_id: str
+    customer_id: str
+    event_type: str
+    source: str
+    value: float
+    occurred_at: str
+    received_at: str
+    attributes: dict[str, Any] = {}
+
+
+_decode = msgspec.json.Decoder(Record).decode
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records of a partition in log order, those that are none left out; everything by index."""
+
+    offsets: list[int]
+    raws: list[bytes]
+    records: list[Record]
+    ids: list[bytes]
+    events: NDArray[np.void]  # EVENT, but for `slot`, `key`, `value`
+    values: NDArray[np.float64]
+    alone: list[int]  # ticks, markers, merges, segment commands
+    updates: list[dict[str, Any]]  # by `extra`: what each profile_update sets (None: clears)
+    profiles: NDArray[np.void]  # PROFILE, by `extra`: the same as numbers
+    links: int  # customer_links that have an `extra`
+    dead: list[tuple[int, str, str]]  # offset, reason, message
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class _Refused(ValueError):
+    """No record; the message names the field."""
+
+
+def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
+    """The batch of (offset, value).  Raises nothing, whatever the bytes."""
+    offsets: list[int] = []
+    raws: list[bytes] = []
+    found: list[Record] = []
+    dead: list[tuple[int, str, str]] = []
+    for offset, raw in records:
+        try:
+            if raw is None:
+                raise _Refused("a record without a value")
+            record = _decode(raw)
+            if not raw.isascii():
+                raw.decode()  # msgspec passes over members that it does not know
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            dead.append((offset, UNDECODABLE, str(error)))
+            continue
+        offsets.append(offset)
+        raws.append(raw)
+        found.append(record)
+
+    ids = [record.customer_id.encode() for record in found]
+    events = np.zeros(len(found), EVENT)
+    events["at"] = parse_many([record.occurred_at for record in found])
+    events["kind"] = [_KINDS.get(record.event_type, 0) for record in found]
+    refused = _refusals(found, ids, events)
+    if refused:
+        dead.extend((offsets[i], *why) for i, why in refused.items())
+        dead.sort()
+        kept = [i for i in range(len(found)) if i not in refused]
+        offsets, raws = [offsets[i] for i in kept], [raws[i] for i in kept]
+        found, ids, events = [found[i] for i in kept], [ids[i] for i in kept], events[kept]
+    events["minute"] = hash64_many(ids) % 1440
+    events["hash"] = hash64_many([f"{record.source}\0{record.event_id}".encode() for record in found])
+
+    kinds = events["kind"]
+    updates: list[dict[str, Any]] = []
+    links = 0
+    for i in np.flatnonzero(_READS_ATTRIBUTES[kinds]).tolist():
+        attributes, kind = found[i].attributes, kinds[i]
+        if kind == _PROFILE_UPDATE:
+            events["extra"][i] = len(updates)
+            updates.append(profile_update(attributes))
+        elif kind == _LINK:
+            events["extra"][i] = links
+            events["flag"][i] = CAN_LINK if _can_link(found[i]) else 0
+            links += 1
+        elif attributes:
+            events["flag"][i] = _money_flag(attributes)
+    alone = []
+    for i in np.flatnonzero(kinds >= TICK).tolist():
+        if kinds[i] == COMMAND:
+            events["flag"][i] = refusal = _refusal(found[i])
+            if refusal != DONE or found[i].customer_id:
+                continue
+        alone.append(i)
+    return Batch(
+        offsets, raws, found, ids, events, np.array([record.value for record in found], np.float64),
+        alone, updates, profiles(updates), links, dead,
+    )  # fmt: skip
+
+
+def _refusals(
+    records: list[Record], ids: list[bytes], events: NDArray[np.void]
+) -> dict[int, tuple[str, str]]:
+    """Index -> reason and message of what is no record though it could be read."""
+    refused: dict[int, tuple[str, str]] = {}
+    for i in np.flatnonzero(events["kind"] == 0).tolist():
+        refused[i] = UNKNOWN_EVENT_TYPE, f"there is no event type {records[i].event_type!r}"
+    for i in np.flatnonzero(events["kind"] >= TICK).tolist():
+        try:
+            _check(records[i])
+        except _Refused as error:
+            refused[i] = UNDECODABLE, str(error)
+    if b"" in ids:
+        for i, id in enumerate(ids):
+            if not id and events["kind"][i] not in (TICK, MARKER, COMMAND):
+                refused[i] = UNDECODABLE, "customer_id: empty"
+    if b"\0" in b"".join(ids):
+        for i, id in enumerate(ids):
+            if b"\0" in id:
+                refused[i] = UNDECODABLE, "customer_id: has the character 0"
+    for i in np.flatnonzero(events["at"] == NO_TIME).tolist():
+        refused[i] = UNDECODABLE, f"occurred_at: {records[i].occurred_at!r} is {_NO_TIME}"
+    return refused
+
+
+_NO_TIME = "no time like 2020-01-31T12:00:00.000Z, from 1971 to 2099"
+
+
+def _check(record: Record) -> None:
+    attributes = record.attributes
+    if record.event_type == "_tick":
+        tick_time(record)
+    elif record.event_type == "_merge":
+        carried_row(record)
+    elif record.event_type == "_marker" and type(attributes.get("revision")) is not int:
+        raise _Refused("attributes.revision: no integer")
+    elif record.event_type == "_command" and not isinstance(attributes.get("command_id"), str):
+        raise _Refused("attributes.command_id: no string")
+
+
+def tick_time(record: Record) -> int:
+    """The time of a tick, ms."""
+    at = record.attributes.get("at")
+    time = int(parse_many([at])[0]) if isinstance(at, str) else NO_TIME
+    if time == NO_TIME:
+        raise _Refused(f"attributes.at: {at!r} is {_NO_TIME}")
+    return time
+
+
+def carried_row(record: Record) -> NDArray[np.void]:
+    """The row (1,) of a `_merge`."""
+    packed = record.attributes.get("row")
+    if not isinstance(packed, str):
+        raise _Refused("attributes.row: no string")
+    try:
+        row = read(b64decode(packed, validate=True))
+    except (ValueError, RowFormatError) as error:
+        raise _Refused(f"attributes.row: {error}") from None
+    if row["state"][0] != OPEN:
+        raise _Refused("attributes.row: not of an open customer")
+    return row
+
+
+def carried_ids(record: Record) -> dict[int, int]:
+    """The side entries that a `_merge` brings, hash -> time; what is none is left out."""
+    ids = record.attributes.get("ids")
+    return {
+        int(text, 16): time
+        for text, time in (ids.items() if isinstance(ids, dict) else ())
+        if _HEX16.fullmatch(text) and type(time) is int and abs(time) < 2**63
+    }
+
+
+def carried_profile(record: Record) -> dict[str, Any]:
+    """The profile that a `_merge` brings."""
+    profile = record.attributes.get("profile")
+    return profile_update(profile) if isinstance(profile, dict) else {}
+
+
+def _refusal(record: Record) -> int:
+    """The status a command is refused with at once, DONE for none."""
+    if record.attributes.get("command") != "recalculate":
+        return UNKNOWN_COMMAND
+    if not record.customer_id and record.attributes.get("segment") != "all":
+        return UNKNOWN_SEGMENT
+    return DONE
+
+
+def _can_link(record: Record) -> bool:
+    to = record.attributes.get("to")
+    return isinstance(to, str) and bool(to) and "\0" not in to and to != record.customer_id
+
+
+def _money_flag(attributes: dict[str, Any]) -> int:
+    flag = FROM_BALANCE if attributes.get("paid_from") == "balance" else 0
+    on_time = truth(attributes.get("on_time"))
+    if on_time is not None:
+        flag |= KNOWN_ON_TIME | (ON_TIME if on_time else 0)
+    return flag
+
+
+def truth(value: Any) -> bool | None:
+    """Yes or no in the ways people write it, None for anything else."""
+    if isinstance(value, str):
+        return _TRUTHS.get(value.lower()) if value.isascii() else None
+    if isinstance(value, int | float) and value in (0, 1):
+        return value == 1
+    return None
+
+
+def birthday(value: Any) -> int:
+    """Month x 100 + day of `YYYY-MM-DD` or `MM-DD`, 0 for anything else."""
+    found = _BIRTHDAY.fullmatch(value) if isinstance(value, str) else None
+    return int(found[1]) * 100 + int(found[2]) if found else 0
+
+
+def _word(value: Any) -> str | None:
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
+def profile_update(attributes: dict[str, Any]) -> dict[str, Any]:
+    """What a profile_update sets; None clears."""
+    update: dict[str, Any] = {name: _word(attributes[name]) for name in WORDS if name in attributes}
+    if "consent" in attributes:
+        update["consent"] = truth(attributes["consent"])
+    if "birthday" in attributes:
+        update["birthday"] = attributes["birthday"] if birthday(attributes["birthday"]) else None
+    return update
+
+
+def profiles(updates: Sequence[dict[str, Any]]) -> NDArray[np.void]:
+    """Updates as PROFILE."""
+    profiles = np.zeros(len(updates), PROFILE)
+    for to, update in zip(profiles, updates, strict=True):
+        for n, name in enumerate(WORDS):
+            if name in update:
+                to["present"] |= 1 << n
+                to["words"][n] = word_hash(update[name] or "")
+        if "consent" in update:
+            to["present"] |= CONSENT_BIT
+            to["consent"] = {None: UNKNOWN, True: YES, False: NO}[update["consent"]]
+        if "birthday" in update:
+            to["present"] |= BIRTHDAY_BIT
+            to["birthday"] = birthday(update["birthday"])
+    return profiles
+
+
+def integers(
+    values: NDArray[np.float64], kinds: NDArray[np.uint8], policy: NDArray[np.void]
+) -> NDArray[np.int64]:
+    """Values in their smallest units by a POLICY (1,), rounded half-even in decimal, within their limits."""
+    scales: NDArray[np.int64] = policy["scales"][0][kinds]
+    exact = np.clip(values, -2.0 * VALUE_LIMIT, 2.0 * VALUE_LIMIT) * scales
+    rounded = np.rint(exact)
+    # A product that is no half may stand for a decimal that is one, and the other way round.
+    near = np.abs(exact - np.floor(exact) - 0.5) <= np.abs(exact) * 2.0**-48
+    for i in np.flatnonzero(near & (scales > 1)).tolist():
+        decimal = Decimal(repr(float(values[i]))) * int(scales[i])
+        rounded[i] = float(decimal.to_integral_value(rounding=ROUND_HALF_EVEN))
+    np.clip(rounded, policy["floors"][0][kinds], VALUE_LIMIT, out=rounded)
+    return rounded.astype(np.int64)
