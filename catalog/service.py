@@ -302,7 +302,7 @@ class CatalogService:
 
             def delivered(error: Any, message: Any) -> None:
                 if error is not None:
-                    failed.append(str(error))
+                    failed.append(error.str())
 
             for row in waiting:
                 producer.produce(row.topic, row.payload, row.key, on_delivery=delivered)
