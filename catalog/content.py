@@ -13,6 +13,9 @@ import msgspec
 from config.topics import raw_topic
 from loyalty.content import Decisions, ScoringPolicy
 
+#: Goes up when older code would misread the JSON; a new member that may be absent needs no new number.
+FORMAT = 1
+
 
 class SourceContent(msgspec.Struct, frozen=True):
     """A data source as workers see it."""
@@ -38,13 +41,20 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     policy: ScoringPolicy
     sources: list[SourceContent] = []
     note: str = ""
+    format: int = FORMAT
 
     def source(self, name: str) -> SourceContent | None:
         """The source of that name."""
         return next((source for source in self.sources if source.name == name), None)
 
 
+class _Head(msgspec.Struct):
+    revision: int
+    format: int = FORMAT
+
+
 _encode = msgspec.json.Encoder().encode
+_decode_head = msgspec.json.Decoder(_Head).decode
 _decode = msgspec.json.Decoder(Content).decode
 
 
@@ -54,5 +64,10 @@ def encode(content: Content) -> bytes:
 
 
 def decode(value: bytes) -> Content:
-    """The reverse.  Raises msgspec.DecodeError or ValidationError that names the field."""
+    """The reverse.  Raises ValueError that names the field, or a format that is newer than this code."""
+    head = _decode_head(value)
+    if head.format > FORMAT:
+        raise ValueError(
+            f"revision {head.revision} has format {head.format}, this khaywe reads up to {FORMAT}: upgrade it"
+        )
     return _decode(value)

@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import ArgumentError
 
 from config.errors import KhayweError
 
@@ -19,11 +20,17 @@ IDLE_MS = 20_000
 
 
 def connect(url: str) -> Engine:
-    """An engine whose connections are tried before use."""
+    """An engine whose connections are tried before use.  Raises KhayweError for what is no URL."""
     options = f"-c idle_in_transaction_session_timeout={IDLE_MS}"
-    return create_engine(
-        url, pool_pre_ping=True, pool_size=2, connect_args={"connect_timeout": 5, "options": options}
-    )
+    try:
+        return create_engine(
+            url, pool_pre_ping=True, pool_size=2, connect_args={"connect_timeout": 5, "options": options}
+        )
+    except (ArgumentError, ImportError) as error:
+        raise KhayweError(
+            f"KHAYWE_DATABASE is no URL of PostgreSQL: {error}",
+            hint="it looks like postgresql+psycopg2://user:password@host:5432/database",
+        ) from None
 
 
 def migrate(engine: Engine) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 from pydantic import ValidationError
 from sqlalchemy import func, select, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from catalog.content import Content, SourceContent, decode, encode
@@ -33,6 +33,10 @@ from loyalty.content import Decisions, ScoringPolicy, currency_decimals
 EDIT_LOCK = 7_310_424_002
 OUTBOX_LOCK = 7_310_424_003
 PUBLISH_SECONDS = 10.0
+#: Bytes of a revision: the topic takes records of 1 MiB.
+LARGEST_REVISION = 900 << 10
+#: SQLSTATE of a table that is not there.
+UNDEFINED_TABLE = "42P01"
 
 
 class CatalogError(KhayweError):
@@ -152,25 +156,25 @@ class CatalogService:
             with Session(self._engine) as session, session.begin():
                 session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": lock})
                 yield session
-        except OperationalError as error:
-            raise _away(error) from None
+        except (OperationalError, ProgrammingError) as error:
+            raise _told(error) from None
 
     def migrate(self) -> None:
         """Bring the schema up to date."""
         try:
             migrate(self._engine)
         except OperationalError as error:
-            raise _away(error) from None
+            raise _told(error) from None
 
     def ensure_first_revision(self) -> int:
         """The last revision's number; where there is none, settings, default policy and `custom` make 1."""
         self.migrate()
         with self._locked(EDIT_LOCK) as session:
-            last = session.scalar(select(func.max(RevisionRow.number)))
-            if last is None:
+            last = _newest(session)
+            if last == 0:
                 session.add(_row(parse_source(CUSTOM)))
                 return self._revise(session, "first revision", decisions_of(self._settings), ScoringPolicy())
-            return int(last)
+            return last
 
     def latest(self) -> Content:
         """The newest revision."""
@@ -207,9 +211,11 @@ class CatalogService:
     def update_sources(self, given: list[dict[str, Any]]) -> int:
         """Replace data sources by what is given, all or none, as one revision; returns its number.
 
-        One that does not say `is_active` stays on or off as it was.
+        One that does not say `is_active` stays on or off as it was.  Where nothing changes, that is the
+        newest revision's number.
         """
         parsed = [parse_source(source) for source in given]
+        changed = False
         with self._locked(EDIT_LOCK) as session:
             for source in parsed:
                 row, new = _find(session, source.name), _row(source)
@@ -217,6 +223,9 @@ class CatalogService:
                 row.event_mapping = new.event_mapping
                 if "is_active" in source.model_fields_set:
                     row.is_active = source.is_active
+                changed = changed or session.is_modified(row)
+            if not changed:
+                return _newest(session)
             self._check_topics(session)
             return self._revise(session, "changed " + ", ".join(source.name for source in parsed))
 
@@ -225,7 +234,7 @@ class CatalogService:
         with self._locked(EDIT_LOCK) as session:
             row = _find(session, name)
             if row.is_active == active:
-                return int(session.scalar(select(func.max(RevisionRow.number))) or 0)
+                return _newest(session)
             row.is_active = active
             return self._revise(session, f"{'enabled' if active else 'disabled'} {name}")
 
@@ -256,7 +265,7 @@ class CatalogService:
             last = _content(session)
             decisions, policy = decisions or last.decisions, policy or last.policy
         policy.validate()
-        number = int(session.scalar(select(func.max(RevisionRow.number))) or 0) + 1
+        number = _newest(session) + 1
         rows = session.scalars(select(DataSourceRow).order_by(DataSourceRow.name))
         content = Content(
             revision=number,
@@ -272,6 +281,11 @@ class CatalogService:
             note=note,
         )
         payload = encode(content)
+        if len(payload) > LARGEST_REVISION:
+            raise CatalogError(
+                f"the catalog would have {len(payload):,} bytes, a revision has at most {LARGEST_REVISION:,}",
+                hint="a long avro_schema can stand in a schema registry instead",
+            )
         session.add(
             RevisionRow(
                 number=number, content=msgspec.json.decode(payload), note=note, created_by=self._author
@@ -285,8 +299,8 @@ class CatalogService:
         try:
             with Session(self._engine) as session:
                 yield session
-        except OperationalError as error:
-            raise _away(error) from None
+        except (OperationalError, ProgrammingError) as error:
+            raise _told(error) from None
 
     def publish_outbox(self, producer: Producer) -> int:
         """Publish what waits, in order; returns how many.  One process at a time, the others wait.
@@ -342,12 +356,24 @@ def _find(session: Session, name: str) -> DataSourceRow:
 def _content(session: Session) -> Content:
     row = session.scalar(select(RevisionRow).order_by(RevisionRow.number.desc()).limit(1))
     if row is None:
-        raise CatalogError(
-            "the catalog is empty", hint="run `khaywe topics create`, which makes its first revision"
-        )
+        raise _empty()
     return decode(msgspec.json.encode(row.content))
 
 
-def _away(error: OperationalError) -> CatalogError:
+def _newest(session: Session) -> int:
+    """Number of the newest revision, 0 where there is none."""
+    return int(session.scalar(select(func.max(RevisionRow.number))) or 0)
+
+
+def _empty() -> CatalogError:
+    return CatalogError("the catalog is empty", hint="`khaywe source list` makes its first revision")
+
+
+def _told(error: OperationalError | ProgrammingError) -> Exception:
+    """A fault of PostgreSQL in words; what is a defect of ours stays what it is."""
+    if getattr(error.orig, "pgcode", None) == UNDEFINED_TABLE:
+        return _empty()
+    if isinstance(error, ProgrammingError):
+        return error
     reason = str(error.orig).strip().splitlines()[0]
     return CatalogError(f"PostgreSQL does not answer: {reason}", hint="`khaywe status` says whether it runs")
