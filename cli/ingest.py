@@ -27,7 +27,7 @@ from cli import ui
 from cli.records import STDIN, Records, Row, as_avro, as_csv, as_json, open_records
 from config.errors import KhayweError
 from config.settings import Settings, settings
-from streams.topics import find
+from streams.topics import ensure_raw_topic, find
 
 #: Header of records that are history: they move counters and profile, and cause nothing.
 BACKFILL = ("khaywe-backfill", b"1")
@@ -70,7 +70,7 @@ class Sender:
         if found is None:
             raise NotSent(
                 f"there is no topic {topic}",
-                hint="`khaywe source enable` makes a source's topic; an operator's own must exist",
+                hint="check the source's kafka_topic: `khaywe source show`",
             )
         self._topic = topic
         self._headers: list[tuple[str, str | bytes | None]] | None = [BACKFILL] if backfill else None
@@ -299,6 +299,7 @@ def send_file(
     key_field: str | None = None,
 ) -> tuple[Sent, bool]:
     """Send a file, once or until Ctrl-C; True: it was interrupted.  Raises KhayweError, OSError."""
+    ensure_raw_topic(config, source.topic)
     sender = Sender(config, source.topic, backfill)
     key = key_reader(key_field or source.event_mapping["customer_id_field"])
     pace = Pace(rate, sender.serve) if rate else None
