@@ -1,0 +1,277 @@
+"""`khaywe demo`: the product at work on two months of real-shaped records, from nothing to scores.
+
+It uses the embedded services in a home of its own and nobody else's Kafka, sends the records in the order
+they happened, shows what a worker makes of them, and ends with what came out.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import click
+from confluent_kafka import Producer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from agents.asking import send_command, wait_results
+from agents.commands import DONE, RECALCULATE, TICK, instant
+from catalog.service import CatalogService
+from cli import demo_home, lag, ui
+from cli.customer import web_url
+from cli.demo_home import DemoError, Home
+from cli.demo_input import DAYS, END, SOURCES, Record, replay
+from cli.demo_report import Figures, figures, report
+from cli.ingest import Sender
+from config.settings import Settings
+from config.topics import raw_topic
+from streams import topics as on_brokers
+from streams.embedded import services
+
+#: Records sent and not yet normalised, at most: so that days keep their order over three topics.
+AHEAD = 40_000
+LOOK_SECONDS = 0.1
+#: Seconds without any progress after which something is wrong.
+STUCK_SECONDS = 60.0
+ANSWER_SECONDS = 60.0
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else ui.PIPE_WIDTH)
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave everything running at the end.")
+@click.option("--stop", is_flag=True, help="Stop a demo that was left running.")
+def demo(keep: bool, stop: bool) -> None:
+    """Show the product at work on two months of records of 925 subscribers.
+
+    Everything happens in .khaywe-demo here (or KHAYWE_HOME).  A demo that was left running (--keep) is shown
+    again; otherwise every run starts fresh.
+    """
+    # Whoever ends us, what we started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    home = demo_home.home()
+    if stop:
+        _stop(home)
+        return
+    if home.runs():
+        assert home.state is not None
+        console.print(
+            f"A demo of {home.state.started} runs in {home.shown}: it goes on, nothing is sent again.\n"
+        )
+        report(console, home.settings(), figures(home.settings()), None)
+        _addresses(home, running=True)
+        return
+    kept = False
+    try:
+        _prepare(home)
+        took = _replay(home)
+        _settle(home)
+        report(console, home.settings(), figures(home.settings()), took)
+        if keep:
+            home.keep()
+            kept = True
+        _addresses(home, running=keep)
+    except KeyboardInterrupt:
+        console.print("\nStopped by Ctrl-C.")
+        sys.exit(130)
+    finally:
+        if not kept and home.state is not None:
+            _clean_up(home)
+
+
+def _prepare(home: Home) -> None:
+    if home.used and home.state is not None:
+        console.print(f"Starting fresh: what an earlier demo left in {home.shown} is removed.")
+    started = time.monotonic()
+    with ui.progress_line() as progress:
+        home.fresh(progress)
+        config = home.settings()
+        found = services.up(config, progress)
+    _done(f"Kafka {found.kafka.version} and PostgreSQL {found.database.version} run in {home.shown}", started)
+
+    started = time.monotonic()
+    made = on_brokers.create(config)
+    service = CatalogService(config.database_url(), config)
+    try:
+        service.ensure_first_revision()
+        revision = service.add_sources(SOURCES)
+        service.publish_outbox(Producer(config.producer_config()))
+    finally:
+        service.close()
+    for source in SOURCES:
+        on_brokers.ensure_raw_topic(config, raw_topic(source["name"]))
+    names = ", ".join(source["name"] for source in SOURCES)
+    _done(f"{len(made)} topics; data sources {names} (catalog revision {revision})", started)
+
+    started = time.monotonic()
+    with ui.progress_line() as progress:
+        home.start_worker(progress)
+    _done(f"a worker, web views at {web_url(config)}", started)
+
+
+def _done(what: str, started: float) -> None:
+    console.print(Text.assemble(("✓ ", "green"), what, (f"  {time.monotonic() - started:.1f} s", "dim")))
+
+
+@dataclass
+class Sending:
+    """What was sent so far, for people to watch."""
+
+    started: float = field(default_factory=time.monotonic)
+    day: str = ""
+    days: int = 0
+    sent: Counter[str] = field(default_factory=Counter)
+
+    def seconds(self) -> float:
+        """Since the first record."""
+        return time.monotonic() - self.started
+
+    def show(self, now: Figures) -> Group:
+        """The day, the sources, and what became of their records."""
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+        for name in ("", "sent", "normalised", "dead letters"):
+            table.add_column(name, justify="right" if name else "left")
+        for source in SOURCES:
+            name = source["name"]
+            table.add_row(
+                name, f"{self.sent[name]:,}", f"{now.normalised[name]:,}", f"{now.dead_by_source[name]:,}"
+            )
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            Text(self.day, "bold"), ProgressBar(DAYS, self.days, width=40), f"day {self.days} of {DAYS}"
+        )
+        rate = sum(now.normalised.values()) / self.seconds()
+        line = Text.assemble(
+            (f"{now.folded:,}", "bold"), " events folded   ",
+            (f"{now.published:,}", "bold"), " scores published   ",
+            (f"{rate:,.0f}", "bold"), " records a second",
+        )  # fmt: skip
+        return Group(Text(), bar, Text(), table, Text(), line, Text())
+
+
+def _replay(home: Home) -> float:
+    """Send two months and wait until they are folded; returns the seconds that took."""
+    config = home.settings()
+    console.print("\nTwo months of 925 subscribers, in the order they happened:")
+    senders = {source["name"]: Sender(config, raw_topic(source["name"])) for source in SOURCES}
+    pipeline = lag.Pipeline(config, lag.hops(config))
+    sending = Sending()
+    with Live(console=console, refresh_per_second=8) as live:
+        for sending.days, (sending.day, records) in enumerate(_by_day(replay()), 1):
+            for record in records:
+                senders[record.source].send(record.value, record.key)
+                sending.sent[record.source] += 1
+            for sender in senders.values():
+                sender.serve(0)
+            _watch(home, live, sending, AHEAD)
+        for sender in senders.values():
+            sender.flush()
+        _watch(home, live, sending, 0)
+        lag.wait(pipeline, STUCK_SECONDS, lambda what, _: live.update(sending.show(figures(config))))
+        seconds = sending.seconds()
+        live.update(sending.show(figures(config)))
+    pipeline.close()
+    return seconds
+
+
+def _by_day(records: Iterator[Record]) -> Iterator[tuple[str, Iterator[Record]]]:
+    return groupby(records, key=lambda record: record.at[:10])
+
+
+def _watch(home: Home, live: Live, sending: Sending, ahead: int) -> None:
+    """Show how it goes until no more than `ahead` records wait for the normaliser.  Raises DemoError."""
+    config = home.settings()
+    moved, last = time.monotonic(), -1
+    while True:
+        now = figures(config)
+        live.update(sending.show(now))
+        done = sum(now.normalised.values())
+        if sum(sending.sent.values()) - done <= ahead:
+            return
+        if done != last:
+            moved, last = time.monotonic(), done
+        if not home.alive():
+            raise home.dead()
+        if time.monotonic() - moved > STUCK_SECONDS:
+            raise DemoError(
+                f"nothing was normalised for {STUCK_SECONDS:.0f} s", f"the worker's log is {home.log}"
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _settle(home: Home) -> None:
+    """Bring every customer to the end of the data, and have all scores of that moment published."""
+    config = home.settings()
+    started = time.monotonic()
+    moment = instant(END.isoformat())
+    _command(config, TICK, at=moment)
+    _command(config, RECALCULATE, segment="all")
+    pipeline = lag.Pipeline(config, lag.hops(config))
+    lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
+    pipeline.close()
+    _done(f"every customer brought to {moment} (khaywe tick), all scores published", started)
+
+
+def _command(config: Settings, command: str, **whom: str) -> None:
+    results = list(wait_results(config, send_command(config, command, **whom), ANSWER_SECONDS))
+    bad = [result for result in results if result.status != DONE]
+    if bad or not results:
+        raise DemoError(f"the command {command} was {f'refused: {bad[0].reason}' if bad else 'not answered'}")
+
+
+def _addresses(home: Home, running: bool) -> None:
+    config = home.settings()
+    with_ = " ".join(f"{name}={shlex.quote(value)}" for name, value in home.environment().items())
+    if not running:
+        console.print(
+            "\nEverything is stopped now. `make demo KEEP=1` (khaywe demo --keep) leaves it running,\n"
+            f"to look at customers, tables and topics. The logs stay in {home.shown}/logs."
+        )
+        return
+    web = web_url(config)
+    console.print("\n[bold]It runs on; look at[/bold]")
+    for what, where in (
+        ("a customer", f"{web}/customers/00184190197"),
+        ("tables, health", f"{web}/tables  {web}/health"),
+        ("metrics", f"{web}/metrics"),
+        ("Kafka", config.bootstrap_servers()),
+        ("PostgreSQL", config.database_url().replace("+psycopg2", "")),
+        ("worker's log", str(home.log)),
+    ):
+        console.print(f"  {what:16}{where}", soft_wrap=True, markup=False)
+    console.print(f"\nCommands find it with\n  export {with_}", soft_wrap=True, markup=False)
+    console.print(
+        "for instance\n  khaywe customer show 00184190197\n  khaywe dead-letters list\n  khaywe lag"
+    )
+    stop = "khaywe demo --stop" if home.shown == ".khaywe-demo" else (
+        f"KHAYWE_HOME={shlex.quote(str(home.path))} khaywe demo --stop"
+    )  # fmt: skip
+    console.print(f"\n`{stop}` stops it; `khaywe demo` shows it again.", markup=False)
+
+
+def _stop(home: Home) -> None:
+    if home.state is None:
+        console.print(f"There is no demo in {home.shown}.")
+        return
+    with ui.progress_line() as progress:
+        home.stop(progress)
+    console.print(f"The demo in {home.shown} is stopped; the next one starts fresh.")
+
+
+def _clean_up(home: Home) -> None:
+    """Stop what was started, whatever else the user presses."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ui.progress_line() as progress:
+            home.stop(progress)
+    finally:
+        signal.signal(signal.SIGINT, before)

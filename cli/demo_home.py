@@ -1,0 +1,196 @@
+"""The demo's own home: its embedded services, its worker, and what an earlier demo left there.
+
+KHAYWE_HOME/demo.json says that a directory is a demo's, so that nothing else is ever removed, and which
+worker runs there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from cli.customer import web_url
+from config.errors import KhayweError
+from config.settings import Settings
+from streams.embedded import services
+from streams.embedded.process import Progress
+from streams.identity import free_port
+
+DEFAULT = ".khaywe-demo"
+STATE = "demo.json"
+READY_SECONDS = 120.0
+STOP_SECONDS = 30.0
+
+
+class DemoError(KhayweError):
+    """The demo cannot go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What runs in a demo's home.  `worker` and `created` are the process's id and start time."""
+
+    started: str
+    web_port: int
+    kept: bool = False
+    worker: int | None = None
+    created: float = 0.0
+
+    def process(self) -> psutil.Process | None:
+        """The worker's process, if it lives."""
+        try:
+            found = psutil.Process(self.worker)
+            alive = self.worker and found.create_time() == self.created
+        except psutil.NoSuchProcess:
+            return None
+        return found if alive and found.status() != psutil.STATUS_ZOMBIE else None
+
+
+def home() -> Home:
+    """At KHAYWE_HOME, or .khaywe-demo here; other KHAYWE_* no longer count: a demo uses nobody's Kafka."""
+    path = Path(os.environ.get("KHAYWE_HOME") or DEFAULT).expanduser().absolute()
+    for name in [name for name in os.environ if name.startswith("KHAYWE_")]:
+        del os.environ[name]
+    return Home(path)
+
+
+class Home:
+    """A directory with everything of one demo."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.state = self._read()
+
+    @property
+    def shown(self) -> str:
+        """The path, short where it can be."""
+        here = Path.cwd()
+        return str(self.path.relative_to(here) if self.path.is_relative_to(here) else self.path)
+
+    @property
+    def log(self) -> Path:
+        """The worker's log."""
+        return self.path / "logs" / "worker.log"
+
+    @property
+    def used(self) -> bool:
+        """Whether there is anything."""
+        return self.path.exists() and any(self.path.iterdir())
+
+    def environment(self) -> dict[str, str]:
+        """The settings of the demo, as `khaywe` commands want them."""
+        assert self.state is not None
+        return {
+            "KHAYWE_HOME": str(self.path),
+            "KHAYWE_CLOCK": "event",
+            "KHAYWE_WEB_PORT": str(self.state.web_port),
+        }
+
+    def settings(self) -> Settings:
+        """The same for this process."""
+        assert self.state is not None
+        return Settings(_env_file=None, home=self.path, clock="event", web_port=self.state.web_port)
+
+    def runs(self) -> bool:
+        """Whether a demo that was kept runs here."""
+        return self.state is not None and self.state.kept and self.state.process() is not None
+
+    def fresh(self, progress: Progress) -> None:
+        """Stop what is left of an earlier demo, remove it, and begin anew.  Raises DemoError."""
+        if self.used:
+            if self.state is None:
+                raise DemoError(
+                    f"{self.path} is no demo's directory: nothing in it is touched",
+                    hint="unset KHAYWE_HOME, or set it to a directory that does not exist",
+                )
+            self.stop(progress)
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._write(State(started=now, web_port=free_port("127.0.0.1", 6066)))
+
+    def keep(self) -> None:
+        """Let everything run on."""
+        assert self.state is not None
+        self._write(State(**asdict(self.state) | {"kept": True}))
+
+    def start_worker(self, progress: Progress) -> None:
+        """Start a worker of its own session and wait until it is well.  Raises DemoError."""
+        assert self.state is not None
+        environment = {**os.environ, **self.environment(), "KHAYWE_WORKER": "demo"}
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", "from cli.main import main; main()", "worker"],
+                cwd=self.path,  # where no .env of somebody else's lies
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        created = psutil.Process(process.pid).create_time()
+        self._write(State(**asdict(self.state) | {"worker": process.pid, "created": created}))
+        progress("Starting a worker (the first one here compiles the fold)", None)
+        waited = 0.0
+        while not self._healthy():
+            try:
+                process.wait(0.2)
+            except subprocess.TimeoutExpired:
+                waited += 0.2
+            else:
+                raise self.dead()
+            if waited > READY_SECONDS:
+                raise DemoError(f"the worker is not ready after {READY_SECONDS:.0f} s", self._hint())
+
+    def dead(self) -> DemoError:
+        """The error that the worker has stopped."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()[-5:]
+        return DemoError("the worker has stopped:\n" + "\n".join(f"  {line}" for line in lines), self._hint())
+
+    def alive(self) -> bool:
+        """Whether the worker lives."""
+        return self.state is not None and self.state.process() is not None
+
+    def stop(self, progress: Progress) -> None:
+        """Stop the worker and the services; the data stays."""
+        process = self.state.process() if self.state is not None else None
+        if process is not None:
+            progress("Stopping the worker", None)
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except psutil.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_SECONDS)
+        services.down(Settings(_env_file=None, home=self.path), progress)
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{web_url(self.settings())}/health", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def _hint(self) -> str:
+        return f"its log is {self.log}"
+
+    def _read(self) -> State | None:
+        try:
+            return State(**json.loads((self.path / STATE).read_text()))
+        except FileNotFoundError:
+            return None
+
+    def _write(self, state: State) -> None:
+        self.state = state
+        (self.path / STATE).write_text(json.dumps(asdict(state), indent=2) + "\n")

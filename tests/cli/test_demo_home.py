@@ -1,0 +1,73 @@
+"""The demo's home: what may be removed, what counts as running, whose settings count."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.demo_home import STATE, DemoError, Home, State, home
+
+
+def quiet(_what: str, _share: float | None) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The home of a demo that has not run yet."""
+    return tmp_path / "demo"
+
+
+def test_nobody_elses_directory_is_removed(path: Path) -> None:
+    path.mkdir()
+    (path / "services.json").write_text("{}")
+    with pytest.raises(DemoError, match="is no demo's directory"):
+        Home(path).fresh(quiet)
+    assert (path / "services.json").exists()
+
+
+def test_a_fresh_one_removes_what_a_demo_left(path: Path) -> None:
+    Home(path).fresh(quiet)
+    (path / "old").write_text("")
+    old = Home(path)
+    assert old.used
+    old.fresh(quiet)
+    assert not (path / "old").exists()
+    assert old.state is not None
+    assert old.settings().clock == "event"
+
+
+def test_nobodys_kafka_is_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = {"HOME": str(path), "KAFKA": "elsewhere:9092", "CLOCK": "wall", "PARTITIONS": "7"}
+    for name, value in theirs.items():
+        monkeypatch.setenv(f"KHAYWE_{name}", value)
+    mine = home()
+    mine.fresh(quiet)
+    config = mine.settings()
+    assert (config.home, config.kafka, config.clock, config.partitions) == (path, None, "event", 4)
+    assert mine.environment()["KHAYWE_HOME"] == str(path)
+    assert not [name for name in os.environ if name.startswith("KHAYWE_")]
+
+
+def test_only_a_kept_worker_that_lives_is_running(path: Path) -> None:
+    Home(path).fresh(quiet)
+    me = psutil.Process()
+
+    def runs(**more: object) -> bool:
+        state = {"started": "", "web_port": 1, "kept": True, "worker": me.pid, "created": me.create_time()}
+        (path / STATE).write_text(json.dumps(state | more))
+        return Home(path).runs()
+
+    assert runs()
+    assert not runs(kept=False)
+    assert not runs(worker=None)
+    assert not runs(created=me.create_time() - 100)
+    assert not runs(worker=2**22 + 1)
+
+
+def test_no_worker_is_no_process() -> None:
+    assert State("", 1).process() is None
