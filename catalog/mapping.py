@@ -83,18 +83,18 @@ MapRecord = Callable[[dict[str, Any], int, bytes], Mapped | Rejected]
 Get = Callable[[dict[str, Any]], Any]
 
 
-def getter(path: str) -> Get:
-    """Reads a dotted path from nested objects; None where a step is missing."""
+def getter(path: str, missing: Any = None) -> Get:
+    """Reads a dotted path from nested objects; `missing` where a step is not there."""
     steps = path.split(".")
     if len(steps) == 1:
-        return lambda record: record.get(path)
+        return lambda record: record.get(path, missing)
 
     def get(record: dict[str, Any]) -> Any:
         value: Any = record
         for step in steps:
             if not isinstance(value, dict):
-                return None
-            value = value.get(step)
+                return missing
+            value = value.get(step, missing)
         return value
 
     return get
@@ -371,8 +371,11 @@ def _event_id(mapping: EventMapping, name: str) -> Callable[[Any, bytes], Any]:
     return event_id
 
 
+_MISSING = object()
+
+
 def _attributes(mapping: EventMapping) -> Callable[[dict[str, Any]], dict[str, Any] | None] | None:
-    named = [(name, getter(path)) for name, path in mapping.attributes.items()]
+    named = [(name, getter(path, _MISSING)) for name, path in mapping.attributes.items()]
     whole = getter(mapping.attributes_field) if mapping.attributes_field else None
     if not named and whole is None:
         return None
@@ -386,7 +389,7 @@ def _attributes(mapping: EventMapping) -> Callable[[dict[str, Any]], dict[str, A
                 found = {str(k): _flat(v) for k, v in nested.items() if not str(k).startswith("_")}
         for name, get in named:
             value = get(record)
-            if value is not None:
+            if value is not _MISSING:  # null is said: it clears what the profile has
                 found[name] = value if type(value) is str else _flat(value)
         return found or None
 
