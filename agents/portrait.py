@@ -9,8 +9,8 @@ import msgspec
 
 from catalog.content import Content
 from catalog.times import iso
+from loyalty.explain import counters, explain, recent
 from loyalty.row import OPEN
-from loyalty.scores import counters, explain, recent
 
 _STATES = {0: "none", OPEN: "open", 2: "ended", 3: "linked"}
 
