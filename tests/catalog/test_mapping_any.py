@@ -67,7 +67,7 @@ received = st.sampled_from([0, 1577836967000, 4_102_444_799_999])
 def good(number: int) -> dict[str, Any]:
     mapping = SOURCES[number].event_mapping
     at = TIMES[mapping["timestamp_format"]]
-    return {"id": "00-17", "kind": "sms", "v": "1", "at": at, "no": 5, "rest": {"c": 1}}
+    return {"id": "00-17", "kind": "sms", "v": "1", "at": at, "no": 5, "rest": {"c": 1, "_path": "x"}}
 
 
 @pytest.mark.parametrize("number", range(len(SOURCES)))
@@ -101,6 +101,8 @@ def test_any_value_in_any_field(number: int, field: str, value: Any, nested: boo
     wire = msgspec.json.decode(encode_event(event, "s", timestamp, backfill=True))
     assert wire["event_type"] in SOURCE_TYPES
     assert type(wire["value"]) in (int, float)
+    assert abs(wire["value"]) <= 1e15
+    assert wire["value"] >= 0 or wire["event_type"] == "recharge"
     assert wire["customer_id"].strip()
     assert "\x00" not in wire["customer_id"]
     assert len(wire["customer_id"].encode()) <= 256
