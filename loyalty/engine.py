@@ -259,6 +259,7 @@ class Engine:
             batch, i, out, lambda limit: state.after(partition.command_place.encode(), limit), work
         )
         partition.command = partition.command_place = ""
+        state.partition_changed()
         out.effects.append(result_effect(record, partition.revision, self.partition, DONE))
         out.counts["commands"] += 1
         return out

@@ -1,0 +1,161 @@
+"""A partition folded by the engine as a worker would: batches, commits, a cold store, crashes.
+
+It has the interface of `tests.reference.streams.Fold`, so that the same logs run through both.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import Any
+
+from config.topics import CUSTOMER_EVENTS
+from loyalty.engine import Engine
+from loyalty.row import decode
+from loyalty.state import State
+from tests.reference.model import DAY_MS
+from tests.reference.records import CONTENTS
+from tests.reference.streams import Value, plain_forwards
+
+
+class Store:
+    """A cold store in a dict."""
+
+    def __init__(self) -> None:
+        self.content: dict[bytes, bytes] = {}
+
+    def rows(self, ids: Sequence[bytes]) -> list[bytes | None]:
+        return [self.content.get(b"c" + id) for id in ids]
+
+    def side(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.content.get(key) for key in keys]
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return ((key, value) for key, value in sorted(self.content.items()) if key.startswith(prefix))
+
+    def write(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
+        for key, value in zip(keys, values, strict=True):
+            if value is None:
+                self.content.pop(key, None)
+            else:
+                self.content[key] = value
+
+
+class CompiledPartition:
+    """`sizes`: records of each batch.  `ends`: after each transaction, "" or "flush" or "crash"."""
+
+    def __init__(
+        self, partition: int = 0, contents: Mapping[int, Any] = CONTENTS, sizes: Iterator[int] = repeat(5_000),
+        chunk: int = 5_000, ends: Iterator[str] = repeat(""), max_rows: int = 1_000_000,
+    ) -> None:  # fmt: skip
+        self.partition, self.contents, self.chunk, self.max_rows = partition, contents, chunk, max_rows
+        self.sizes, self.ends = sizes, ends
+        self.changelog = Store()
+        self.cold = Store()
+        self.forwards: list[dict[str, Any]] = []
+        self.dead: list[tuple[int, str]] = []
+        self.messages: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.transactions = 0
+        self._start()
+
+    def _start(self) -> None:
+        """Take the partition over: what was committed, the cold store as far as it got."""
+        self.cold.content = dict(self.changelog.content)
+        self.state = State(self.cold, self.max_rows)
+        rows = {key[1:]: row for key, row in self.changelog.content.items() if key[:1] == b"c"}
+        self.state.load_many(list(rows), list(rows.values()))
+        if b"p" in self.changelog.content:
+            self.state.load_partition(self.changelog.content[b"p"])
+        self.engine = Engine(self.partition, self.state, self.contents.__getitem__, self.chunk)
+
+    def fold(self, records: Sequence[tuple[int, Value]]) -> list[dict[str, Any]]:
+        effects: list[dict[str, Any]] = []
+        waiting = [(offset, value) for offset, value in records if not isinstance(value, dict)]
+        while waiting:
+            batch = waiting[: next(self.sizes)]
+            position = batch[0][0]
+            for outcome in self.engine.fold(batch, batch[-1][0] + 1):
+                assert position <= outcome.position
+                position = outcome.position
+                effects.extend(_plain(effect) for effect in outcome.effects)
+                self.forwards.extend(
+                    {"topic": CUSTOMER_EVENTS, "key": key.decode(), "value": value}
+                    for key, value in outcome.forwards
+                )
+                self.dead.extend((offset, reason) for offset, reason, _ in outcome.dead)
+                self.messages.extend(message for _, _, message in outcome.dead)
+                self.counts.update(outcome.counts)
+                changes = self.state.changes()
+                assert len(set(changes.keys)) == len(changes.keys)
+                self.changelog.write(changes.keys, changes.values)
+                self.state.committed()
+                self.transactions += 1
+                end = next(self.ends)
+                if end == "crash":
+                    self._start()
+                    break
+                if end == "flush":
+                    pending = self.state.pending()
+                    self.cold.write(pending.keys, pending.values)
+                    self.state.flushed()
+            waiting = [record for record in waiting if record[0] >= position]
+        return effects
+
+    # What stands in the changelog.
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """customer_id -> row as plain values."""
+        found = self.changelog.content.items()
+        return {key[1:].decode(): decode(row) for key, row in found if key[:1] == b"c"}
+
+    @property
+    def side(self) -> dict[str, dict[str, Any]]:
+        """customer_id -> its side entries, in the shape of ReferenceFold.side."""
+        side: dict[str, dict[str, Any]] = {}
+        for key, value in self.changelog.content.items():
+            if key[:1] == b"s":
+                customer, entry = key[1:].split(b"\0", 1)
+                kinds = side.setdefault(customer.decode(), {})
+                if entry[:1] == b"e":
+                    time = int.from_bytes(value, "little", signed=True)
+                    kinds.setdefault("e", {})[int.from_bytes(entry[1:], "big")] = time
+                else:
+                    kinds[entry.decode()] = json.loads(value) if entry == b"p" else value.decode()
+        return side
+
+    @property
+    def partition_row(self) -> dict[str, Any]:
+        row: dict[str, Any] = json.loads(self.changelog.content.get(b"p", b"{}"))
+        return {"tick": 0, "tick_done": True, "revision": 0, "command": "", "command_place": ""} | row
+
+    @property
+    def plain_forwards(self) -> list[dict[str, Any]]:
+        return plain_forwards(self.forwards, decode_row)
+
+
+def decode_row(text: str) -> dict[str, Any]:
+    return decode(b64decode(text))
+
+
+def _plain(effect: Any) -> dict[str, Any]:
+    value = json.loads(effect.value)
+    headers = dict(effect.headers)
+    assert headers == {
+        "ce_id": value["effect_id"].encode(),
+        "ce_source": b"khaywe",
+        "ce_type": f"khaywe.{effect.topic}.v1".encode(),
+        "ce_specversion": b"1.0",
+        "content-type": b"application/json",
+    }
+    assert json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() == effect.value
+    return {"topic": effect.topic, "key": effect.key.decode(), "value": value}
+
+
+def without_expired(entries: Mapping[Any, int], as_of: int) -> dict[Any, int]:
+    """Side entries that can still decide something; the others may have been swept."""
+    return {entry: time for entry, time in entries.items() if as_of - time <= 90 * DAY_MS}
