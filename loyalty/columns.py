@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.calendar import DAY_MS
-from loyalty.compiled import STAMP
 from loyalty.policy import MEASURES
 from loyalty.row import ROW, SCORES
 
@@ -80,7 +79,6 @@ DESK = np.dtype(
         ("points", "f8", (len(MEASURES),)),
         ("scores", "i8", (len(SCORES),)),  # hundredths
         ("blank", ROW),  # an empty row
-        (f"stamp_{STAMP}", "u1"),  # so that no cache gives code of other sources
     ],
     align=True,
 )

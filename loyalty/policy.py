@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.calendar import CALENDAR, calendar
+from loyalty.compiled import STAMP
 from loyalty.content import COMPONENTS, Decisions, ScoringPolicy
 from loyalty.events import ACTIVITY, CODES, MONEY, SOURCE_TYPES, USAGE, scale
 
@@ -46,6 +47,7 @@ POLICY = np.dtype(
         ("calendar", CALENDAR),
         ("bands", "u2", (10_001,)),  # by score in hundredths: bands reached
         ("traits", "u1", (256,)),  # by code
+        (f"stamp_{STAMP}", "u1"),  # so that no cache gives code of other sources
     ],
     align=True,
 )
