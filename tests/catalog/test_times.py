@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -120,7 +121,8 @@ def test_epochs() -> None:
     assert seconds(1_577_836_967) == seconds("1577836967") == seconds(1_577_836_967.0) == 1_577_836_967_000
     assert seconds("1577836967.25") == seconds(1_577_836_967.25) == 1_577_836_967_250
     assert millis(1_577_836_967_250) == millis("1.57783696725e12") == 1_577_836_967_250
-    for bad in (None, True, "", "x", "1_577", float("nan"), float("inf"), "nan", "1e999", [], {}):
+    nothing: tuple[Any, ...] = (None, True, "", "x", "1_577", math.nan, math.inf, "nan", "1e999", [], {})
+    for bad in nothing:
         with pytest.raises((ValueError, TypeError, OverflowError)):
             seconds(bad)
 
