@@ -127,6 +127,7 @@ def test_history_is_marked() -> None:
         (Reason.BAD_TIMESTAMP, "at", BASE, {"at": "2100-01-01 00:00:00"}),
         (Reason.BAD_TIMESTAMP, "at", BASE | {"timestamp_format": "epoch_s"}, {"at": math.inf}),
         (Reason.BAD_TIMESTAMP, "at", BASE | {"timestamp_format": "epoch_s"}, {"at": 10**400}),
+        (Reason.BAD_TIMESTAMP, "at", BASE | {"timestamp_format": "epoch_s"}, {"at": 1e306}),
         (Reason.FUTURE_EVENT, "at", BASE, {"at": "2020-01-02T00:02:48.001Z"}),
         (Reason.BAD_EVENT_ID, "tx", BASE | {"event_id_field": "tx"}, {"tx": {"id": 1}}),
         (Reason.BAD_EVENT_ID, "tx", BASE | {"event_id_field": "tx"}, {"tx": "x" * 257}),
