@@ -276,7 +276,9 @@ def _value(mapping: EventMapping, decisions: Decisions) -> Callable[[Any, str], 
 
     def value(found: Any, event_type: str) -> float | Rejected:
         kind = type(found)
-        if kind is not float and kind is not int:
+        if kind is str and found.isdecimal() and len(found) < 16:
+            found = int(found)  # nearly all amounts of CSV lines
+        elif kind is not float and kind is not int:
             if field is None or found is None or found == "":
                 return missing(event_type)
             number = _number(found)
@@ -346,19 +348,19 @@ def _event_id(mapping: EventMapping, name: str) -> Callable[[Any, bytes], Any]:
     field = mapping.event_id_field
     begun = blake2b(name.encode() + b"\0", digest_size=16)
 
-    def hashed(content: bytes) -> str:
+    def hashed(_: Any, content: bytes) -> str:
         whole = begun.copy()
         whole.update(content)
         return whole.hexdigest()
 
     if field is None:
-        return lambda value, content: hashed(content)
+        return hashed
 
     def event_id(value: Any, content: bytes) -> str | Rejected:
         if type(value) is str and 0 < len(value) <= LONGEST_ID:
             return value
         if value is None or value == "":
-            return hashed(content)
+            return hashed(value, content)
         text = _scalar_id(value)
         if text is None or len(text) > LONGEST_ID:
             return Rejected(
