@@ -21,6 +21,8 @@ from config.settings import Settings, settings
 #: Seconds a worker may take: it may have to ask the one that owns the customer.
 ANSWER_SECONDS = 10.0
 BAR = 20  # characters
+#: Ends of counters' names: what they count over.
+WINDOWS = ("30_days", "90_days", "lifetime")
 
 
 class NoAnswer(KhayweError):
@@ -100,7 +102,7 @@ def portrait(found: dict[str, Any]) -> Group:
     if found.get("state", "open") != "open":
         to = f" to {found['linked_to']}" if "linked_to" in found else ""
         head.append(f", {found['state']}{to}", "bold red")
-    parts: list[Any] = [head, Text(), _scores(found["scores"]), Text(), _counters(found["counters"])]
+    parts: list[Any] = [head, Text(), scores_table(found["scores"]), Text(), _counters(found["counters"])]
     if found.get("profile"):
         parts += [Text(), _pairs("profile", found["profile"])]
     if found.get("recent"):
@@ -115,7 +117,8 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _scores(scores: dict[str, Any]) -> Table:
+def scores_table(scores: dict[str, Any]) -> Table:
+    """Each score, and each component's measure and points."""
     table = _table(
         ("score", ""), ("measure", "right"), ("full at", "right"), ("points", "right"), ("of", "right"),
         ("", ""),
@@ -147,23 +150,20 @@ def number(value: float) -> str:
     return f"{value:,.2f}"
 
 
-def _counters(counters: dict[str, Any]) -> Table:
-    """Groups of counters side by side where they are grouped, else one column."""
-    groups = {name: group for name, group in counters.items() if isinstance(group, dict)}
-    if not groups:
-        return _pairs("counter", counters)
-    names = list(dict.fromkeys(name for group in groups.values() for name in group))
-    table = _table(("counter", ""), *((group.replace("_", " "), "right") for group in groups))
-    for name in names:
-        table.add_row(name, *(_plain(group.get(name)) for group in groups.values()))
-    for name, value in counters.items():
-        if name not in groups:
-            table.add_row(name, _plain(value))
-    return table
+def _counters(counters: dict[str, Any]) -> Group:
+    """A row for each thing counted, a column for each window; what has none stands below."""
+    windows = {name: window for name in counters for window in WINDOWS if name.endswith(f"_{window}")}
+    things = dict.fromkeys(name.removesuffix(f"_{window}") for name, window in windows.items())
+    table = _table(("counter", ""), *((window.replace("_", " "), "right") for window in WINDOWS))
+    for thing in things:
+        table.add_row(thing, *(_plain(counters.get(f"{thing}_{window}")) for window in WINDOWS))
+    rest = {name: value for name, value in counters.items() if name not in windows}
+    return Group(table, *([Text(), _pairs("", rest)] if rest else []))
 
 
 def _pairs(title: str, values: dict[str, Any]) -> Table:
     table = _table((title, ""), ("", "right"))
+    table.show_header = bool(title)
     for name, value in values.items():
         table.add_row(name, _plain(value))
     return table

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy import make_url
 
 from agents.asking import send_command, wait_results
 from agents.commands import DONE, RECALCULATE, TICK, instant
@@ -40,9 +41,13 @@ from streams.embedded import services
 #: Records sent and not yet normalised, at most: so that days keep their order over three topics.
 AHEAD = 40_000
 LOOK_SECONDS = 0.1
+SHOW_SECONDS = 0.3
 #: Seconds without any progress after which something is wrong.
 STUCK_SECONDS = 60.0
 ANSWER_SECONDS = 60.0
+
+#: How this command was called: what can be typed again.
+KHAYWE = sys.argv[0] if sys.argv[0].endswith("/khaywe") else "khaywe"
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else ui.PIPE_WIDTH)
 
@@ -115,7 +120,20 @@ def _prepare(home: Home) -> None:
     started = time.monotonic()
     with ui.progress_line() as progress:
         home.start_worker(progress)
+        wanted = config.partitions * (1 + len(SOURCES))
+        _until(home, lambda: figures(config).reads >= wanted, "the worker does not read the data sources")
     _done(f"a worker, web views at {web_url(config)}", started)
+
+
+def _until(home: Home, done: Callable[[], bool], otherwise: str) -> None:
+    """Look until it is done.  Raises DemoError, at the latest after STUCK_SECONDS."""
+    end = time.monotonic() + STUCK_SECONDS
+    while not done():
+        if not home.alive():
+            raise home.dead()
+        if time.monotonic() > end:
+            raise DemoError(f"{otherwise}, after {STUCK_SECONDS:.0f} s", f"the worker's log is {home.log}")
+        time.sleep(LOOK_SECONDS)
 
 
 def _done(what: str, started: float) -> None:
@@ -130,6 +148,18 @@ class Sending:
     day: str = ""
     days: int = 0
     sent: Counter[str] = field(default_factory=Counter)
+    #: Records normalised at the last look, and when that was.
+    normalised: int = 0
+    looked: float = 0.0
+
+    def should_look(self) -> bool:
+        """Whether too much may wait, or what is shown is old."""
+        return self.waiting > AHEAD or time.monotonic() - self.looked > SHOW_SECONDS
+
+    @property
+    def waiting(self) -> int:
+        """Records sent and not normalised, as far as is known."""
+        return self.sent.total() - self.normalised
 
     def seconds(self) -> float:
         """Since the first record."""
@@ -137,6 +167,7 @@ class Sending:
 
     def show(self, now: Figures) -> Group:
         """The day, the sources, and what became of their records."""
+        self.normalised, self.looked = now.normalised.total(), time.monotonic()
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
         for name in ("", "sent", "normalised", "dead letters"):
             table.add_column(name, justify="right" if name else "left")
@@ -149,7 +180,7 @@ class Sending:
         bar.add_row(
             Text(self.day, "bold"), ProgressBar(DAYS, self.days, width=40), f"day {self.days} of {DAYS}"
         )
-        rate = sum(now.normalised.values()) / self.seconds()
+        rate = self.normalised / self.seconds()
         line = Text.assemble(
             (f"{now.folded:,}", "bold"), " events folded   ",
             (f"{now.published:,}", "bold"), " scores published   ",
@@ -170,9 +201,8 @@ def _replay(home: Home) -> float:
             for record in records:
                 senders[record.source].send(record.value, record.key)
                 sending.sent[record.source] += 1
-            for sender in senders.values():
-                sender.serve(0)
-            _watch(home, live, sending, AHEAD)
+            if sending.should_look():
+                _watch(home, live, sending, AHEAD)
         for sender in senders.values():
             sender.flush()
         _watch(home, live, sending, 0)
@@ -190,22 +220,13 @@ def _by_day(records: Iterator[Record]) -> Iterator[tuple[str, Iterator[Record]]]
 def _watch(home: Home, live: Live, sending: Sending, ahead: int) -> None:
     """Show how it goes until no more than `ahead` records wait for the normaliser.  Raises DemoError."""
     config = home.settings()
-    moved, last = time.monotonic(), -1
-    while True:
+
+    def near() -> bool:
         now = figures(config)
         live.update(sending.show(now))
-        done = sum(now.normalised.values())
-        if sum(sending.sent.values()) - done <= ahead:
-            return
-        if done != last:
-            moved, last = time.monotonic(), done
-        if not home.alive():
-            raise home.dead()
-        if time.monotonic() - moved > STUCK_SECONDS:
-            raise DemoError(
-                f"nothing was normalised for {STUCK_SECONDS:.0f} s", f"the worker's log is {home.log}"
-            )
-        time.sleep(LOOK_SECONDS)
+        return sending.waiting <= ahead
+
+    _until(home, near, "the worker does not keep up")
 
 
 def _settle(home: Home) -> None:
@@ -237,14 +258,14 @@ def _addresses(home: Home, running: bool) -> None:
             f"to look at customers, tables and topics. The logs stay in {home.shown}/logs."
         )
         return
-    web = web_url(config)
+    web, url = web_url(config), make_url(config.database_url())
     console.print("\n[bold]It runs on; look at[/bold]")
     for what, where in (
         ("a customer", f"{web}/customers/00184190197"),
         ("tables, health", f"{web}/tables  {web}/health"),
         ("metrics", f"{web}/metrics"),
         ("Kafka", config.bootstrap_servers()),
-        ("PostgreSQL", config.database_url().replace("+psycopg2", "")),
+        ("PostgreSQL", f"{url.host}:{url.port}/{url.database} (its password is in services.json)"),
         ("worker's log", str(home.log)),
     ):
         console.print(f"  {what:16}{where}", soft_wrap=True, markup=False)
@@ -252,10 +273,9 @@ def _addresses(home: Home, running: bool) -> None:
     console.print(
         "for instance\n  khaywe customer show 00184190197\n  khaywe dead-letters list\n  khaywe lag"
     )
-    stop = "khaywe demo --stop" if home.shown == ".khaywe-demo" else (
-        f"KHAYWE_HOME={shlex.quote(str(home.path))} khaywe demo --stop"
-    )  # fmt: skip
-    console.print(f"\n`{stop}` stops it; `khaywe demo` shows it again.", markup=False)
+    here = "" if home.shown == demo_home.DEFAULT else f"KHAYWE_HOME={shlex.quote(str(home.path))} "
+    stop = f"{here}{KHAYWE} demo --stop"
+    console.print(f"\n`{stop}` stops it; the demo called again shows it again.", markup=False)
 
 
 def _stop(home: Home) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
@@ -117,7 +118,7 @@ class Home:
             shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._write(State(started=now, web_port=free_port("127.0.0.1", 6066)))
+        self._write(State(started=now, web_port=free_port("127.0.0.1", 0)))
 
     def keep(self) -> None:
         """Let everything run on."""
@@ -142,21 +143,23 @@ class Home:
         created = psutil.Process(process.pid).create_time()
         self._write(State(**asdict(self.state) | {"worker": process.pid, "created": created}))
         progress("Starting a worker (the first one here compiles the fold)", None)
-        waited = 0.0
-        while not self._healthy():
+        end = time.monotonic() + READY_SECONDS
+        while faults := self._faults():
             try:
                 process.wait(0.2)
             except subprocess.TimeoutExpired:
-                waited += 0.2
+                if time.monotonic() > end:
+                    raise DemoError(
+                        f"the worker is not ready after {READY_SECONDS:.0f} s: {faults}", self._hint()
+                    ) from None
             else:
                 raise self.dead()
-            if waited > READY_SECONDS:
-                raise DemoError(f"the worker is not ready after {READY_SECONDS:.0f} s", self._hint())
 
     def dead(self) -> DemoError:
         """The error that the worker has stopped."""
-        lines = self.log.read_text(errors="replace").strip().splitlines()[-5:]
-        return DemoError("the worker has stopped:\n" + "\n".join(f"  {line}" for line in lines), self._hint())
+        lines = self.log.read_text(errors="replace").splitlines()
+        reasons = [line for line in lines if " ERROR " in line or line.startswith("error: ")] or lines[-3:]
+        return DemoError("the worker has stopped:\n" + "\n".join(reasons[:3]), self._hint())
 
     def alive(self) -> bool:
         """Whether the worker lives."""
@@ -175,12 +178,15 @@ class Home:
                 process.wait(STOP_SECONDS)
         services.down(Settings(_env_file=None, home=self.path), progress)
 
-    def _healthy(self) -> bool:
+    def _faults(self) -> str:
+        """Why the worker is not well yet, in words; empty when it is."""
         try:
             with urllib.request.urlopen(f"{web_url(self.settings())}/health", timeout=5):
-                return True
-        except OSError:
-            return False
+                return ""
+        except urllib.error.HTTPError as error:
+            return error.read().decode(errors="replace")
+        except OSError as error:
+            return str(error)
 
     def _hint(self) -> str:
         return f"its log is {self.log}"

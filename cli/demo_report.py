@@ -15,19 +15,21 @@ from rich.text import Text
 
 from agents.dead_letters import Letter, read
 from agents.tail import Tail
-from cli.customer import bar, fetch, portrait, web_url
+from cli.customer import bar, fetch, scores_table, web_url
 from cli.demo_input import SOURCES
 from config import topics
 from config.settings import Settings
 from config.topics import raw_topic
+from streams.names import NORMALIZER_GROUP
 
 BEST = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a worker's metrics say."""
+    """What a worker's metrics say; `reads`: how many partitions its normaliser reads."""
 
+    reads: int
     normalised: Counter[str]
     dead_by_source: Counter[str]
     folded: int
@@ -53,6 +55,7 @@ def figures(config: Settings) -> Figures:
 
     read_in, out = by("khaywe_records_in_total", "topic"), by("khaywe_records_out_total", "topic")
     return Figures(
+        reads=by("khaywe_partitions", "app")[NORMALIZER_GROUP],
         normalised=Counter({s["name"]: read_in[raw_topic(s["name"])] for s in SOURCES}),
         dead_by_source=by("khaywe_dead_letters_total", "source"),
         folded=read_in[topics.CUSTOMER_EVENTS],
@@ -85,12 +88,13 @@ def report(console: Console, config: Settings, now: Figures, seconds: float | No
     scores = _scores(config)
     console.print("\n[bold]What came out[/bold]")
     table = _table("", ">")
+    table.show_header = False
     for what, count in (
         ("customers in the table", now.customers),
         ("customers with scores on behavior-scores", len(scores)),
         ("records on behavior-scores", now.published),
-        ("events counted twice by their sources, counted once", now.counted["duplicates"]),
-        ("late events", now.counted["late_events"]),
+        ("events that a source sent twice, counted once", now.counted["duplicates"]),
+        ("events too late for their window", now.counted["late_events"]),
         ("dead letters", len(letters)),
     ):
         table.add_row(what, f"{count:,}")
@@ -98,7 +102,7 @@ def report(console: Console, config: Settings, now: Figures, seconds: float | No
 
     if letters:
         console.print("\n[bold]Dead letters[/bold]  `khaywe dead-letters list`")
-        table = _table("reason", ">", "the first one says")
+        table = _table("reason", ">records", "the first one says")
         counts = Counter(letter.reason for letter in letters)
         for reason, count in counts.most_common():
             first = next(letter for letter in letters if letter.reason == reason)
@@ -109,7 +113,7 @@ def report(console: Console, config: Settings, now: Figures, seconds: float | No
     _ranking(console, scores)
     best = max(scores, key=lambda customer: (scores[customer]["engagement"], customer))
     console.print(f"\n[bold]One customer, explained[/bold]  `khaywe customer show {best}`\n")
-    console.print(portrait(fetch(config, best)))
+    console.print(scores_table(fetch(config, best)["scores"]))
 
 
 def _ranking(console: Console, scores: dict[str, dict[str, float]]) -> None:

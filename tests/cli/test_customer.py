@@ -31,7 +31,7 @@ CUSTOMER = {
             },
         }
     },
-    "counters": {"calls": {"30_days": 31, "lifetime": 1200}, "revenue": {"lifetime": 15.5}},
+    "counters": {"calls_30_days": 31, "calls_lifetime": 1200, "revenue_lifetime": 15.5, "active_weeks": 9},
     "recent": [{"event_type": "sms", "occurred_at": "2020-02-29T23:00:00Z", "value": 1}],
     "profile": {"segment": "youth", "consent": True},
 }  # fmt: skip
@@ -88,6 +88,8 @@ def test_scores_counters_profile_and_events_are_shown() -> None:
     assert any(line[:5] == ["calls", "31", "60", "15.50", "30"] for line in words)
     assert any(line[:5] == ["data", "2,475.12", "10,240", "7.25", "30"] for line in words)
     assert ["calls", "31", "1,200"] in words
+    assert ["revenue", "15.50"] in words
+    assert ["active_weeks", "9"] in words
     assert ["consent", "yes"] in words
     assert ["2020-02-29T23:00:00Z", "sms", "1"] in words
 
