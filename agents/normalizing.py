@@ -97,12 +97,14 @@ class NormalizerProcessor:
         self._follow_catalog()
         out = Output()
         offsets = {}
+        started = time.perf_counter()
         for batch in poll.batches:
             if batch.source.topic == topics.CUSTOMER_COMMANDS:
                 self._commands(batch, out)
             elif not self._raw(batch, out):
                 continue
             offsets[batch.source] = batch.end
+        metrics.STAGE_SECONDS.labels(NORMALIZER_GROUP, "map").inc(time.perf_counter() - started)
         horizon = self._beside.horizon.until if self._first and self._beside is not None else 0
         if self._first or out.events:
             # Whoever maps by a revision writes its marker first; the ticks are partition 0's owner's.

@@ -84,7 +84,7 @@ class RawTopics:
                     raise
                 missing.add(topic)
         for topic in sorted(missing - self._missing):
-            log.warning("there is no topic %s; it will be read once it exists", topic)
+            log.info("there is no topic %s yet; it will be read once it exists", topic)
         for topic in sorted(self._missing & counts.keys()):
             log.info("topic %s is there now", topic)
         self._missing = frozenset(missing)

@@ -13,33 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from catalog.service import CatalogService
+from catalog.times import iso
 from config import topics
 from streams.topics import ensure_raw_topic
-from tests.faults.harness import ROOT, Worker, until, workers
+from tests.faults.harness import ROOT, until, workers
 from tests.faults.pipeline import SOURCE, Pipeline
 
 
 class Normalizer(Pipeline):
-    """A pipeline of which only the normaliser runs."""
+    """A pipeline, of which only what the normaliser writes is looked at."""
 
     def __init__(self, home: Path, **settings: Any) -> None:
         super().__init__(home, partitions=2, **settings)
         self.catalog = CatalogService(self.settings.database_url(), self.settings)
         self.catalog.ensure_first_revision()
 
-    def normalizer(self, name: str, **environment: str) -> Worker:
-        """A worker that runs the normaliser alone, not yet started."""
-        environment = {**self.environment, "KHAYWE_WORKER": name, **environment}
-        return Worker(
-            ["-m", "tests.faults.khaywe", "worker", "--agents", "normalizer"], environment, self.home / f"{name}.log"
-        )
-
     def add(self, name: str, **mapping: Any) -> str:
         """A new source; returns its raw topic, which is there too."""
         given = SOURCE | {
             "name": name,
+            "is_active": True,
             "connection_config": {"kafka_topic": f"raw_{name}"},
             "event_mapping": {**SOURCE["event_mapping"], **mapping},  # type: ignore[dict-item]
         }
@@ -47,7 +43,7 @@ class Normalizer(Pipeline):
         if self.catalog.latest().source(name) is None:
             self.catalog.add_sources([given])
         else:
-            self.catalog.update_source(given)
+            self.catalog.update_sources([given])
         return f"raw_{name}"
 
     def events(self, source: str) -> Counter[str]:
@@ -80,7 +76,7 @@ SOON = 5.0
 
 
 def test_sources_come_change_and_go_within_five_seconds(pipeline: Normalizer) -> None:
-    worker = pipeline.normalizer("a")
+    worker = pipeline.worker("a")
     with workers(worker):
         worker.start()
         until("the worker has the first marker out", lambda: pipeline.own("_marker"), 60, worker.log)
@@ -138,7 +134,7 @@ def replay(pipeline: Normalizer, *options: str) -> str:
 
 def test_dead_letters_are_replayed_once_by_whoever_owns_partition_0(pipeline: Normalizer) -> None:
     topic = pipeline.add("broken", value_field="no_such_field")
-    first, second = pipeline.normalizer("b"), pipeline.normalizer("c")
+    first, second = pipeline.worker("b"), pipeline.worker("c")
     with workers(first, second):
         first.start()
         pipeline.send([record(n, what="recharge") for n in range(3)], topic)
@@ -162,6 +158,38 @@ def test_dead_letters_are_replayed_once_by_whoever_owns_partition_0(pipeline: No
         assert "already_replayed" in replay(pipeline, "--id", ids[0])
         assert "2 replayed" in replay(pipeline, "--source", "broken")
         assert pipeline.events("broken") == {"e0": 1, "e1": 1, "e2": 1}
-        assert [letter["replayed"] for letter in letters(pipeline, source="broken")] == [True] * 3 + [False]
+        replayed = {(letter["reason"], letter["replayed"]) for letter in letters(pipeline, source="broken")}
+        assert replayed == {("missing_value", True), ("undecodable", False)}
         assert "there is no dead letter raw/0/99" in replay(pipeline, "--id", "raw/0/99")
         assert second.stop() == 0
+
+
+def test_ticks_of_the_wall_clock_wait_for_raw_records(pipeline: Normalizer) -> None:
+    topic = pipeline.add("late")
+    pipeline.catalog.publish_outbox(pipeline.producer)  # else the worker learns of the source a second later
+    arrived = (time.time_ns() // 1_000_000 // 60_000 - 10) * 60_000 + 1_234
+    operator = Producer(pipeline.settings.producer_config(**{"transactional.id": "operator"}))
+    operator.init_transactions()
+    operator.begin_transaction()
+    operator.produce(topic, json.dumps(record("late")).encode(), timestamp=arrived)
+    operator.flush()
+    worker = pipeline.worker("w", KHAYWE_CLOCK="wall")
+    with workers(worker):
+        worker.start()
+        minute = iso(arrived - 1_234)
+        until("the first tick", lambda: pipeline.own("_tick"), 60, worker.log)
+        time.sleep(3.0)
+        assert pipeline.own("_tick") == [(p, {"at": minute, "everyone": False}) for p in (0, 1)]
+        assert pipeline.events("late") == {}
+        operator.commit_transaction()
+        until("the next tick", lambda: len(pipeline.own("_tick")) >= 4, 15, worker.log)
+        assert worker.stop() == 0
+    ticks = [(partition, attributes["at"]) for partition, attributes in pipeline.own("_tick")]
+    now = iso(time.time_ns() // 1_000_000)
+    assert all(minute < at <= now and at.endswith(":00.000Z") for _, at in ticks if at != minute)
+    log = [(m.partition(), json.loads(m.value())) for m in pipeline.committed(topics.CUSTOMER_EVENTS)]
+    (place,) = [(n, p) for n, (p, event) in enumerate(log) if event["source"] == "late"]
+    before = {
+        e["attributes"]["at"] for p, e in log[: place[0]] if p == place[1] and e["event_type"] == "_tick"
+    }
+    assert before == {minute}, "no later tick stands before the record"
