@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -128,7 +129,10 @@ def _prepare(home: Home) -> None:
 def _until(home: Home, done: Callable[[], bool], otherwise: str) -> None:
     """Look until it is done.  Raises DemoError, at the latest after STUCK_SECONDS."""
     end = time.monotonic() + STUCK_SECONDS
-    while not done():
+    while True:
+        with suppress(OSError):  # no answer: the worker is busy, or dead
+            if done():
+                return
         if not home.alive():
             raise home.dead()
         if time.monotonic() > end:
@@ -254,7 +258,7 @@ def _addresses(home: Home, running: bool) -> None:
     with_ = " ".join(f"{name}={shlex.quote(value)}" for name, value in home.environment().items())
     if not running:
         console.print(
-            "\nEverything is stopped now. `make demo KEEP=1` (khaywe demo --keep) leaves it running,\n"
+            "\nEverything stops now. `make demo KEEP=1` (khaywe demo --keep) leaves it running,\n"
             f"to look at customers, tables and topics. The logs stay in {home.shown}/logs."
         )
         return
@@ -271,7 +275,7 @@ def _addresses(home: Home, running: bool) -> None:
         console.print(f"  {what:16}{where}", soft_wrap=True, markup=False)
     console.print(f"\nCommands find it with\n  export {with_}", soft_wrap=True, markup=False)
     console.print(
-        "for instance\n  khaywe customer show 00184190197\n  khaywe dead-letters list\n  khaywe lag"
+        f"for instance\n  {KHAYWE} customer show 00184190197\n  {KHAYWE} dead-letters list\n  {KHAYWE} lag"
     )
     here = "" if home.shown == demo_home.DEFAULT else f"KHAYWE_HOME={shlex.quote(str(home.path))} "
     stop = f"{here}{KHAYWE} demo --stop"

@@ -6,7 +6,6 @@ worker runs there.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,15 +13,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from cli.customer import web_url
 from config.errors import KhayweError
 from config.settings import Settings
+from streams.embedded import process as processes
 from streams.embedded import services
 from streams.embedded.process import Progress
 from streams.identity import free_port
@@ -38,23 +39,39 @@ class DemoError(KhayweError):
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """A process and when it began, so that a later one of the same id is not taken for it."""
+
+    id: int
+    began: float
+
+    @staticmethod
+    def of(id: int) -> Process:
+        """A process that lives."""
+        return Process(id, psutil.Process(id).create_time())
+
+    def find(self) -> psutil.Process | None:
+        """The process, if it lives."""
+        try:
+            found = psutil.Process(self.id)
+            return found if found.create_time() == self.began and found.status() != "zombie" else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """What runs in a demo's home.  `worker` and `created` are the process's id and start time."""
+    """What runs in a demo's home: the demo itself, until it ends, and its worker."""
 
     started: str
     web_port: int
+    demo: Process
+    worker: Process | None = None
     kept: bool = False
-    worker: int | None = None
-    created: float = 0.0
 
-    def process(self) -> psutil.Process | None:
-        """The worker's process, if it lives."""
-        try:
-            found = psutil.Process(self.worker)
-            alive = self.worker and found.create_time() == self.created
-        except psutil.NoSuchProcess:
-            return None
-        return found if alive and found.status() != psutil.STATUS_ZOMBIE else None
+    def running(self) -> psutil.Process | None:
+        """The worker, if it lives."""
+        return self.worker.find() if self.worker is not None else None
 
 
 def home() -> Home:
@@ -104,7 +121,7 @@ class Home:
 
     def runs(self) -> bool:
         """Whether a demo that was kept runs here."""
-        return self.state is not None and self.state.kept and self.state.process() is not None
+        return self.state is not None and self.state.kept and self.state.running() is not None
 
     def fresh(self, progress: Progress) -> None:
         """Stop what is left of an earlier demo, remove it, and begin anew.  Raises DemoError."""
@@ -114,16 +131,22 @@ class Home:
                     f"{self.path} is no demo's directory: nothing in it is touched",
                     hint="unset KHAYWE_HOME, or set it to a directory that does not exist",
                 )
+            other = self.state.demo.find()
+            if other is not None and other.pid != os.getpid() and not self.state.kept:
+                raise DemoError(
+                    f"a demo is at work in {self.shown} (process {other.pid})",
+                    hint="wait for its end, or set KHAYWE_HOME to another directory",
+                )
             self.stop(progress)
-            shutil.rmtree(self.path)
+            self._empty()
         self.path.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._write(State(started=now, web_port=free_port("127.0.0.1", 0)))
+        self._write(State(now, free_port("127.0.0.1", 0), Process.of(os.getpid())))
 
     def keep(self) -> None:
         """Let everything run on."""
         assert self.state is not None
-        self._write(State(**asdict(self.state) | {"kept": True}))
+        self._write(replace(self.state, kept=True))
 
     def start_worker(self, progress: Progress) -> None:
         """Start a worker of its own session and wait until it is well.  Raises DemoError."""
@@ -140,8 +163,7 @@ class Home:
                 stderr=log,
                 start_new_session=True,
             )
-        created = psutil.Process(process.pid).create_time()
-        self._write(State(**asdict(self.state) | {"worker": process.pid, "created": created}))
+        self._write(replace(self.state, worker=Process.of(process.pid)))
         progress("Starting a worker (the first one here compiles the fold)", None)
         end = time.monotonic() + READY_SECONDS
         while faults := self._faults():
@@ -163,11 +185,11 @@ class Home:
 
     def alive(self) -> bool:
         """Whether the worker lives."""
-        return self.state is not None and self.state.process() is not None
+        return self.state is not None and self.state.running() is not None
 
     def stop(self, progress: Progress) -> None:
         """Stop the worker and the services; the data stays."""
-        process = self.state.process() if self.state is not None else None
+        process = self.state.running() if self.state is not None else None
         if process is not None:
             progress("Stopping the worker", None)
             process.terminate()
@@ -191,12 +213,20 @@ class Home:
     def _hint(self) -> str:
         return f"its log is {self.log}"
 
+    def _empty(self) -> None:
+        """Remove everything, the mark that this is a demo's directory last."""
+        for path in self.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != STATE:
+                path.unlink()
+
     def _read(self) -> State | None:
         try:
-            return State(**json.loads((self.path / STATE).read_text()))
-        except FileNotFoundError:
+            return msgspec.json.decode((self.path / STATE).read_bytes(), type=State)
+        except (FileNotFoundError, msgspec.DecodeError):
             return None
 
     def _write(self, state: State) -> None:
         self.state = state
-        (self.path / STATE).write_text(json.dumps(asdict(state), indent=2) + "\n")
+        processes.write_atomically(self.path / STATE, msgspec.json.encode(state).decode() + "\n")

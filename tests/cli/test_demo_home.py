@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-import psutil
+import msgspec
 import pytest
 
-from cli.demo_home import STATE, DemoError, Home, State, home
+from cli.demo_home import STATE, DemoError, Home, Process, State, home
 
 
 def quiet(_what: str, _share: float | None) -> None:
@@ -55,19 +54,25 @@ def test_nobodys_kafka_is_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_only_a_kept_worker_that_lives_is_running(path: Path) -> None:
     Home(path).fresh(quiet)
-    me = psutil.Process()
+    me = Process.of(os.getpid())
 
-    def runs(**more: object) -> bool:
-        state = {"started": "", "web_port": 1, "kept": True, "worker": me.pid, "created": me.create_time()}
-        (path / STATE).write_text(json.dumps(state | more))
+    def runs(worker: Process | None, kept: bool = True) -> bool:
+        state = State("2020-01-01T00:00:00Z", 1, me, worker, kept)
+        (path / STATE).write_bytes(msgspec.json.encode(state))
         return Home(path).runs()
 
-    assert runs()
-    assert not runs(kept=False)
-    assert not runs(worker=None)
-    assert not runs(created=me.create_time() - 100)
-    assert not runs(worker=2**22 + 1)
+    assert runs(me)
+    assert not runs(me, kept=False)
+    assert not runs(None)
+    assert not runs(Process(me.id, me.began - 100))
+    assert not runs(Process(2**22 + 1, me.began))
 
 
-def test_no_worker_is_no_process() -> None:
-    assert State("", 1).process() is None
+def test_two_demos_do_not_share_a_home(path: Path) -> None:
+    Home(path).fresh(quiet)
+    parent = Process.of(os.getppid())
+    (path / STATE).write_bytes(msgspec.json.encode(State("", 1, parent)))
+    with pytest.raises(DemoError, match=f"is at work in .* \\(process {parent.id}\\)"):
+        Home(path).fresh(quiet)
+    (path / STATE).write_bytes(msgspec.json.encode(State("", 1, Process(parent.id, 0.0))))
+    Home(path).fresh(quiet)
