@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,16 +18,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.row import ROW
+from loyalty.row import FORMAT, NO_TIME, NONE, OPEN, ROW, RowFormatError, read
 
 ROW_KEY = b"c"
 SIDE_KEY = b"s"
 PARTITION_KEY = b"p"
 
-#: `due` of a row that is not open.
-NEVER = 2**63 - 1
-OPEN = 1
-MINUTE_MS = 60_000
+_RAW = np.dtype(f"V{ROW.itemsize}")  # a row as bytes: moved in one piece
+_MINUTE = 60_000
+_SLOT_FLAGS = ("_pinned", "_changed", "_dirty", "_recent")
+_STRIDE = 16_384  # slots that the clock's hand looks at together
+_GROWTH = 65_536  # rows by which memory grows at most
+_SLACK = 10_000  # entries of buckets that may be outdated, however few customers there are
 
 Slots = NDArray[np.int32]
 
@@ -77,55 +80,75 @@ class State:
     """See the module's docstring.  Not thread-safe: one thread folds."""
 
     def __init__(self, cold: Cold | None = None, max_rows: int = 1_000_000) -> None:
+        """Without a cold store all rows stay in memory, else about `max_rows` of them."""
         self.partition = PartitionRow()
         self.rows: NDArray[Any] = np.zeros(1024, ROW)
+        self._raw = self.rows.view(_RAW)
         self._cold: Cold = cold if cold is not None else _Nothing()
+        self._keeps_all = cold is None
         self._max_rows = max_rows
+        # By ordinal.
         self._ordinals: dict[bytes, int] = {}
         self._ids: list[bytes] = []
         self._slot_of = np.full(1024, -1, np.int32)
-        self._due = np.full(1024, NEVER, np.int64)
-        self._as_of = np.full(1024, NEVER, np.int64)
-        self._owner = np.full(1024, -1, np.int32)  # slot -> ordinal
+        self._due = np.full(1024, NO_TIME, np.int64)
+        self._as_of = np.full(1024, NO_TIME, np.int64)
+        self._known = np.zeros(1024, np.bool_)  # has a row, whatever its state
+        # By slot.
+        self._owner = np.full(1024, -1, np.int32)  # ordinal
         self._pinned = np.zeros(1024, np.bool_)  # handed out in this transaction
         self._changed = np.zeros(1024, np.bool_)  # by this transaction
         self._dirty = np.zeros(1024, np.bool_)  # committed, not yet in the cold store
-        self._used = 0
+        self._recent = np.zeros(1024, np.bool_)  # used since the clock's hand passed
+        self._used = 0  # slots from here on were never used
         self._free: list[int] = []
-        self._clock_hand = 0
-        self._handed: list[Slots] = []
-        self._touched: list[Slots] = []
+        self._hand = 0
+        # Whoever is due in a minute: ordinals, some of them due at another time by now, or twice.
         self._buckets: dict[int, array[int]] = {}
-        self._minutes: list[int] = []
+        self._minutes: list[int] = []  # a heap of their keys
+        self._entries = 0
+        self._bucketless = False
+        self._by_id: list[bytes] = []
         self._side_changed: dict[bytes, bytes | None] = {}
         self._side_pending: dict[bytes, bytes | None] = {}
         self._partition_changed = False
         self._partition_pending = False
 
     def __len__(self) -> int:
-        return len(self._ids)
+        """Number of customers that have a row."""
+        return int(np.count_nonzero(self._known[: len(self._ids)]))
 
     # -- building it from what was committed --------------------------------------------------------
 
     def load_many(self, ids: Sequence[bytes], rows: Sequence[bytes]) -> None:
-        """Committed rows that lie in the cold store: index them; they stay cold until somebody asks."""
+        """Index committed rows that lie in the cold store; each is read in when somebody asks for it.
+
+        Ids are distinct, and no transaction is under way.  Raises RowFormatError, and then loads none.
+        """
         if not ids:
             return
-        found = np.frombuffer(b"".join(rows), ROW)
-        ordinals = np.fromiter((self._ordinal(id) for id in ids), np.int64, len(ids))
-        slots = self._slot_of[ordinals]
-        held = np.flatnonzero(slots >= 0)
-        self.rows[slots[held]] = found[held]
+        content = b"".join(rows)
+        if set(map(len, rows)) != {ROW.itemsize} or np.frombuffer(content, ROW)["format"].max() > FORMAT:
+            _refuse(ids, rows)
+        found = np.frombuffer(content, ROW)
+        ordinals = self._ordinals_of(ids)
+        if self._keeps_all:
+            slots = self._warm(ordinals)
+            self._pinned[slots] = False
+        else:
+            slots = self._slot_of[ordinals]
+        warm = np.flatnonzero(slots >= 0)
+        self._raw[slots[warm]] = np.frombuffer(content, _RAW)[warm]
+        self._bucketless = True
         self._index(ordinals, found["state"], found["due"], found["as_of"])
 
     def unload(self, ids: Sequence[bytes]) -> None:
-        """Rows that were deleted: known no longer as open."""
-        for id in ids:
-            ordinal = self._ordinals.get(id)
-            if ordinal is not None:
-                self._due[ordinal] = self._as_of[ordinal] = NEVER
-                if self._slot_of[ordinal] >= 0:
-                    self.rows[self._slot_of[ordinal]] = np.zeros(1, ROW)[0]
+        """These committed rows were deleted."""
+        ordinals = self._ordinals_of([id for id in ids if id in self._ordinals])
+        self._known[ordinals] = False
+        self._due[ordinals] = self._as_of[ordinals] = NO_TIME
+        slots = self._slot_of[ordinals]
+        self._raw[slots[slots >= 0]] = np.zeros(1, _RAW)
 
     def load_partition(self, value: bytes) -> None:
         """The committed partition row."""
@@ -135,25 +158,22 @@ class State:
 
     def slots(self, ids: Sequence[bytes]) -> Slots:
         """Slot of each id; unknown ones get a row of zeros, cold ones are read in."""
-        known = self._ordinals
-        try:
-            ordinals = np.fromiter(map(known.__getitem__, ids), np.int64, len(ids))
-        except KeyError:
-            ordinals = np.fromiter(map(self._ordinal, ids), np.int64, len(ids))
-        slots = self._warm(ordinals)
-        self._handed.append(slots)
-        return slots
+        return self._warm(self._ordinals_of(ids))
 
     def find(self, id: bytes) -> int:
-        """Slot of a known customer, -1 for an unknown one."""
-        ordinal = self._ordinals.get(id)
-        if ordinal is None:
+        """Slot of a customer that has a row, else -1."""
+        ordinal = self._ordinals.get(id, -1)
+        if ordinal < 0 or not self._known[ordinal]:
             return -1
-        slots = self._warm(np.array([ordinal], np.int64))
-        if not self.rows["format"][slots[0]] and not self.rows["state"][slots[0]]:
-            return -1
-        self._handed.append(slots)
-        return int(slots[0])
+        return int(self._warm(np.array([ordinal], np.int64))[0])
+
+    def peek(self, id: bytes) -> bytes | None:
+        """A customer's row for somebody who looks in between; it is neither read in nor pinned."""
+        ordinal = self._ordinals.get(id, -1)
+        if ordinal < 0 or not self._known[ordinal]:
+            return None
+        slot = self._slot_of[ordinal]
+        return self._cold.rows([id])[0] if slot < 0 else bytes(self.rows[slot].tobytes())
 
     def id_of(self, slot: int) -> bytes:
         """Id of the customer in a slot."""
@@ -169,121 +189,142 @@ class State:
         if not len(slots):
             return
         self._changed[slots] = True
-        self._touched.append(slots)
         rows = self.rows
         ordinals = self._owner[slots].astype(np.int64)
         self._index(ordinals, rows["state"][slots], rows["due"][slots], rows["as_of"][slots])
 
-    def _ordinal(self, id: bytes) -> int:
-        ordinal = self._ordinals.get(id)
-        if ordinal is None:
-            ordinal = self._ordinals[id] = len(self._ids)
-            self._ids.append(id)
-            if ordinal >= len(self._slot_of):
-                grow = len(self._slot_of)
-                self._slot_of = np.concatenate([self._slot_of, np.full(grow, -1, np.int32)])
-                self._due = np.concatenate([self._due, np.full(grow, NEVER, np.int64)])
-                self._as_of = np.concatenate([self._as_of, np.full(grow, NEVER, np.int64)])
-        return ordinal
+    def _ordinals_of(self, ids: Sequence[bytes]) -> NDArray[np.int64]:
+        """Ordinal of each id; new ones get the next."""
+        known = self._ordinals
+        try:
+            return np.fromiter(map(known.__getitem__, ids), np.int64, len(ids))
+        except KeyError:
+            new = list(dict.fromkeys(id for id in ids if id not in known))
+        first = len(self._ids)
+        self._ids += new
+        known.update(zip(new, range(first, len(self._ids)), strict=True))
+        size = len(self._slot_of)
+        if len(self._ids) > size:
+            more = max(len(self._ids) - size, size // 2)
+            self._slot_of = np.append(self._slot_of, np.full(more, -1, np.int32))
+            self._due = np.append(self._due, np.full(more, NO_TIME, np.int64))
+            self._as_of = np.append(self._as_of, np.full(more, NO_TIME, np.int64))
+            self._known = np.append(self._known, np.zeros(more, np.bool_))
+        return np.fromiter(map(known.__getitem__, ids), np.int64, len(ids))
 
-    def _index(
-        self, ordinals: NDArray[np.int64], state: NDArray[Any], due: NDArray[Any], as_of: NDArray[Any]
-    ) -> None:
-        """Note `as_of` and `due` of these customers; a new `due` goes into its minute's bucket."""
-        is_open = state == OPEN
-        due = np.where(is_open, due, NEVER)
-        self._as_of[ordinals] = np.where(is_open, as_of, NEVER)
-        moved = np.flatnonzero((self._due[ordinals] != due) & (due != NEVER))
-        self._due[ordinals] = due
-        for ordinal, minute in zip(ordinals[moved].tolist(), (due[moved] // MINUTE_MS).tolist(), strict=True):
-            bucket = self._buckets.get(minute)
-            if bucket is None:
-                bucket = self._buckets[minute] = array("q")
-                heapq.heappush(self._minutes, minute)
-            bucket.append(ordinal)
+    # -- memory -------------------------------------------------------------------------------------
+
+    def limit(self, max_rows: int) -> None:
+        """Hold so many rows from now on.  If there are more, all become cold: nothing may be pending."""
+        self._max_rows = max_rows
+        if self._used <= max_rows or self._keeps_all:
+            return
+        self._require_flushed()
+        self._slot_of[self._owner[: self._used][self._owner[: self._used] >= 0]] = -1
+        self.rows = np.zeros(1024, ROW)
+        self._raw = self.rows.view(_RAW)
+        self._owner = np.full(1024, -1, np.int32)
+        for name in _SLOT_FLAGS:
+            setattr(self, name, np.zeros(1024, np.bool_))
+        self._used = self._hand = 0
+        self._free.clear()
+
+    @property
+    def crowded(self) -> bool:
+        """So many rows wait for the cold store that those in use may soon find no room."""
+        return int(np.count_nonzero(self._dirty[: self._used])) > self._max_rows // 4
 
     def _warm(self, ordinals: NDArray[np.int64]) -> Slots:
-        """Slots of these customers, cold rows read in."""
+        """Slots of these customers, pinned; cold rows are read in."""
         slots = self._slot_of[ordinals]
-        cold = np.flatnonzero(slots < 0)
+        cold = ordinals[slots < 0]
         if not len(cold):
             self._pinned[slots] = True
             return slots
-        wanted = np.unique(ordinals[cold])
         self._pinned[slots[slots >= 0]] = True
+        wanted = np.unique(cold)
         places = self._room(len(wanted))
         self._slot_of[wanted] = places
         self._owner[places] = wanted
         self._pinned[places] = True
-        rows = self._cold.rows([self._ids[ordinal] for ordinal in wanted.tolist()])
+        self._raw[places] = np.zeros(1, _RAW)
+        stored = np.flatnonzero(self._known[wanted])
+        ids = self._ids
+        rows = self._cold.rows([ids[ordinal] for ordinal in wanted[stored].tolist()])
         found = [number for number, row in enumerate(rows) if row is not None]
-        self.rows[places] = np.zeros(1, ROW)
         if found:
-            content = b"".join(row for row in rows if row is not None)
-            self.rows[places[found]] = np.frombuffer(content, ROW)
+            content = b"".join([row for row in rows if row is not None])
+            self._raw[places[stored[found]]] = np.frombuffer(content, _RAW)
         return self._slot_of[ordinals]
 
     def _room(self, count: int) -> Slots:
-        """Free slots: never used, let go of, or taken from clean rows that nobody holds."""
-        places: list[int] = []
-        if self._used + count > self._max_rows:
-            self._evict(count)
-        while self._free and len(places) < count:
-            places.append(self._free.pop())
-        fresh = count - len(places)
-        if fresh:
-            if self._used + fresh > len(self.rows):
-                self._grow(self._used + fresh)
-            places.extend(range(self._used, self._used + fresh))
-            self._used += fresh
-        return np.array(places, np.int32)
+        """Free slots: let go of, taken from clean rows that nobody holds, or never used."""
+        excess = self._used - len(self._free) + count - self._max_rows
+        if excess > 0 and not self._keeps_all:
+            self._evict(min(excess, count))
+        reused = self._free[:count]
+        del self._free[:count]
+        fresh = count - len(reused)
+        if self._used + fresh > len(self.rows):
+            self._grow(self._used + fresh)
+        places = np.array([*reused, *range(self._used, self._used + fresh)], np.int32)
+        self._used += fresh
+        return places
 
-    def _evict(self, count: int) -> None:
-        """Let go of clean rows, the longest unused first, roughly (the clock goes round)."""
-        wanted = count - len(self._free)
-        if wanted <= 0:
-            return
-        order = np.concatenate([np.arange(self._clock_hand, self._used), np.arange(0, self._clock_hand)])
-        clean = order[~(self._pinned | self._dirty | self._changed)[order] & (self._owner[order] >= 0)][
-            :wanted
-        ]
-        if not len(clean):
-            return
-        self._slot_of[self._owner[clean]] = -1
-        self._owner[clean] = -1
-        self._free.extend(clean.tolist())
-        self._clock_hand = int(clean[-1] + 1) % max(self._used, 1)
+    def _evict(self, wanted: int) -> None:
+        """Let go of clean rows that nobody holds, those used since the clock's hand last passed not yet."""
+        passed = 0
+        while wanted > 0 and passed < 2 * self._used:
+            start = self._hand % self._used
+            stop = min(start + _STRIDE, self._used)
+            held = self._pinned[start:stop] | self._changed[start:stop] | self._dirty[start:stop]
+            idle = ~(held | self._recent[start:stop]) & (self._owner[start:stop] >= 0)
+            gone = start + np.flatnonzero(idle)[:wanted]
+            if len(gone) == wanted:
+                stop = int(gone[-1]) + 1
+            self._recent[start:stop] = False
+            self._slot_of[self._owner[gone]] = -1
+            self._owner[gone] = -1
+            self._free += gone.tolist()
+            wanted -= len(gone)
+            passed += stop - start
+            self._hand = stop
 
     def _grow(self, least: int) -> None:
-        size = max(least, min(2 * len(self.rows), len(self.rows) + 262_144))
-        more = size - len(self.rows)
-        self.rows = np.concatenate([self.rows, np.zeros(more, ROW)])
-        self._owner = np.concatenate([self._owner, np.full(more, -1, np.int32)])
-        for name in ("_pinned", "_changed", "_dirty"):
-            setattr(self, name, np.concatenate([getattr(self, name), np.zeros(more, np.bool_)]))
+        size = max(least, min(2 * len(self.rows), len(self.rows) + _GROWTH))
+        rows = np.zeros(size, ROW)
+        raw = rows.view(_RAW)
+        raw[: self._used] = self._raw[: self._used]
+        self.rows, self._raw = rows, raw
+        more = size - len(self._owner)
+        self._owner = np.append(self._owner, np.full(more, -1, np.int32))
+        for name in _SLOT_FLAGS:
+            setattr(self, name, np.append(getattr(self, name), np.zeros(more, np.bool_)))
 
     # -- who is due ---------------------------------------------------------------------------------
 
     def due(self, at: int, limit: int) -> Slots:
         """Open rows with `due` <= at, in the order (due, id), at most `limit`."""
-        found: set[int] = set()
-        last = at // MINUTE_MS
-        due = self._due
-        for minute in heapq.nsmallest(len(self._minutes), self._minutes) if self._minutes else ():
-            if minute > last or len(found) >= limit:
-                break
-            live = [o for o in self._buckets[minute] if due[o] // MINUTE_MS == minute]
-            if live:
-                self._buckets[minute] = array("q", dict.fromkeys(live))
-                found.update(o for o in live if due[o] <= at)
-            else:
-                self._forget_minute(minute)
-        return self._in_order(np.fromiter(found, np.int64, len(found)), limit)
-
-    def _forget_minute(self, minute: int) -> None:
-        del self._buckets[minute]
-        self._minutes.remove(minute)
-        heapq.heapify(self._minutes)
+        if self._bucketless:
+            self._fill_buckets()
+        last = at // _MINUTE
+        found: list[NDArray[np.int32]] = []
+        count = 0
+        live_minutes = []
+        while self._minutes and self._minutes[0] <= last and count < limit:
+            minute = heapq.heappop(self._minutes)
+            bucket = self._buckets.pop(minute)
+            ordinals = np.unique(np.frombuffer(bucket, np.int32))
+            live = ordinals[self._due[ordinals] // _MINUTE == minute]
+            self._entries -= len(bucket) - len(live)
+            if len(live):
+                self._buckets[minute] = array("i", live.tobytes())
+                live_minutes.append(minute)
+                found.append(live[self._due[live] <= at])
+                count += len(found[-1])
+        for minute in live_minutes:
+            heapq.heappush(self._minutes, minute)
+        return self._in_order(np.concatenate([np.empty(0, np.int32), *found]).astype(np.int64), limit)
 
     def behind(self, at: int, limit: int) -> Slots:
         """Open rows with `as_of` < at or `due` <= at, in the order (due, id), at most `limit`."""
@@ -292,28 +333,69 @@ class State:
 
     def after(self, id: bytes, limit: int) -> Slots:
         """Open rows whose id is above the given one, in the order of their ids, at most `limit`."""
-        count = len(self._ids)
-        is_open = np.flatnonzero(self._due[:count] != NEVER).tolist()
-        ids = self._ids
-        later = heapq.nsmallest(limit, ((ids[o], o) for o in is_open if ids[o] > id))
-        return self._hand(np.array([ordinal for _, ordinal in later], np.int64))
+        if len(self._by_id) != len(self._ids):
+            self._by_id = sorted(self._ids)
+        chosen: list[int] = []
+        for place in range(bisect_right(self._by_id, id), len(self._by_id)):
+            ordinal = self._ordinals[self._by_id[place]]
+            if self._due[ordinal] != NO_TIME:
+                chosen.append(ordinal)
+                if len(chosen) == limit:
+                    break
+        else:
+            self._by_id = []  # whoever walks through has come to the end
+        return self._warm(np.array(chosen, np.int64))
 
     def _in_order(self, ordinals: NDArray[np.int64], limit: int) -> Slots:
         due = self._due[ordinals]
         if len(ordinals) > limit:
             # All that share the last due time stay in: ids decide among them.
-            border = np.partition(due, limit - 1)[limit - 1]
-            ordinals = ordinals[due <= border]
+            some = due <= np.partition(due, limit - 1)[limit - 1]
+            ordinals, due = ordinals[some], due[some]
         ids = self._ids
-        chosen = sorted(ordinals.tolist(), key=lambda o: (self._due[o], ids[o]))[:limit]
-        return self._hand(np.array(chosen, np.int64))
+        ranked = sorted(
+            (at, ids[ordinal], ordinal) for at, ordinal in zip(due.tolist(), ordinals.tolist(), strict=True)
+        )
+        return self._warm(np.array([ordinal for _, _, ordinal in ranked[:limit]], np.int64))
 
-    def _hand(self, ordinals: NDArray[np.int64]) -> Slots:
-        if not len(ordinals):
-            return np.empty(0, np.int32)
-        slots = self._warm(ordinals)
-        self._handed.append(slots)
-        return slots
+    def _index(
+        self, ordinals: NDArray[np.int64], state: NDArray[Any], due: NDArray[Any], as_of: NDArray[Any]
+    ) -> None:
+        """Note what rows are known of these customers; a new `due` goes into its minute's bucket."""
+        is_open = state == OPEN
+        due = np.where(is_open, due, NO_TIME)
+        self._known[ordinals] = state != NONE
+        self._as_of[ordinals] = np.where(is_open, as_of, NO_TIME)
+        moved = np.flatnonzero((self._due[ordinals] != due) & is_open)
+        self._due[ordinals] = due
+        if self._bucketless or not len(moved):
+            return
+        self._entries += len(moved)
+        if self._entries > 2 * len(self._ids) + _SLACK:
+            self._bucketless = True  # most are of the past by now
+            return
+        for ordinal, minute in zip(ordinals[moved].tolist(), (due[moved] // _MINUTE).tolist(), strict=True):
+            bucket = self._buckets.get(minute)
+            if bucket is None:
+                bucket = self._buckets[minute] = array("i")
+                heapq.heappush(self._minutes, minute)
+            bucket.append(ordinal)
+
+    def _fill_buckets(self) -> None:
+        """All buckets anew."""
+        due = self._due[: len(self._ids)]
+        ordinals = np.flatnonzero(due != NO_TIME).astype(np.int32)
+        minutes = due[ordinals] // _MINUTE
+        order = np.argsort(minutes, kind="stable")
+        ordinals, minutes = ordinals[order], minutes[order]
+        keys, starts = np.unique(minutes, return_index=True)
+        parts = np.split(ordinals, starts[1:])
+        self._minutes = keys.tolist()
+        self._buckets = {
+            minute: array("i", part.tobytes()) for minute, part in zip(self._minutes, parts, strict=False)
+        }
+        self._entries = len(ordinals)
+        self._bucketless = False
 
     # -- side table ---------------------------------------------------------------------------------
 
@@ -354,28 +436,25 @@ class State:
 
     def changes(self) -> Changes:
         """What this transaction has changed."""
-        slots = self._distinct(self._touched, self._changed)
-        return self._records(slots, self._side_changed, self._partition_changed)
+        return self._records(self._changed, self._side_changed, self._partition_changed)
 
     def committed(self) -> None:
         """The transaction is committed: its changes wait for the cold store."""
-        for slots in self._touched:
-            self._dirty[slots] = True
-            self._changed[slots] = False
-        for slots in self._handed:
-            self._pinned[slots] = False
-        self._touched.clear()
-        self._handed.clear()
+        used = slice(0, self._used)
+        self._dirty[used] |= self._changed[used]
+        self._changed[used] = False
+        self._recent[used] |= self._pinned[used]
+        self._pinned[used] = False
         self._side_pending.update(self._side_changed)
         self._side_changed.clear()
         self._partition_pending |= self._partition_changed
         self._partition_changed = False
 
     def pending(self) -> Changes:
-        """What the cold store lacks."""
-        return self._records(
-            np.flatnonzero(self._dirty[: self._used]), self._side_pending, self._partition_pending
-        )
+        """What the cold store lacks.  Between transactions only: rows are changed where they stand."""
+        if self._changed[: self._used].any() or self._side_changed or self._partition_changed:
+            raise RuntimeError("a transaction is under way: committed rows cannot be told from its own")
+        return self._records(self._dirty, self._side_pending, self._partition_pending)
 
     def flushed(self) -> None:
         """The cold store has all that was pending."""
@@ -383,20 +462,27 @@ class State:
         self._side_pending.clear()
         self._partition_pending = False
 
-    def _distinct(self, many: list[Slots], flags: NDArray[np.bool_]) -> NDArray[np.int64]:
-        if not many:
-            return np.empty(0, np.int64)
-        return np.flatnonzero(flags[: self._used])
+    def _require_flushed(self) -> None:
+        if self.pending().keys:
+            raise RuntimeError("rows that the cold store lacks cannot be let go of")
 
-    def _records(self, slots: NDArray[np.int64], side: dict[bytes, bytes | None], partition: bool) -> Changes:
+    def _records(self, flags: NDArray[np.bool_], side: dict[bytes, bytes | None], partition: bool) -> Changes:
+        slots = np.flatnonzero(flags[: self._used])
         ids = self._ids
         keys = [ROW_KEY + ids[ordinal] for ordinal in self._owner[slots].tolist()]
-        values: list[bytes | None] = []
-        if len(slots):
-            values = list(self.rows.view(f"V{ROW.itemsize}")[slots].tolist())
-        keys.extend(side.keys())
-        values.extend(side.values())
+        values: list[bytes | None] = list(self._raw[slots].tolist())
+        keys += side.keys()
+        values += side.values()
         if partition:
             keys.append(PARTITION_KEY)
             values.append(msgspec.json.encode(self.partition))
         return Changes(keys, values)
+
+
+def _refuse(ids: Sequence[bytes], rows: Sequence[bytes]) -> None:
+    """Say which row cannot be read, and why."""
+    for id, row in zip(ids, rows, strict=True):
+        try:
+            read(row)
+        except RowFormatError as error:
+            raise RowFormatError(f"customer {id.decode(errors='replace')}: {error}") from None

@@ -1,7 +1,7 @@
 """The customer table of one worker: a state and a store for each partition it holds.
 
-RocksDB is written every few seconds, in one batch with the changelog offset it stands for.  Where that offset
-is not known the older one stays: reading the changelog again over newer rows gives the same rows.
+RocksDB is written every few seconds; its offset stands behind the rows it covers, and reading the changelog
+again over newer rows gives the same rows.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from typing import Any
 from config import topics
 from config.settings import Settings
 from loyalty.state import State
+from tables.errors import StoreDamaged, TableError
 from tables.restore import Progress, restore, topic_id
-from tables.store import RocksStore
+from tables.store import RocksStore, View
 
 log = logging.getLogger(__name__)
 
+#: Seconds after which a store's offset is written although no row changed: so it never looks outdated while
+#: somebody holds it (`tables.restore.STALE_SECONDS`).
+KEEP_SECONDS = 3600.0
 
-def nobody(partition: int, done: int, total: int) -> None:
+
+def nobody(partition: int, done: int, total: int) -> bool:
     """Nobody watches."""
+    return True
 
 
 @dataclass(slots=True)
@@ -35,12 +41,11 @@ class _Held:
 class CustomerTable:
     """Partitions are taken, folded, committed and let go of.  One thread at a time."""
 
-    def __init__(self, settings: Settings, worker: str, on_progress: Progress = nobody) -> None:
+    def __init__(self, settings: Settings, worker: str) -> None:
         self._config: dict[str, Any] = settings.kafka_config()
         self._directory = settings.home_dir / "workers" / worker / "customers"
-        self._max_rows = settings.cache_rows
+        self._cache_rows = settings.cache_rows
         self._interval = settings.store_interval
-        self._on_progress = on_progress
         self._held: dict[int, _Held] = {}
 
     @property
@@ -48,21 +53,42 @@ class CustomerTable:
         """The partitions held."""
         return sorted(self._held)
 
-    def take(self, partition: int) -> State:
-        """Open the partition's store and restore it to the changelog's end as of now."""
+    def take(self, partition: int, progress: Progress = nobody) -> State:
+        """Open the partition's store and restore it to the changelog's end as of now.
+
+        Raises TableError, KafkaException, and Interrupted where `progress` wants no more.
+        """
         started = time.perf_counter()
-        path = self._directory / str(partition)
-        store = RocksStore(path, topic_id(self._config, topics.CHANGELOG))
-        state = State(store, max(1_000, self._max_rows))
-        try:
-            end = restore(self._config, topics.CHANGELOG, partition, store, state, self._on_progress)
-        except BaseException:
-            store.close()
-            raise
+        share = self._share(len(self._held) + 1)
+        store = RocksStore(self._directory / str(partition), topic_id(self._config, topics.CHANGELOG))
+        state, end = self._restored(partition, store, share, progress)
         self._held[partition] = _Held(state, store, end, time.monotonic())
         took = time.perf_counter() - started
         log.info("customers/%d: %d customers restored to %d in %.2f s", partition, len(state), end, took)
         return state
+
+    def _share(self, partitions: int) -> int:
+        """Rows in memory for each of so many partitions."""
+        return max(1_000, self._cache_rows // partitions)
+
+    def _restored(
+        self, partition: int, store: RocksStore, share: int, progress: Progress
+    ) -> tuple[State, int]:
+        """A state restored over the store; one that turns out damaged is wiped, once."""
+        for again in (False, True):
+            state = State(store, share)
+            try:
+                return state, restore(self._config, topics.CHANGELOG, partition, store, state, progress)
+            except StoreDamaged as error:
+                log.warning("customers/%d: %s", partition, error)
+                if again:
+                    store.close()
+                    raise
+            except BaseException:
+                store.close()
+                raise
+            store.wipe()
+        raise AssertionError("not reached")
 
     def state(self, partition: int) -> State:
         """The state of a held partition."""
@@ -84,22 +110,36 @@ class CustomerTable:
             held.offset = offset
 
     def maybe_flush(self, now: float) -> None:
-        """Write what changed to the stores whose turn it is."""
-        for held in self._held.values():
-            if now - held.flushed_at >= self._interval:
-                self._flush(held)
-                held.flushed_at = now
+        """Write what changed to the stores whose turn it is, or whose rows fill the memory they may have.
 
-    def _flush(self, held: _Held) -> None:
+        The memory is shared out anew among the partitions held.  Raises TableError.
+        """
+        share = self._share(max(1, len(self._held)))
+        for held in self._held.values():
+            if now - held.flushed_at >= self._interval or held.state.crowded:
+                held.flushed_at = now
+                self._flush(held, always=held.store.age() > KEEP_SECONDS)
+                held.state.limit(share)
+
+    def _flush(self, held: _Held, always: bool = False) -> None:
         pending = held.state.pending()
-        if pending.keys:
+        if pending.keys or always:
             held.store.write(pending.keys, pending.values, held.offset)
             held.state.flushed()
+
+    def view(self, partition: int) -> View:
+        """A held partition's committed content as it is now, for another thread to read."""
+        held = self._held[partition]
+        self._flush(held)
+        return held.store.view()
 
     def release(self, partition: int) -> None:
         """Store what is committed and let go."""
         held = self._held.pop(partition)
-        self._flush(held)
+        try:
+            self._flush(held, always=True)
+        except TableError as error:
+            log.warning("customers/%d: %s", partition, error)
         held.store.close()
 
     def drop(self, partition: int) -> None:
@@ -108,12 +148,7 @@ class CustomerTable:
 
     def get(self, partition: int, id: bytes) -> bytes | None:
         """A customer's committed row, None for an unknown one."""
-        state = self._held[partition].state
-        slot = state.find(id)
-        if slot < 0:
-            return None
-        row: bytes = state.rows[slot].tobytes()
-        return row
+        return self._held[partition].state.peek(id)
 
     def side(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Side entries under a key prefix."""

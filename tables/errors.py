@@ -7,3 +7,7 @@ from config.errors import KhayweError
 
 class TableError(KhayweError):
     """The customer table cannot be used as it is."""
+
+
+class StoreDamaged(TableError):
+    """A store's files cannot be read.  It goes when it is closed, and is rebuilt from the changelog."""

@@ -12,23 +12,31 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from loyalty.row import FORMAT, ROW
+from loyalty.row import RowFormatError
 from loyalty.state import PARTITION_KEY, ROW_KEY, State
 from tables.errors import TableError
 from tables.store import RocksStore
 
 log = logging.getLogger(__name__)
 
-#: partition, changelog offsets read so far, offsets to read in all
-Progress = Callable[[int, int, int], None]
+#: partition, changelog offsets read so far, offsets to read in all -> whether to go on
+Progress = Callable[[int, int, int], bool]
 
-CHUNK = 20_000
+#: Records taken at once, few enough to stay in the processor's caches.
+CHUNK = 2_000
 ASK_SECONDS = 10.0
-#: Rows of a warm store that are indexed at once.
-WARM_CHUNK = 20_000
+#: Seconds between two words to whoever watches.
+WORD_SECONDS = 0.2
+#: A store this old may have missed tombstones: Kafka removes them a day (delete.retention.ms) after it has
+#: compacted what stood before them.
+STALE_SECONDS = 12 * 3600.0
+
+
+class Interrupted(Exception):
+    """Whoever watches wants no more of it."""
 
 
 def topic_id(config: dict[str, Any], topic: str) -> str:
@@ -48,22 +56,6 @@ def bounds(config: dict[str, Any], topic: str, partition: int) -> tuple[int, int
     return found[0], found[1]
 
 
-def warm(store: RocksStore, state: State) -> None:
-    """Index what the store holds."""
-    ids: list[bytes] = []
-    rows: list[bytes] = []
-    for id, row in store.all_rows():
-        ids.append(id)
-        rows.append(row)
-        if len(ids) == WARM_CHUNK:
-            state.load_many(ids, rows)
-            ids, rows = [], []
-    state.load_many(ids, rows)
-    found = store.partition_row()
-    if found is not None:
-        state.load_partition(found)
-
-
 def restore(
     config: dict[str, Any],
     topic: str,
@@ -74,91 +66,120 @@ def restore(
 ) -> int:
     """Read the changelog from the store's offset to its end as of now; returns that end.
 
-    Waits while Kafka is away.  Raises TableError for rows of a newer format.
+    The state must be new.  Waits while Kafka is away, and for open transactions.  Raises TableError for rows
+    of a newer format, StoreDamaged, KafkaException, Interrupted.
     """
+    place = f"{topic}/{partition}"
     start, end = bounds(config, topic, partition)
     held = store.offset()
-    if held < start or held > end:
-        if held >= 0:
-            log.info(
-                "%s/%d: the store is at %d, the log from %d to %d: from its start",
-                topic,
-                partition,
-                held,
-                start,
-                end,
-            )
-            store.wipe()
+    why = _unusable(store, held, start, end)
+    if why:
+        log.info("%s: %s; restoring from the log's start", place, why)
+        store.wipe()
         held = start
-    else:
-        warm(store, state)
-    if held >= end:
-        progress(partition, 0, 0)
-        return end
-    consumer = Consumer({
-        **config,
-        "group.id": "khaywe-restore",  # librdkafka wants a name; nothing joins or commits
-        "isolation.level": "read_committed",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",
-        "fetch.wait.max.ms": 50,
-        "fetch.message.max.bytes": 8 << 20,
-        "fetch.max.bytes": 64 << 20,
-        "queued.min.messages": 100_000,
-        "queued.max.messages.kbytes": 128 << 10,
-    })  # fmt: skip
+    elif held >= 0:
+        _warm(store, state)
+    position = held = max(held, start)
+    consumer = Consumer(_reading(config))
     try:
         consumer.assign([TopicPartition(topic, partition, held)])
-        position = held
         said = 0.0
         while position < end:
-            position = _chunk(consumer, topic, partition, store, state, position, end)
-            if time.monotonic() - said > 0.2:
+            position = _take(consumer.consume(CHUNK, 0.1), place, store, state, position)
+            if time.monotonic() - said > WORD_SECONDS:
                 said = time.monotonic()
-                progress(partition, min(position, end) - held, end - held)
+                if not progress(partition, min(position, end) - held, end - held):
+                    raise Interrupted(place)
         progress(partition, end - held, end - held)
     finally:
         consumer.close()
     return end
 
 
-def _chunk(
-    consumer: Consumer, topic: str, partition: int, store: RocksStore, state: State, position: int, end: int
-) -> int:
-    """Take what one consume gives; returns the position behind it."""
-    last: dict[bytes, bytes | None] = {}
-    for message in consumer.consume(CHUNK, 0.1):
+def _unusable(store: RocksStore, held: int, start: int, end: int) -> str:
+    if held > end or -1 < held < start:
+        return f"the store is at {held}, the log from {start} to {end}"
+    if held < end and store.age() > STALE_SECONDS:
+        return f"the store is {store.age() / 3600:.0f} hours old: deletions may be gone from the log"
+    return ""
+
+
+def _reading(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **config,
+        "group.id": "khaywe-restore",  # librdkafka wants a name; nothing joins or commits
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",  # a log that was cut meanwhile: not silently from elsewhere
+        "allow.auto.create.topics": False,
+        "fetch.wait.max.ms": 50,
+        "fetch.error.backoff.ms": 50,
+        "fetch.queue.backoff.ms": 20,
+        "fetch.message.max.bytes": 4 << 20,
+        "queued.min.messages": 20_000,
+        "queued.max.messages.kbytes": 32 << 10,
+    }
+
+
+def _warm(store: RocksStore, state: State) -> None:
+    """Index what the store holds."""
+    rows: dict[bytes, bytes] = {}
+    for id, row in store.all_rows():
+        rows[id] = row
+        if len(rows) == CHUNK:
+            _load(rows, str(store.path), state)
+            rows = {}
+    _load(rows, str(store.path), state)
+    found = store.partition_row()
+    if found is not None:
+        state.load_partition(found)
+
+
+def _take(messages: list[Message], place: str, store: RocksStore, state: State, position: int) -> int:
+    """Store and index what one consume gave; returns the position behind it."""
+    keys: list[bytes] = []
+    values: list[bytes | None] = []
+    for message in messages:
         error = message.error()
         if error is None:
-            last[message.key() or b""] = message.value()
-            position = int(message.offset() or 0) + 1
+            keys.append(message.key() or b"")
+            values.append(message.value())
+            position = (message.offset() or 0) + 1
         elif error.code() == KafkaError._PARTITION_EOF:
-            position = max(position, int(message.offset() or 0))
+            # Lies behind trailing markers and aborted records, before a transaction that is still open.
+            position = max(position, message.offset() or 0)
         elif error.retriable() or error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
-            log.warning("restoring %s/%d: waiting for Kafka: %s", topic, partition, error.str())
+            log.warning("restoring %s: waiting for Kafka: %s", place, error.str())
         else:
             raise KafkaException(error)
-    if last:
-        _check_formats(last, topic, partition)
-        store.write(list(last.keys()), list(last.values()), min(position, end))
-        rows = {key[1:]: value for key, value in last.items() if key[:1] == ROW_KEY and value is not None}
-        state.load_many(list(rows.keys()), list(rows.values()))
-        state.unload([key[1:] for key, value in last.items() if key[:1] == ROW_KEY and value is None])
-        if last.get(PARTITION_KEY) is not None:
-            state.load_partition(last[PARTITION_KEY] or b"")
+    if keys:
+        _index(keys, values, place, state)
+        store.write(keys, values, position)
     return position
 
 
-def _check_formats(found: dict[bytes, bytes | None], topic: str, partition: int) -> None:
-    for key, value in found.items():
-        if key[:1] != ROW_KEY or value is None:
-            continue
-        number = int.from_bytes(value[:2], "little")
-        if number > FORMAT or len(value) != ROW.itemsize:
-            raise TableError(
-                f"{topic}/{partition}: row of {key[1:].decode(errors='replace')!r} has format {number} and "
-                f"{len(value)} bytes; this version reads format {FORMAT}, {ROW.itemsize} bytes",
-                hint="upgrade khaywe to the version that wrote it",
-            )
+def _index(keys: list[bytes], values: list[bytes | None], place: str, state: State) -> None:
+    rows: dict[bytes, bytes] = {}
+    for key, value in zip(keys, values, strict=True):
+        if key[:1] == ROW_KEY:
+            if value is None:
+                # In the order of the log: what was loaded before must be known before it goes.
+                _load(rows, place, state)
+                rows = {}
+                state.unload([key[1:]])
+            else:
+                rows[key[1:]] = value
+        elif key == PARTITION_KEY and value is not None:
+            state.load_partition(value)
+    _load(rows, place, state)
+
+
+def _load(rows: dict[bytes, bytes], place: str, state: State) -> None:
+    try:
+        state.load_many(list(rows), list(rows.values()))
+    except RowFormatError as error:
+        raise TableError(
+            f"{place}: {error}", hint="run the version of khaywe that wrote it, or a newer one"
+        ) from None

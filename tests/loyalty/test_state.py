@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loyalty.row import FORMAT, OPEN, ROW
-from loyalty.state import NEVER, PARTITION_KEY, ROW_KEY, SIDE_KEY, PartitionRow, State
+from loyalty.row import FORMAT, NO_TIME, OPEN, ROW
+from loyalty.state import PARTITION_KEY, ROW_KEY, SIDE_KEY, PartitionRow, State
 
 
 class Shelf:
@@ -45,6 +45,7 @@ step = st.one_of(
     st.tuples(st.just("side"), st.tuples(st.sampled_from(IDS), st.integers(0, 3), st.booleans())),
     st.tuples(st.just("commit"), st.none()),
     st.tuples(st.just("flush"), st.none()),
+    st.tuples(st.just("limit"), st.integers(1, 8)),
     st.tuples(st.just("restart"), st.none()),
     st.tuples(st.just("due"), st.tuples(st.integers(0, 5_000_000), st.integers(1, 4))),
     st.tuples(st.just("behind"), st.tuples(st.integers(0, 5_000_000), st.integers(1, 4))),
@@ -67,7 +68,7 @@ def fold(state: State, id: bytes, due: int, is_open: bool = True) -> None:
     slots = state.slots([id])
     row = state.rows[int(slots[0])]
     row["format"], row["state"] = FORMAT, OPEN if is_open else 2
-    row["due"], row["as_of"] = (due if is_open else NEVER), due // 2
+    row["due"], row["as_of"] = (due if is_open else NO_TIME), due // 2
     state.touch(slots)
 
 
@@ -83,7 +84,7 @@ def test_like_a_dict(steps: list[tuple[str, Any]], max_rows: int) -> None:
                 model.rows[id] = (due, due // 2, True)
         elif name == "close":
             fold(state, given_, 0, is_open=False)
-            model.rows[given_] = (NEVER, 0, False)
+            model.rows[given_] = (NO_TIME, 0, False)
         elif name == "side":
             id, number, there = given_
             key = SIDE_KEY + id + b"\0e%d" % number
@@ -93,11 +94,13 @@ def test_like_a_dict(steps: list[tuple[str, Any]], max_rows: int) -> None:
                 model.side[key] = b"v"
         elif name == "commit":
             state.committed()
-        elif name in ("flush", "restart"):
+        elif name in ("flush", "limit", "restart"):
             state.committed()
             pending = state.pending()
             shelf.write(pending.keys, pending.values)
             state.flushed()
+            if name == "limit":
+                state.limit(given_)
             if name == "restart":
                 state = State(shelf, max_rows)
                 rows = [(key[1:], value) for key, value in shelf.scan(ROW_KEY)]
@@ -115,7 +118,9 @@ def test_like_a_dict(steps: list[tuple[str, Any]], max_rows: int) -> None:
             wanted = sorted(id for _, id, _ in model.open() if id > after)[:limit]
             assert state.ids_of(state.after(after, limit)) == wanted
     for id in IDS:
+        seen = state.peek(id)
         slot = state.find(id)
+        assert seen == (state.rows[slot].tobytes() if slot >= 0 else None)
         assert (slot >= 0) == (id in model.rows)
         if slot >= 0:
             due, as_of, is_open = model.rows[id]
