@@ -423,6 +423,15 @@ def test_a_registry_that_is_away_makes_its_source_wait_and_no_other(
     assert [event["event_id"] for event in events(sent)] == ["e1", "e2"]
 
 
+def test_nothing_of_a_batch_is_sent_while_its_registry_is_away(registry: Registry) -> None:
+    work = processor(Feed(source("avro", format="avro", schema_registry=registry.url)))
+    run(work, batch("raw-avro", 1, [framed(avro())], timestamp=ARRIVED))
+    registry.status = 503
+    values = [framed(avro()), framed(b""), framed(avro(), 9)]
+    sent = run(work, batch("raw-avro", 0, values, timestamp=ARRIVED))
+    assert (sent.sent, sent.offsets) == ([], [])
+
+
 # -- the catalog --------------------------------------------------------------------------------------
 
 

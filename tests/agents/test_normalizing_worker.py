@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from agents.catalog_feed import DEFAULTS, CatalogFeed
 from catalog.service import CatalogService
 from catalog.times import iso
 from config import topics
+from streams.embedded import services as embedded
 from streams.topics import ensure_raw_topic
 from tests.faults.harness import ROOT, until, workers
 from tests.faults.pipeline import SOURCE, Pipeline
@@ -193,3 +195,38 @@ def test_ticks_of_the_wall_clock_wait_for_raw_records(pipeline: Normalizer) -> N
         e["attributes"]["at"] for p, e in log[: place[0]] if p == place[1] and e["event_type"] == "_tick"
     }
     assert before == {minute}, "no later tick stands before the record"
+
+
+def test_the_feed_keeps_every_revision_whatever_stands_between_and_whoever_is_away(
+    pipeline: Normalizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline.catalog.publish_outbox(pipeline.producer)
+    newest = pipeline.catalog.latest().revision
+    feed = CatalogFeed(pipeline.settings)
+    assert feed.wait_first(0.0) is None
+    assert feed.get(0, 0.0) == DEFAULTS
+    feed.start()
+    try:
+        first = feed.wait_first(30)
+        assert first is not None
+        assert (first.revision, feed.revisions) == (newest, list(range(1, newest + 1)))
+        assert feed.get(newest + 1, 0.0) is None
+
+        for value in (b'{"revision": 1}', b'{"revision": "x"}', b"\xff", b"", None):
+            pipeline.producer.produce(topics.CATALOG, value, b"7")
+        pipeline.producer.flush()
+        embedded.down(pipeline.settings, lambda what, share: None)
+        assert feed.latest() == first, "Kafka away: it goes on with what it has"
+        embedded.up(pipeline.settings, lambda what, share: None)
+
+        pipeline.catalog.switch_source("late", False)
+        pipeline.catalog.publish_outbox(pipeline.producer)
+        found = feed.get(newest + 1, 60)
+        assert found is not None
+        assert found == feed.latest() == pipeline.catalog.latest()
+        left_out = [entry.getMessage() for entry in caplog.records if "it is no revision" in entry.message]
+        assert len(left_out) == 5
+        assert "catalog, offset " in left_out[0]
+        assert "`created_at`" in left_out[0], "names the field"
+    finally:
+        feed.stop()
