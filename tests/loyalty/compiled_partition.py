@@ -9,7 +9,7 @@ import json
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import cycle
 from typing import Any
 
 from config.topics import CUSTOMER_EVENTS
@@ -45,14 +45,21 @@ class Store:
 
 
 class CompiledPartition:
-    """`sizes`: records of each batch.  `ends`: after each transaction, "" or "flush" or "crash"."""
+    """`sizes`: records of each batch; `ends`: what follows each transaction, "", "flush" or "crash".
+
+    Both go round and round.
+    """
 
     def __init__(
-        self, partition: int = 0, contents: Mapping[int, Any] = CONTENTS, sizes: Iterator[int] = repeat(5_000),
-        chunk: int = 5_000, ends: Iterator[str] = repeat(""), max_rows: int = 1_000_000,
-    ) -> None:  # fmt: skip
-        self.partition, self.contents, self.chunk, self.max_rows = partition, contents, chunk, max_rows
-        self.sizes, self.ends = sizes, ends
+        self,
+        sizes: Sequence[int] = (5_000,),
+        chunk: int = 5_000,
+        ends: Sequence[str] = ("",),
+        max_rows: int = 1_000_000,
+        partition: int = 0,
+    ) -> None:
+        self.partition, self.chunk, self.max_rows = partition, chunk, max_rows
+        self.sizes, self.ends = cycle(sizes), cycle(ends)
         self.changelog = Store()
         self.cold = Store()
         self.forwards: list[dict[str, Any]] = []
@@ -70,7 +77,7 @@ class CompiledPartition:
         self.state.load_many(list(rows), list(rows.values()))
         if b"p" in self.changelog.content:
             self.state.load_partition(self.changelog.content[b"p"])
-        self.engine = Engine(self.partition, self.state, self.contents.__getitem__, self.chunk)
+        self.engine = Engine(self.partition, self.state, CONTENTS.__getitem__, self.chunk)
 
     def fold(self, records: Sequence[tuple[int, Value]]) -> list[dict[str, Any]]:
         effects: list[dict[str, Any]] = []

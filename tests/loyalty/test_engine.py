@@ -1,21 +1,22 @@
-"""The engine against the reference fold: the same rows, side table, effects and forwards, however it is cut."""
+"""The engine against the reference: the same rows, side table, effects and forwards, however a log is cut."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain, cycle, repeat
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.loyalty.compiled_partition import CompiledPartition, decode_row, without_expired
+from loyalty.engine import Engine
+from loyalty.state import State
+from tests.loyalty.compiled_partition import CompiledPartition, without_expired
 from tests.reference.fold import ReferenceFold
-from tests.reference.records import CONTENTS
-from tests.reference.streams import Log, logs, plain_forwards, run_log
+from tests.reference.records import CONTENTS, at, command, event, marker, tick
+from tests.reference.streams import DAY, Log, logs, plain_forwards, realistic, run_log
 
 COUNTED = (
-    "duplicates", "late_events", "dedupe_overflow", "ignored_ended", "ignored_before_activation", "links_refused",
+    "duplicates", "late_events", "dedupe_overflow", "ignored_ended", "ignored_before_activation",
+    "links_refused",
 )  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def reference(log: Log) -> tuple[ReferenceFold, list[Any]]:
 @settings(max_examples=400, deadline=None)
 @given(logs(), st.lists(st.integers(1, 60), min_size=1, max_size=5))
 def test_agrees_with_the_reference_at_any_batch_size(log: Log, sizes: list[int]) -> None:
-    ours = CompiledPartition(sizes=cycle(sizes))
+    ours = CompiledPartition(sizes=sizes)
     agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
 
 
@@ -65,14 +66,74 @@ def test_neither_crashes_nor_chunks_nor_evicted_rows_change_anything(
     log: Log, chunk: int, ends: list[str]
 ) -> None:
     ends = ends if set(ends) != {"crash"} else [*ends, ""]
-    ours = CompiledPartition(sizes=cycle([7, 1, 30]), chunk=chunk, ends=cycle(ends), max_rows=3)
+    ours = CompiledPartition(sizes=[7, 1, 30], chunk=chunk, ends=ends, max_rows=3)
     agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
 
 
 @settings(max_examples=50, deadline=None)
 @given(logs())
 def test_the_same_bytes_whatever_the_batches(log: Log) -> None:
-    whole, single = CompiledPartition(), CompiledPartition(sizes=repeat(1), chunk=1)
+    whole, single = CompiledPartition(), CompiledPartition(sizes=[1], chunk=1)
     assert run_log(whole, log.segments, log.twice) == run_log(single, log.segments, log.twice)
     assert whole.forwards == single.forwards
     assert whole.changelog.content == single.changelog.content
+
+
+def test_agrees_with_the_reference_on_a_year_of_many_customers() -> None:
+    log = [realistic(11, customers=150, events=6_000, days=365)]
+    fold = ReferenceFold(0, CONTENTS)
+    ours = CompiledPartition(sizes=[5_000, 137], chunk=40)
+    agree(ours, run_log(ours, log), fold, run_log(fold, log))
+    assert ours.counts["late_events"] > 100
+    assert ours.counts["refreshes"] > 10_000
+
+
+def test_a_long_tick_commits_its_own_position_until_its_last_chunk() -> None:
+    ours = CompiledPartition(chunk=2)
+    run_log(ours, [[event(name, "sms", "2020-01-01") for name in "abcde"]])
+    event_f, later = event("f", "sms", "2020-01-01"), tick("2020-01-03")
+    seen = []
+    for outcome in ours.engine.fold([(5, b"{"), (6, event_f), (7, later), (8, None), (9, later)], 20):
+        dead = [offset for offset, _, _ in outcome.dead]
+        seen.append((outcome.position, len(outcome.effects), dead))
+        ours.state.committed()
+    assert seen == [(7, 3, [5]), (7, 2, []), (7, 2, []), (20, 0, [8])]
+    assert ours.state.partition.tick_done
+
+
+def test_a_segment_command_keeps_its_place() -> None:
+    ours = CompiledPartition(chunk=2, ends=["crash"])
+    names = ["b", "a", "ключ", "é", "c"]
+    effects = run_log(
+        ours,
+        [[event(name, "sms", "2020-01-01") for name in names], [command("", command_id="x", segment="all")]],
+    )
+    recalculated = [e["key"] for e in effects if e["value"].get("reason") == "recalculate"]
+    assert recalculated == ["a", "b", "c", "é", "ключ"]
+    assert [e["value"]["status"] for e in effects if e["topic"] == "command-results"] == ["done"]
+    assert ours.transactions == 4
+    assert ours.partition_row["command"] == ""
+
+
+def test_old_side_entries_are_swept_in_time() -> None:
+    ours = CompiledPartition()
+    start = at("2020-01-01")
+    run_log(ours, [[event("a", "recharge", start + n * DAY, 5, f"e{n}") for n in range(200)]])
+    times = ours.side["a"]["e"].values()
+    last = ours.rows["a"]["as_of"]
+    assert max(times) == last
+    assert last - 121 * DAY <= min(times) < last - 80 * DAY
+
+
+def test_a_revision_is_asked_for_when_it_counts_and_once() -> None:
+    asked = []
+
+    def contents(revision: int) -> Any:
+        asked.append(revision)
+        return CONTENTS[revision]
+
+    engine = Engine(0, State(), contents)
+    records = [marker(1), marker(3), event("a", "sms", "2020-01-01"), tick("2020-01-05"), marker(2)]
+    (outcome,) = engine.fold(list(enumerate([*records, event("a", "sms", "2020-01-06")])), 6)
+    assert asked == [3]
+    assert outcome.counts["markers"] == 2
