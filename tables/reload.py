@@ -7,6 +7,7 @@ Workers notice by themselves: their stores follow the changelog.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from tables.errors import TableError
 from tables.restore import ASK_SECONDS, bounds, topic_id
 from tables.snapshots import Header
 
-#: The longest that brokers allow unless told otherwise (transaction.max.timeout.ms): a restore must end in it.
+#: A restore must end in it; brokers allow no longer one unless told so (transaction.max.timeout.ms).
 TRANSACTION_SECONDS = 900
-CALL_SECONDS = 60.0
+#: Seconds a call of the transactional API may take before it is made again.
+CALL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,28 @@ def chosen(paths: Sequence[Path]) -> dict[int, Path]:
     return found
 
 
+def producer_of(settings: Settings) -> Producer:
+    """The one producer of restores: whatever an earlier one has left open is aborted by the broker.
+
+    Raises KafkaException.
+    """
+    producer = Producer(
+        settings.producer_config(**{
+            "transactional.id": "khaywe-restore",
+            "transaction.timeout.ms": TRANSACTION_SECONDS * 1000,
+            "linger.ms": 20,
+            "batch.size": 1 << 20,
+            "queue.buffering.max.messages": 200_000,
+            "queue.buffering.max.kbytes": 256 << 10,
+            "message.max.bytes": 4 << 20,
+        })
+    )  # fmt: skip
+    producer.init_transactions(CALL_SECONDS)
+    return producer
+
+
 def plan(settings: Settings, group: str, paths: Sequence[Path], force: bool) -> list[Step]:
-    """Look at everything before anything is changed.
+    """Look at everything before anything is changed; waits for transactions that are open.
 
     Raises TableError for what cannot be restored, or only with `force`; KafkaException.
     """
@@ -79,8 +101,8 @@ def plan(settings: Settings, group: str, paths: Sequence[Path], force: bool) -> 
     for partition, header in headers.items():
         if header.partitions != count:
             raise TableError(
-                f"{files[partition]} was written with {header.partitions} partitions, topic {topics.CHANGELOG} "
-                f"has {count}: customers would be in the wrong ones",
+                f"{files[partition]} was written with {header.partitions} partitions, topic "
+                f"{topics.CHANGELOG} has {count}: customers would be in the wrong ones",
                 hint=f"make the topics with KHAYWE_PARTITIONS={header.partitions}",
             )
     missing = sorted(set(range(count)) - files.keys())
@@ -131,41 +153,42 @@ def require_nobody(config: dict[str, Any], group: str) -> None:
         )
 
 
-def load(settings: Settings, group: str, steps: Sequence[Step], progress: Callable[[int], None]) -> None:
+def load(
+    settings: Settings, producer: Producer, group: str, steps: Sequence[Step], progress: Callable[[int], None]
+) -> None:
     """Write what the snapshots hold and their positions, all or nothing; `progress` is told entries written.
 
-    Raises TableError, KafkaException.
+    Raises TableError, KafkaException; nothing was changed then.
     """
     config = settings.kafka_config()
-    producer = Producer(
-        settings.producer_config(**{
-            "transactional.id": "khaywe-restore",
-            "transaction.timeout.ms": TRANSACTION_SECONDS * 1000,
-            "linger.ms": 20,
-            "batch.size": 1 << 20,
-            "queue.buffering.max.messages": 200_000,
-            "queue.buffering.max.kbytes": 256 << 10,
-            "message.max.bytes": 4 << 20,
-        })
-    )  # fmt: skip
-    # A restore that was killed has left its transaction open: this ends it.
-    producer.init_transactions(CALL_SECONDS)
+    positions = [TopicPartition(topics.CUSTOMER_EVENTS, s.header.partition, s.position) for s in steps]
+    member = Consumer({**config, "group.id": group})  # never joins: its metadata are those of an empty group
     producer.begin_transaction()
     try:
         for step in steps:
             _send(config, producer, step, progress)
-        positions = [TopicPartition(topics.CUSTOMER_EVENTS, s.header.partition, s.position) for s in steps]
-        member = Consumer({**config, "group.id": group})
-        try:
-            producer.flush()
-            require_nobody(config, group)
-            producer.send_offsets_to_transaction(positions, member.consumer_group_metadata(), CALL_SECONDS)
-        finally:
-            member.close()
-        producer.commit_transaction(CALL_SECONDS)
+        metadata = member.consumer_group_metadata()
+        _patiently(lambda: producer.send_offsets_to_transaction(positions, metadata, CALL_SECONDS))
+        # Positions are unstable from here on: a worker that starts now waits until they are committed.
+        require_nobody(config, group)
+        _patiently(lambda: producer.commit_transaction(CALL_SECONDS))
     except BaseException:
-        producer.abort_transaction(CALL_SECONDS)
+        # Where it cannot be aborted now, the broker does it, or the next restore.
+        with suppress(KafkaException):
+            producer.abort_transaction(CALL_SECONDS)
         raise
+    finally:
+        member.close()
+
+
+def _patiently(call: Callable[[], object]) -> None:
+    while True:
+        try:
+            call()
+            return
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                raise
 
 
 def _send(config: dict[str, Any], producer: Producer, step: Step, progress: Callable[[int], None]) -> None:
