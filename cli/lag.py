@@ -36,6 +36,13 @@ ASK_SECONDS = 10.0
 #: Seconds between two looks while waiting; a look takes some tens of milliseconds.
 LOOK_SECONDS = 0.2
 
+#: The group's coordinator has just started or moved; it answers in a moment.
+COORDINATOR_MOVES = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
+
 TITLES = {"normalizer": "normaliser", "customers": "customers"}
 
 
@@ -93,10 +100,15 @@ class Pipeline:
 
     def look(self) -> Lag:
         """How it stands.  Raises KafkaAway."""
-        try:
-            return Lag(tuple(place for hop in self._hops.values() for place in self._places(hop)))
-        except KafkaException as error:
-            raise KafkaAway(self._config, error.args[0].str()) from None
+        end = time.monotonic() + ASK_SECONDS
+        while True:
+            try:
+                return Lag(tuple(place for hop in self._hops.values() for place in self._places(hop)))
+            except KafkaException as error:
+                reason = error.args[0]
+                if reason.code() not in COORDINATOR_MOVES or time.monotonic() > end:
+                    raise KafkaAway(self._config, reason.str()) from None
+                time.sleep(LOOK_SECONDS)
 
     def deserted(self, app: str) -> bool:
         """True if no worker is a member of the app's group.  Raises KafkaAway."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +14,22 @@ from pathlib import Path
 import pytest
 
 from config import topics
+from tests.conftest import HOMES
 from tests.faults.harness import until, workers
 from tests.faults.pipeline import SOURCE, Pipeline, mixed
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    made = Pipeline(tmp_path / "home", poll_records=2_000)
+def pipeline() -> Iterator[Pipeline]:
+    # Not tmp_path: PostgreSQL, which does not run as root, must be able to pass through.
+    home = Path(tempfile.mkdtemp(prefix=f"{HOMES}{os.getpid()}-"))
+    made = Pipeline(home, poll_records=2_000)
     try:
         made.add_source(SOURCE)
         yield made
     finally:
         made.close()
+        shutil.rmtree(home)
 
 
 def test_a_batch_of_records_becomes_what_the_reference_says(pipeline: Pipeline) -> None:
