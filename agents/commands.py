@@ -186,6 +186,6 @@ def result_headers(answer: Result) -> list[tuple[str, bytes]]:
         ("ce_specversion", b"1.0"),
         ("ce_id", answer.effect_id.encode()),
         ("ce_source", SOURCE.encode()),
-        ("ce_type", b"khaywe.command-results"),
+        ("ce_type", b"khaywe.command-results.v1"),
         ("content-type", b"application/json"),
     ]
