@@ -6,6 +6,7 @@ Workers notice by themselves: their stores follow the changelog.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from tables.snapshots import Header
 TRANSACTION_SECONDS = 900
 #: Seconds a call of the transactional API may take before it is made again.
 CALL_SECONDS = 10.0
+#: Seconds between two questions of a kind.
+PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def _step(config: dict[str, Any], path: Path, header: Header, log: str, force: b
         raise TableError(
             f"{place} has records", hint="with --force they are replaced by what the snapshot holds"
         )
-    start, end = bounds(config, topics.CUSTOMER_EVENTS, header.partition)
+    start, end = _bounds(config, topics.CUSTOMER_EVENTS, header.partition)
     position, why = header.position, ""
     if header.log != log:
         position, why = start, "is another topic than the one the snapshot was taken of"
@@ -212,9 +215,22 @@ def _produce(producer: Producer, partition: int, key: bytes, value: bytes | None
             producer.poll(0.1)
 
 
+def _bounds(config: dict[str, Any], topic: str, partition: int) -> tuple[int, int]:
+    """`bounds`, of a topic just made too: its leader does not know at once that it leads."""
+    deadline = time.monotonic() + ASK_SECONDS
+    while True:
+        try:
+            return bounds(config, topic, partition)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE_SECONDS)
+
+
 def _keys(config: dict[str, Any], partition: int) -> Iterator[bytes]:
     """Keys of the changelog's committed records, deleted ones and repetitions too."""
-    start, end = bounds(config, topics.CHANGELOG, partition)
+    start, end = _bounds(config, topics.CHANGELOG, partition)
     consumer = Consumer({
         **config,
         "group.id": "khaywe-restore",  # librdkafka wants a name; nothing joins or commits
