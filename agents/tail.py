@@ -16,6 +16,8 @@ from config.settings import Settings
 
 _AWAY = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 
+#: A partition whose leader is being chosen: as after a broker's start, or the topic's making.
+_MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 #: Seconds an answer about a topic may take before Kafka counts as away.
 ASK_SECONDS = 10.0
 
@@ -112,11 +114,15 @@ class Tail:
 
     def _ends(self, partitions: list[int]) -> dict[int, int]:
         """The ends as of now, open transactions included."""
-        asked = {TopicPartition(self._topic, partition): OffsetSpec.latest() for partition in partitions}  # type: ignore[no-untyped-call]
-        try:
-            answers = self._admin.list_offsets(
-                asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_SECONDS
-            )
-            return {place.partition: answer.result().offset for place, answer in answers.items()}
-        except KafkaException as error:
-            raise KafkaAway(self._settings, error.args[0].str()) from None
+        deadline = time.monotonic() + ASK_SECONDS
+        while True:
+            asked = {TopicPartition(self._topic, partition): OffsetSpec.latest() for partition in partitions}  # type: ignore[no-untyped-call]
+            try:
+                answers = self._admin.list_offsets(
+                    asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_SECONDS
+                )
+                return {place.partition: answer.result().offset for place, answer in answers.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                    raise KafkaAway(self._settings, error.args[0].str()) from None
+                time.sleep(0.1)
