@@ -76,6 +76,7 @@ def demo(keep: bool, stop: bool) -> None:
         report(console, home.settings(), figures(home.settings()), None)
         _addresses(home, running=True)
         return
+    home.check()
     kept = False
     try:
         _prepare(home)
@@ -87,15 +88,15 @@ def demo(keep: bool, stop: bool) -> None:
             kept = True
         _addresses(home, running=keep)
     except KeyboardInterrupt:
-        console.print("\nStopped by Ctrl-C.")
+        console.print("\nStopped before its end.")
         sys.exit(130)
     finally:
-        if not kept and home.state is not None:
+        if not kept:
             _clean_up(home)
 
 
 def _prepare(home: Home) -> None:
-    if home.used and home.state is not None:
+    if home.used:
         console.print(f"Starting fresh: what an earlier demo left in {home.shown} is removed.")
     started = time.monotonic()
     with ui.progress_line() as progress:

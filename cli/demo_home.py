@@ -54,7 +54,9 @@ class Process:
         """The process, if it lives."""
         try:
             found = psutil.Process(self.id)
-            return found if found.create_time() == self.began and found.status() != "zombie" else None
+            # The clock that start times are told by may be set meanwhile.
+            same = abs(found.create_time() - self.began) < 5
+            return found if same and found.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
 
@@ -123,20 +125,25 @@ class Home:
         """Whether a demo that was kept runs here."""
         return self.state is not None and self.state.kept and self.state.running() is not None
 
+    def check(self) -> None:
+        """Raises DemoError where the directory is not ours to use."""
+        if not self.used:
+            return
+        if self.state is None:
+            raise DemoError(
+                f"{self.path} is no demo's directory: nothing in it is touched",
+                hint="unset KHAYWE_HOME, or set it to a directory that does not exist",
+            )
+        other = self.state.demo.find()
+        if other is not None and other.pid != os.getpid() and not self.state.kept:
+            raise DemoError(
+                f"a demo is at work in {self.shown} (process {other.pid})",
+                hint="wait for its end, or set KHAYWE_HOME to another directory",
+            )
+
     def fresh(self, progress: Progress) -> None:
-        """Stop what is left of an earlier demo, remove it, and begin anew.  Raises DemoError."""
+        """Stop what is left of an earlier demo, remove it, and begin anew."""
         if self.used:
-            if self.state is None:
-                raise DemoError(
-                    f"{self.path} is no demo's directory: nothing in it is touched",
-                    hint="unset KHAYWE_HOME, or set it to a directory that does not exist",
-                )
-            other = self.state.demo.find()
-            if other is not None and other.pid != os.getpid() and not self.state.kept:
-                raise DemoError(
-                    f"a demo is at work in {self.shown} (process {other.pid})",
-                    hint="wait for its end, or set KHAYWE_HOME to another directory",
-                )
             self.stop(progress)
             self._empty()
         self.path.mkdir(parents=True, exist_ok=True)

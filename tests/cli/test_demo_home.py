@@ -25,7 +25,7 @@ def test_nobody_elses_directory_is_removed(path: Path) -> None:
     path.mkdir()
     (path / "services.json").write_text("{}")
     with pytest.raises(DemoError, match="is no demo's directory"):
-        Home(path).fresh(quiet)
+        Home(path).check()
     assert (path / "services.json").exists()
 
 
@@ -33,6 +33,7 @@ def test_a_fresh_one_removes_what_a_demo_left(path: Path) -> None:
     Home(path).fresh(quiet)
     (path / "old").write_text("")
     old = Home(path)
+    old.check()
     assert old.used
     old.fresh(quiet)
     assert not (path / "old").exists()
@@ -73,6 +74,6 @@ def test_two_demos_do_not_share_a_home(path: Path) -> None:
     parent = Process.of(os.getppid())
     (path / STATE).write_bytes(msgspec.json.encode(State("", 1, parent)))
     with pytest.raises(DemoError, match=f"is at work in .* \\(process {parent.id}\\)"):
-        Home(path).fresh(quiet)
+        Home(path).check()
     (path / STATE).write_bytes(msgspec.json.encode(State("", 1, Process(parent.id, 0.0))))
-    Home(path).fresh(quiet)
+    Home(path).check()
