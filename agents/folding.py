@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from agents import dead_letters
@@ -20,12 +21,16 @@ from catalog.content import Content
 from config import topics
 from config.settings import Settings
 from loyalty.engine import Engine, Outcome
+from loyalty.row import read
 from loyalty.state import SIDE_KEY
 from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch, Sink
 from streams.names import CUSTOMERS_GROUP
 from streams.partition import partition_of
 from tables.customers import CustomerTable
+from tables.errors import StoreDamaged
+from tables.restore import Interrupted
+from tables.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,7 @@ class CustomersProcessor:
         self._settings = settings
         self._feed = feed
         self._table = table
+        self._snapshots = Snapshots(settings, table)
         self._engines: dict[int, Engine] = {}
         #: Where each held partition stands: the position its state has been folded to.
         self._positions: dict[int, int] = {}
@@ -65,7 +71,10 @@ class CustomersProcessor:
             if not epoch.alive:
                 return
             if partition not in self._engines:
-                state = self._table.take(partition)
+                try:
+                    state = self._table.take(partition, partial(_restoring, epoch))
+                except Interrupted:
+                    return
                 self._engines[partition] = Engine(partition, state, self._content)
                 metrics.ROWS.labels(str(partition)).set(len(state))
             self._positions[partition] = position
@@ -73,6 +82,15 @@ class CustomersProcessor:
 
     def process(self, poll: Poll, commit: Commit) -> None:
         """Fold a poll: one transaction, or several where a tick or a segment command is long."""
+        try:
+            self._process(poll, commit)
+            self._table.maybe_flush(time.monotonic())
+            self._snapshots.maybe(self._positions, time.time())
+        except StoreDamaged as error:
+            # What is committed stands in the changelog: taken over anew, the store is rebuilt from it.
+            raise Aborted(str(error)) from error
+
+    def _process(self, poll: Poll, commit: Commit) -> None:
         self._epoch = poll.epoch
         work = [(batch, self._fold(batch)) for batch in poll.batches]
         while work:
@@ -88,7 +106,6 @@ class CustomersProcessor:
             if outcomes:
                 self._commit(outcomes, commit)
             work = rest
-        self._table.maybe_flush(time.monotonic())
 
     def _fold(self, batch: RecordBatch) -> Iterator[Outcome]:
         records = [(int(record.offset() or 0), record.value()) for record in batch.records]
@@ -168,16 +185,14 @@ class CustomersProcessor:
         partition = partition_of(id, self._settings.partitions)
         if partition not in self._engines:
             return None
-        state = self._table.state(partition)
-        slot = state.find(id)
-        if slot < 0:
+        row = self._table.get(partition, id)
+        if row is None:
             return None
+        state = self._table.state(partition)
         content = self._content(state.partition.revision)
         prefix = SIDE_KEY + id + b"\0"
         side = dict(state.side_scan(prefix))
-        return portrait(
-            customer_id, state.rows[slot], content, side.get(prefix + b"p"), side.get(prefix + b"l")
-        )
+        return portrait(customer_id, read(row)[0], content, side.get(prefix + b"p"), side.get(prefix + b"l"))
 
     def overview(self) -> list[dict[str, Any]]:
         """Each held partition: customers, where it stands, the revision it decides by."""
@@ -191,6 +206,12 @@ class CustomersProcessor:
             }
             for partition in sorted(self._engines)
         ]
+
+
+def _restoring(epoch: Epoch, partition: int, done: int, total: int) -> bool:
+    metrics.RESTORE_DONE.labels(str(partition)).set(done)
+    metrics.RESTORE_TOTAL.labels(str(partition)).set(total)
+    return epoch.alive
 
 
 def count(counts: Mapping[str, int] | Counter[str]) -> None:

@@ -138,8 +138,9 @@ class CustomerTable:
         held = self._held.pop(partition)
         try:
             self._flush(held, always=True)
-        except TableError as error:
-            log.warning("customers/%d: %s", partition, error)
+        except (TableError, RuntimeError) as error:
+            # Damaged, or a fold that was broken off has left rows that nobody committed.
+            log.warning("customers/%d: not stored, the changelog has it: %s", partition, error)
         held.store.close()
 
     def drop(self, partition: int) -> None:
