@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -24,6 +23,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from agents.background import Repeating
 from config.settings import Settings
 from streams.batches import Partition
+from streams.positions import GroupPositions
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +109,7 @@ class Horizon:
         self._wanted = wanted
         self._admin = AdminClient(settings.kafka_config())
         self._readers: dict[str, Consumer] = {}
+        self._positions: GroupPositions | None = None
         self._until = 0
         self._looking = Repeating("horizon of ticks", HORIZON_SECONDS, self._look)
 
@@ -121,6 +122,8 @@ class Horizon:
         self._looking.stop()
         for reader in self._readers.values():
             reader.close()
+        if self._positions is not None:
+            self._positions.close()
 
     @property
     def until(self) -> int:
@@ -151,13 +154,9 @@ class Horizon:
 
     def _committed(self, partitions: list[Partition]) -> dict[Partition, int]:
         """The group's positions; where it has none, the log's start."""
-        asked = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*p) for p in partitions])
-        answer = self._admin.list_consumer_group_offsets([asked], request_timeout=ASK_SECONDS)
-        positions = {}
-        for found in answer[self._group].result().topic_partitions or []:
-            if found.error is not None:
-                raise KafkaException(found.error)
-            positions[Partition(found.topic, found.partition)] = found.offset
+        if self._positions is None:
+            self._positions = GroupPositions(self._settings, self._group, stable=False)
+        positions = self._positions.of(partitions, ASK_SECONDS)
         starts = self._offsets(partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
         return {place: max(positions.get(place, 0), start) for place, start in starts.items()}
 

@@ -15,7 +15,6 @@ import click
 from confluent_kafka import (
     Consumer,
     ConsumerGroupState,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -31,6 +30,7 @@ from config.errors import KhayweError
 from config.settings import Settings, settings
 from streams.batches import Partition
 from streams.names import CUSTOMERS_GROUP, NORMALIZER_GROUP
+from streams.positions import GroupPositions
 
 ASK_SECONDS = 10.0
 #: Seconds between two looks while waiting; a look takes some tens of milliseconds.
@@ -97,6 +97,7 @@ class Pipeline:
         self._hops = {hop.app: hop for hop in hops}
         self._admin = AdminClient(config.kafka_config(log_level=2))
         self._reader: Consumer | None = None
+        self._groups: dict[str, GroupPositions] = {}
 
     def look(self) -> Lag:
         """How it stands.  Raises KafkaAway."""
@@ -125,6 +126,8 @@ class Pipeline:
         """Let go of the connection."""
         if self._reader is not None:
             self._reader.close()
+        for positions in self._groups.values():
+            positions.close()
 
     def _places(self, hop: Hop) -> list[Place]:
         found = self._admin.list_topics(timeout=ASK_SECONDS).topics
@@ -157,15 +160,9 @@ class Pipeline:
         ]
 
     def _positions(self, group: str, partitions: list[Partition]) -> dict[Partition, int]:
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in partitions])
-        answer = self._admin.list_consumer_group_offsets([asked], request_timeout=ASK_SECONDS)[group]
-        positions = {}
-        for found in answer.result().topic_partitions or []:
-            if found.error is not None:
-                raise KafkaException(found.error)
-            if found.offset >= 0:
-                positions[Partition(found.topic, found.partition)] = found.offset
-        return positions
+        if group not in self._groups:
+            self._groups[group] = GroupPositions(self._config, group, stable=False)
+        return self._groups[group].of(partitions, ASK_SECONDS)
 
     def _offsets(
         self, partitions: list[Partition], spec: OffsetSpec, isolation: IsolationLevel

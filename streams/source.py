@@ -11,16 +11,15 @@ from collections.abc import Mapping
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from config.settings import Settings
 from streams.batches import Partition, RecordBatch
+from streams.positions import GroupPositions
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class Source:
         self._group = group
         self._positions: dict[Partition, int] = {}
         self._consumer: Consumer | None = None
-        self._admin: AdminClient | None = None
+        self._group_positions: GroupPositions | None = None
 
     @property
     def consumer(self) -> Consumer:
@@ -70,22 +69,19 @@ class Source:
         """
         if not partitions:
             return {}
-        if self._admin is None:
-            self._admin = AdminClient(self._settings.kafka_config())
-        asked = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*p) for p in sorted(partitions)])
-        answer = self._admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=10.0)
+        if self._group_positions is None:
+            self._group_positions = GroupPositions(self._settings, self._group, stable=True)
+        found = self._group_positions.of(partitions)
         positions: dict[Partition, int] = {}
-        for found in answer[self._group].result().topic_partitions or []:
-            if found.error is not None:
-                raise KafkaException(found.error)
-            place = Partition(found.topic, found.partition)
+        for place in partitions:
+            committed = found.get(place, -1)
             low, _ = self.consumer.get_watermark_offsets(TopicPartition(*place), timeout=10.0)
-            if 0 <= found.offset < low:
+            if 0 <= committed < low:
                 log.warning(
                     "%s: position %d of %s/%d is below the log's start %d: retention removed records unread",
-                    self._group, found.offset, place.topic, place.partition, low,
+                    self._group, committed, place.topic, place.partition, low,
                 )  # fmt: skip
-            positions[place] = max(found.offset, low)
+            positions[place] = max(committed, low)
         return positions
 
     def assign(self, positions: Mapping[Partition, int]) -> None:
@@ -167,3 +163,6 @@ class Source:
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
+        if self._group_positions is not None:
+            self._group_positions.close()
+            self._group_positions = None
