@@ -1,0 +1,210 @@
+"""`khaywe demo` as a whole: it comes to the figures that pandas has from the same input, and ends cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+import psutil
+import pytest
+
+from agents.tail import Tail
+from cli.demo_home import Home
+from cli.demo_input import CDRS, DATA, END, REPEAT_EVERY, generated, poison
+from config.topics import BEHAVIOR_SCORES
+
+KHAYWE = str(Path(sys.executable).with_name("khaywe"))
+SECONDS = 400
+CODES = {
+    "VOICE": "call", "ROAM_VOICE": "call", "SMS": "sms", "DATA": "data", "ROAM_DATA": "data",
+    "APP_LOGIN": "login", "APP_FEATURE": "feature", "APP_CONTENT": "content", "APP_CARE": "care",
+    "WEB_LOGIN": "web",
+}  # fmt: skip
+APP = ["login", "feature", "content", "care"]
+TODAY = pd.Timestamp(END.replace(tzinfo=None))
+
+
+def events() -> pd.DataFrame:
+    """Every good record once: customer, what, day, amount (cents or kilobytes, else 1)."""
+    recharges = pd.read_csv(DATA / "recharges.csv", dtype=str).rename(columns={"amount": "value"})
+    sessions = pd.read_csv(DATA / "mobiledata.csv", dtype=str).rename(columns={"volume": "value"})
+    files = pd.concat([recharges.assign(what="recharge"), sessions.assign(what="data")])
+    files = files.rename(columns={"caller_id": "customer", "timestamp": "at"})
+    cdrs = pd.DataFrame(generated()).rename(columns={"msisdn": "customer", "event_time": "at"})
+    cdrs = cdrs.assign(what=cdrs["cdr_type"].map(CODES), value=cdrs["usage"].map(str))
+    found = pd.concat([files, cdrs[["customer", "at", "what", "value"]]], ignore_index=True)
+    units = found["what"].map({"recharge": 100, "data": 1024}).fillna(0).astype(int)
+    found["amount"] = [
+        int((Decimal(value) * unit).quantize(Decimal(1), ROUND_HALF_EVEN)) if unit else 1
+        for value, unit in zip(found["value"], units, strict=True)
+    ]
+    found["day"] = pd.to_datetime(found["at"].str.slice(0, 10))
+    return found
+
+
+def expected() -> pd.DataFrame:
+    """The five scores of every customer as of the end of the data, by the formulas of the design."""
+    all_ = events()
+    customers = pd.Index(sorted(all_["customer"].unique()))
+    ago = (TODAY - all_["day"]).dt.days
+    month = all_[ago < 30]
+    money = all_[all_["what"] == "recharge"]
+
+    def count(rows: pd.DataFrame) -> pd.Series:
+        return rows.groupby("customer").size().reindex(customers, fill_value=0)
+
+    def total(rows: pd.DataFrame) -> pd.Series:
+        return rows.groupby("customer")["amount"].sum().reindex(customers, fill_value=0)
+
+    def days_since(rows: pd.DataFrame, which: str) -> pd.Series:
+        return (TODAY - rows.groupby("customer")["day"].agg(which)).dt.days.reindex(customers)
+
+    def of(*what: str) -> pd.DataFrame:
+        return month[month["what"].isin(what)]
+
+    monday = TODAY.normalize() - pd.Timedelta(days=TODAY.day_of_week)
+    weeks = all_.assign(week=(monday - mondays).dt.days // 7)
+    active_weeks = weeks[weeks["week"] < 12].groupby("customer")["week"].nunique().reindex(customers)
+    money_ago = (TODAY - money["day"]).dt.days
+    last, before = total(money[money_ago < 30]), total(money[(money_ago >= 30) & (money_ago < 60)])
+    revenue = total(money) / 100
+    policy: dict[str, list[tuple[float, pd.Series, float]]] = {
+        "engagement": [
+            (30, count(of("call")), 60),
+            (30, total(of("data")) / 1024, 10_240),
+            (20, count(of(*APP)), 20),
+            (10, count(of("sms")), 60),
+            (10, (30 - days_since(all_, "max")).clip(lower=0), 30),
+        ],
+        "revenue": [
+            (40, revenue, 1_000),
+            (30, last / 100, 100),
+            (20, total(money[money_ago < 90]) / 100 / 3, 50),
+            (10, revenue, 2_000),
+        ],
+        "loyalty": [
+            (30, days_since(all_, "min"), 365), (25, count(money), 100), (25, active_weeks / 12, 1),
+        ],
+        "risk": [
+            (30, days_since(money, "max").fillna(0), 60),
+            (20, ((before - last) / before).where(before > 0, 0), 1),
+        ],
+        "digital": [
+            (40, count(of("login")), 20),
+            (30, count(of("feature")), 30),
+            (20, count(of("content")), 30),
+            (10, count(of("web")), 10),
+        ],
+    }  # fmt: skip
+    scores = pd.DataFrame(0.0, customers, list(policy))
+    for name, parts in policy.items():
+        for weight, measure, full_at in parts:
+            scores[name] += weight * (measure / full_at).clip(0, 1)
+    return (scores * 100).round() / 100
+
+
+class Ran:
+    """A demo that ran and is left running."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.environment = {**os.environ, "KHAYWE_HOME": str(path / "demo"), "KHAYWE_PARTITIONS": "9"}
+        self.said = self.khaywe("demo", "--keep")
+
+    def khaywe(self, *arguments: str, **more: str) -> str:
+        """What a command says."""
+        done = subprocess.run(
+            [KHAYWE, *arguments], env=self.environment | more, cwd=self.path, capture_output=True, text=True,
+            timeout=SECONDS,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def home(self) -> Home:
+        """Its directory."""
+        return Home(self.path / "demo")
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything of it that lives."""
+        mark = str(self.path)
+        return [
+            process
+            for process in psutil.process_iter(["cmdline", "cwd"])
+            if mark in " ".join(process.info["cmdline"] or []) or (process.info["cwd"] or "").startswith(mark)
+        ]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """`khaywe demo --keep`."""
+    demo = Ran(tmp_path_factory.mktemp("demo"))
+    yield demo
+    demo.khaywe("demo", "--stop")
+    assert demo.processes() == []
+
+
+def cells(said: str, first: str) -> list[str]:
+    """After "What went in": the other cells of the line that begins with `first`."""
+    lines = said[said.index("What went in") :].splitlines()
+    return re.split(r"\s{2,}", next(line for line in lines if line.startswith(f"{first} ")).strip())[1:]
+
+
+def test_the_scores_are_those_that_pandas_has(ran: Ran) -> None:
+    found: dict[str, dict[str, float]] = {}
+    tail = Tail(ran.home().settings(), BEHAVIOR_SCORES)
+    for record in tail.to_end():
+        effect: dict[str, Any] = msgspec.json.decode(record.value() or b"")
+        assert effect["as_of"] <= "2020-03-01T00:00:00.000Z"
+        found[effect["customer_id"]] = effect["scores"]
+    tail.close()
+    published = pd.DataFrame.from_dict(found, orient="index").sort_index()
+    pd.testing.assert_frame_equal(published, expected(), check_names=False, check_exact=True)
+
+
+def test_it_says_what_went_in_and_what_came_out(ran: Ran) -> None:
+    repeated, bad = CDRS // REPEAT_EVERY, len(poison())
+    assert cells(ran.said, "recharges") == ["billing", "10,000", "10,000", "0"]
+    assert cells(ran.said, "mobiledata") == ["network", "10,000", "10,000", "0"]
+    assert cells(ran.said, "cdr-app") == [
+        "cdr", f"{CDRS + repeated + bad:,}", f"{CDRS + repeated:,}", str(bad),
+    ]  # fmt: skip
+    assert cells(ran.said, "customers in the table") == ["925"]
+    assert cells(ran.said, "customers with scores on behavior-scores") == ["925"]
+    assert cells(ran.said, "events that a source sent twice, counted once") == [str(repeated)]
+    assert cells(ran.said, "events too late for their window") == ["0"]
+    for reason in ("undecodable", "missing_customer_id", "unknown_event_type", "bad_value", "oversized"):
+        assert int(cells(ran.said, reason)[0]) >= 1
+
+
+def test_it_ranks_by_each_score(ran: Ran) -> None:
+    scores = expected()
+    for name in scores:
+        high, value, _, low, least = cells(ran.said, str(name))
+        assert float(value) == scores.loc[high, name] == scores[name].max()
+        lowest = scores[name].min()
+        assert low.startswith(("00", "+88"))
+        assert float(least) == scores.loc[low, name] == lowest
+
+
+def test_what_is_left_running_answers(ran: Ran) -> None:
+    environment = ran.home().environment()
+    shown = json.loads(ran.khaywe("customer", "show", "+8800184682211", "--json", **environment))
+    assert shown["as_of"] == "2020-03-01T00:00:00.000Z"
+    assert shown["scores"]["loyalty"]["value"] == expected().loc["+8800184682211", "loyalty"]
+    assert "Nothing is behind." in ran.khaywe("lag", "--wait", **environment)
+
+
+def test_a_second_one_shows_the_first_again(ran: Ran) -> None:
+    again = ran.khaywe("demo")
+    assert "it goes on, nothing is sent again" in again
+    assert cells(again, "cdr-app") == cells(ran.said, "cdr-app")
+    assert ran.home().runs()
