@@ -147,7 +147,7 @@ class CustomersProcessor:
         records = {record.offset(): record for record in batch.records}
         for offset, reason, message in outcome.dead:
             letter = dead_letters.letter(records[offset], dead_letters.CUSTOMERS, "", reason, message)
-            sink.send(topics.DEAD_LETTERS, dead_letters.encode(letter), letter.id.encode())
+            sink.send(topics.DEAD_LETTERS, dead_letters.encode(letter), letter.topic.encode())
 
     def _content(self, revision: int) -> Content:
         """The content of a revision; waited for where this worker has not read it yet."""

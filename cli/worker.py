@@ -43,7 +43,6 @@ def worker(agents: str) -> None:
     main.companions = [app for app in chosen if app is not main]
     for app in chosen:
         prepare_app(app, "streams.app")
-        app.conf.web_enabled = app is main
     log = logging.getLogger("khaywe")
     log.info(
         "worker %s runs %s; web views at %s", main.worker_name, " and ".join(names), main.conf.canonical_url

@@ -20,13 +20,9 @@ def build(config: Settings) -> tuple[RecordApp, RecordApp]:
     """The normaliser and the customers app of one worker process."""
     worker = worker_name(config)
     port = free_port(config.web_host, config.web_port)
-    normalizer = RecordApp(
-        NORMALIZER_GROUP, topics.CUSTOMER_COMMANDS, config, worker, web_enabled=False, autodiscover=FOUND
-    )
-    customers = RecordApp(
-        CUSTOMERS_GROUP, topics.CUSTOMER_EVENTS, config, worker,
-        web_port=port, web_bind=config.web_host, autodiscover=FOUND,
-    )  # fmt: skip
+    web = {"web_port": port, "web_bind": config.web_host, "autodiscover": FOUND}
+    normalizer = RecordApp(NORMALIZER_GROUP, topics.CUSTOMER_COMMANDS, config, worker, **web)
+    customers = RecordApp(CUSTOMERS_GROUP, topics.CUSTOMER_EVENTS, config, worker, **web)
     customers.Table(
         "customers",
         partitions=config.partitions,

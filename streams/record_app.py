@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +32,8 @@ T = TypeVar("T")
 #: Seconds between two commits of all positions of an idle app: Kafka keeps offsets of topics that the group
 #: does not subscribe to for `offsets.retention.minutes`, seven days by default.
 KEEP_SECONDS = 3600.0
+#: Seconds a worker may take to stop.
+STOP_SECONDS = 20.0
 
 
 class PollSchema(Schema[Any, Any]):
@@ -160,14 +164,25 @@ class RecordApp(faust.App):
         await super().on_first_start()
         self.processor = await self.work(self.behind)
         for companion in self.companions:
+            companion.conf.web_enabled = False  # one web server a process
             await self.add_runtime_dependency(companion)
 
     async def on_stop(self) -> None:
-        """Let the work under way end, then close."""
+        """Let the work under way end, then close; not for ever, where Kafka does not answer."""
+        last_resort = threading.Timer(STOP_SECONDS, self._leave)
+        last_resort.daemon = True
+        last_resort.start()
         await super().on_stop()
         await self.work(self.processor.close)
         await self.work(self.transactor.close)
         self._working.shutdown(wait=False)
+
+    def _leave(self) -> None:
+        log.error(
+            "%s: Kafka has not answered for %.0f s; leaving. Nothing is lost: what was not committed is read again",
+            self.conf.id, STOP_SECONDS,
+        )  # fmt: skip
+        os._exit(1)
 
 
 def _urls(scheme: str, config: Settings) -> list[str]:

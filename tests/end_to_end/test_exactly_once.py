@@ -44,17 +44,17 @@ def test_a_batch_of_records_becomes_what_the_reference_says(pipeline: Pipeline) 
     pipeline.check()
 
 
-@pytest.mark.parametrize("step", ["begun", "produced", "offsets", "committed"])
 @pytest.mark.parametrize("app", ["khaywe-customers", "khaywe-normalizer"])
-def test_killed_at_a_step(pipeline: Pipeline, app: str, step: str) -> None:
+def test_killed_at_each_step(pipeline: Pipeline, app: str) -> None:
     worker = pipeline.worker("a")
     pipeline.send(mixed(2, 200, 6_000))
     with workers(worker):
-        worker.start(FAULT=f"{app}:{step}:3:KILL")
-        until("the worker has killed itself", lambda: not worker.alive, 60, worker.log)
-        assert worker.process is not None
-        assert worker.process.returncode == -signal.SIGKILL
-        pipeline.send(mixed(3, 200, 1_000, "late"))
+        for step in ("begun", "produced", "offsets", "committed"):
+            worker.start(FAULT=f"{app}:{step}:2:KILL")
+            until(f"the worker has killed itself after {step}", lambda: not worker.alive, 60, worker.log)
+            assert worker.process is not None
+            assert worker.process.returncode == -signal.SIGKILL
+            pipeline.send(mixed(3, 200, 3_000, f"after-{step}-"))
         worker.start()
         pipeline.settled(worker.log)
     pipeline.check()
@@ -107,6 +107,34 @@ def test_partitions_handed_over_under_load(pipeline: Pipeline) -> None:
                 assert first.stop() == 0
         pipeline.settled(second.log)
     pipeline.check()
+
+
+def test_the_broker_killed_and_back_under_load(pipeline: Pipeline) -> None:
+    worker = pipeline.worker("a")
+    with workers(worker):
+        worker.start()
+        for number in range(6):
+            pipeline.send(mixed(number, 200, 1_000, f"b{number}-"))
+            if number in (2, 4):
+                os.kill(pipeline.settings.services()["pids"]["kafka"], signal.SIGKILL)
+                pipeline.up()
+        pipeline.settled(worker.log)
+        assert worker.alive
+    pipeline.check()
+
+
+def test_a_worker_stops_while_kafka_is_away(pipeline: Pipeline) -> None:
+    worker = pipeline.worker("a")
+    with workers(worker):
+        worker.start()
+        until(
+            "both apps have taken over",
+            lambda: worker.log.read_text().count("took over") >= 2,
+            60,
+            worker.log,
+        )
+        os.kill(pipeline.settings.services()["pids"]["kafka"], signal.SIGKILL)
+        assert worker.stop() in (0, 1)
 
 
 def test_rocksdb_deleted_gives_the_same_rows(pipeline: Pipeline) -> None:

@@ -77,7 +77,7 @@ class Worker:
         """Ask it to end, and return its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 @contextmanager

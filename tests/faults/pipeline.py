@@ -57,10 +57,14 @@ class Pipeline:
             **{f"KHAYWE_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self.settings = Settings(_env_file=None, home=home, clock="event", partitions=partitions, **settings)
-        embedded.up(self.settings, lambda what, share: None)
+        self.up()
         self.khaywe("topics", "create")
         self.producer = Producer(self.settings.producer_config(**{"linger.ms": 5}))
         self.sent: set[str] = set()
+
+    def up(self) -> None:
+        """Start broker and database, or what of them does not run."""
+        embedded.up(self.settings, lambda what, share: None)
 
     def close(self) -> None:
         """Stop broker and database."""
