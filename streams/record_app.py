@@ -179,7 +179,7 @@ class RecordApp(faust.App):
 
     def _leave(self) -> None:
         log.error(
-            "%s: Kafka has not answered for %.0f s; leaving. Nothing is lost: what was not committed is read again",
+            "%s: Kafka has not answered for %.0f s; leaving. What was not committed is read again",
             self.conf.id, STOP_SECONDS,
         )  # fmt: skip
         os._exit(1)
