@@ -72,6 +72,7 @@ def expected() -> pd.DataFrame:
         return month[month["what"].isin(what)]
 
     monday = TODAY.normalize() - pd.Timedelta(days=TODAY.day_of_week)
+    mondays = all_["day"] - pd.to_timedelta(all_["day"].dt.day_of_week, "D")
     weeks = all_.assign(week=(monday - mondays).dt.days // 7)
     active_weeks = weeks[weeks["week"] < 12].groupby("customer")["week"].nunique().reindex(customers)
     money_ago = (TODAY - money["day"]).dt.days
