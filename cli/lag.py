@@ -119,6 +119,8 @@ class Pipeline:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return True
+            if error.args[0].code() in COORDINATOR_MOVES:
+                return False
             raise KafkaAway(self._config, error.args[0].str()) from None
         return found.state in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 
