@@ -207,6 +207,8 @@ class RocksStore:
             at.status()  # a damaged block ends the iteration like the last key
         except Exception as error:
             raise self._failed(error) from None
+        finally:
+            del at  # it holds the database open, and whoever keeps the error would hold it
 
     def all_rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Every customer's id and row."""
