@@ -43,7 +43,7 @@ EFFECT = np.dtype(
         ("kind", "u1"),
         ("detail", "u1"),  # reason of a publication, status of a result
         ("cause", "u1"),
-        ("sweep", "u1"),  # at a refresh: look for side entries older than MONEY_WINDOW
+        ("sweep", "u1"),  # at a refresh: its turn to forget side entries older than MONEY_WINDOW
     ],
     align=True,
 )

@@ -154,8 +154,8 @@ class Engine:
         as_ofs, scores = iso_many(found["as_of"]), (found["scores"] / 100).tolist()
         by_time = np.flatnonzero(found["cause"] != BY_EVENT)
         at = dict(zip(by_time.tolist(), iso_many(found["caused_at"][by_time]), strict=True))
-        columns = (found[name].tolist() for name in ("kind", "detail", "cause", "event", "sweep"))
-        for n, (kind, detail, cause, event, sweep) in enumerate(zip(*columns, strict=True)):
+        columns = (found[name].tolist() for name in ("kind", "detail", "cause", "event"))
+        for n, (kind, detail, cause, event) in enumerate(zip(*columns, strict=True)):
             i, id = start + event, ids[n]
             if kind == PUBLICATION:
                 if cause == BY_EVENT:
@@ -163,8 +163,6 @@ class Engine:
                 else:
                     why = Cause(SOURCE, f"{'refresh' if cause == BY_REFRESH else 'tick'}:{at[n]}")
                 out.effects.append(scores_effect(id, as_ofs[n], revision, why, REASONS[detail], scores[n]))
-                if sweep:
-                    side.forget(id, int(found["caused_at"][n]) - MONEY_WINDOW)
             elif kind == RESULT:
                 out.effects.append(result_effect(records[i], revision, self.partition, detail))
             elif kind == REKEY:
@@ -229,7 +227,9 @@ class Engine:
             kernel.tick_rows(state.rows, slots, at, everyone, self._policy(), desk, effects)
             state.touch(slots)
             found = _found(desk, effects, out)
-            self._emit(batch, 0, found, state.ids_of(found["slot"]), out)
+            ids = state.ids_of(found["slot"])
+            self._emit(batch, 0, found, ids, out)
+            self._sweep(found, ids)
 
         # Whoever was moved is neither due nor behind any more: the rows themselves keep the place.
         out = yield from self._in_chunks(
@@ -238,6 +238,15 @@ class Engine:
         partition.tick_done = True
         state.partition_changed()
         return out
+
+    def _sweep(self, found: NDArray[np.void], ids: list[bytes]) -> None:
+        """Forget side entries too old to decide anything.
+
+        Now and then, of a few customers, and at ticks only: then no event of the same batch is on its way to
+        remember or look up an entry, so that it makes no difference where batches end.
+        """
+        for n in np.flatnonzero(found["sweep"]).tolist():
+            self._side.forget(ids[n], int(found["caused_at"][n]) - MONEY_WINDOW)
 
     def _recalculate_all(self, batch: Batch, i: int, out: Outcome) -> Generator[Outcome, None, Outcome]:
         record, state = batch.records[i], self.state

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -16,7 +16,6 @@ from config.topics import CUSTOMER_EVENTS
 from loyalty.engine import Engine
 from loyalty.row import decode
 from loyalty.state import State
-from tests.reference.model import DAY_MS
 from tests.reference.records import CONTENTS
 from tests.reference.streams import Value, plain_forwards
 
@@ -44,10 +43,17 @@ class Store:
                 self.content[key] = value
 
 
+class Unswept(Engine):
+    """An engine that keeps every side entry."""
+
+    def _sweep(self, found: Any, ids: list[bytes]) -> None:
+        pass
+
+
 class CompiledPartition:
     """`sizes`: records of each batch; `ends`: what follows each transaction, "", "flush" or "crash".
 
-    Both go round and round.
+    Both go round and round.  Without `sweeps` no side entry is ever forgotten, as in the reference.
     """
 
     def __init__(
@@ -56,9 +62,9 @@ class CompiledPartition:
         chunk: int = 5_000,
         ends: Sequence[str] = ("",),
         max_rows: int = 1_000_000,
-        partition: int = 0,
+        sweeps: bool = False,
     ) -> None:
-        self.partition, self.chunk, self.max_rows = partition, chunk, max_rows
+        self.chunk, self.max_rows, self.sweeps = chunk, max_rows, sweeps
         self.sizes, self.ends = cycle(sizes), cycle(ends)
         self.changelog = Store()
         self.cold = Store()
@@ -77,7 +83,8 @@ class CompiledPartition:
         self.state.load_many(list(rows), list(rows.values()))
         if b"p" in self.changelog.content:
             self.state.load_partition(self.changelog.content[b"p"])
-        self.engine = Engine(self.partition, self.state, CONTENTS.__getitem__, self.chunk)
+        kind = Engine if self.sweeps else Unswept
+        self.engine = kind(0, self.state, CONTENTS.__getitem__, self.chunk)
 
     def fold(self, records: Sequence[tuple[int, Value]]) -> list[dict[str, Any]]:
         effects: list[dict[str, Any]] = []
@@ -161,8 +168,3 @@ def _plain(effect: Any) -> dict[str, Any]:
     }
     assert json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() == effect.value
     return {"topic": effect.topic, "key": effect.key.decode(), "value": value}
-
-
-def without_expired(entries: Mapping[Any, int], as_of: int) -> dict[Any, int]:
-    """Side entries that can still decide something; the others may have been swept."""
-    return {entry: time for entry, time in entries.items() if as_of - time <= 90 * DAY_MS}
