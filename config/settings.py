@@ -102,7 +102,9 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="Seconds without a heartbeat until partitions move on."
     )
     cache_rows: int = Field(
-        default=1_000_000, ge=1_000, description="Most customer rows of a worker held in memory."
+        default=400_000,
+        ge=1_000,
+        description="Most customer rows of a worker held in memory, 1.5 KB each; the rest is read from RocksDB.",
     )
     store_interval: float = Field(
         default=3.0, gt=0, description="Seconds between writes of changed rows to RocksDB."
