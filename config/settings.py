@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     cache_rows: int = Field(
         default=400_000,
         ge=1_000,
-        description="Most customer rows of a worker held in memory, 1.5 KB each; the rest is read from RocksDB.",
+        description="Most customer rows a worker holds in memory, 1.5 KB each; others are in RocksDB.",
     )
     store_interval: float = Field(
         default=3.0, gt=0, description="Seconds between writes of changed rows to RocksDB."
@@ -179,6 +179,7 @@ class Settings(BaseSettings):
         config: dict[str, Any] = {
             "bootstrap.servers": self.bootstrap_servers(),
             "security.protocol": self.kafka_security_protocol,
+            "log_level": 3,  # what librdkafka says below that, khaywe says itself where it matters
         }
         if self.kafka_security_protocol.startswith("SASL"):
             config |= {

@@ -19,7 +19,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -67,7 +67,7 @@ class _Sink:
                 if headers is None:
                     self._producer.produce(topic, value, key, partition)
                 else:
-                    self._producer.produce(topic, value, key, partition, headers=list(headers))
+                    self._producer.produce(topic, value, key, partition, headers=cast(Any, headers))
                 break
             except BufferError:
                 self._producer.poll(0.05)
