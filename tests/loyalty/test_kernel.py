@@ -221,3 +221,29 @@ def test_a_command_for_nobody_is_the_first_thing_a_partition_sees() -> None:
     assert (effect["value"]["status"], effect["value"]["reason"]) == ("refused", "unknown_customer")
     assert not ours.rows
     assert run_log(CompiledPartition(), [[], [tick("2020-01-01")]]) == []
+
+
+def test_what_is_prepared_is_all_that_is_ever_compiled() -> None:
+    program = """
+from numba.core.dispatcher import Dispatcher
+from loyalty import calendar, counters, hashing, kernel, scores, times
+from loyalty.prepare import prepare
+
+def compiled():
+    rooms = (calendar, counters, hashing, kernel, scores, times)
+    found = {id(f): f for room in rooms for f in vars(room).values() if isinstance(f, Dispatcher)}
+    return sorted((f.__name__, str(each)) for f in found.values() for each in f.signatures)
+
+prepare()
+before = compiled()
+assert {"fold", "merge", "tick_rows", "recalculate_rows", "_parse", "_format"} <= {name for name, _ in before}
+from tests.loyalty.compiled_partition import CompiledPartition
+from tests.reference.records import command, event, marker, tick
+from tests.reference.streams import realistic, run_log
+records = realistic(3, customers=20, events=400, days=200)
+end = [command("", segment="all"), tick("2025-01-01"), command("27820000001", command_id="c2")]
+run_log(CompiledPartition(sizes=[1, 300], chunk=3), [[marker(4), *records, *end]])
+assert compiled() == before, set(compiled()) - set(before)
+"""
+    here = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", program], cwd=here, check=True)
