@@ -68,10 +68,6 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
     """Every topic that khaywe itself needs, in the order of the data's way."""
     days = settings.retention
     return (
-        Topic(
-            raw_topic("custom"), "any", "raw records of the source `custom`, there from the start",
-            retention_days=days,
-        ),
         Topic(CUSTOMER_EVENTS, "customer_id", "events, commands, ticks, markers", retention_days=days),
         Topic(CUSTOMER_COMMANDS, "customer_id", "commands, before they are checked", retention_days=days),
         Topic(CATALOG, "revision", "every catalog revision under its number", with_customers=False),

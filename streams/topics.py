@@ -22,7 +22,7 @@ from confluent_kafka.admin import (
 
 from config.errors import KhayweError
 from config.settings import Settings
-from config.topics import Topic, raw, registry
+from config.topics import Topic, raw, raw_topic, registry
 
 TIMEOUT = 30.0  # seconds for one question to the brokers, and for a change to come through
 PAUSE = 0.02  # seconds between two questions whether it has
@@ -60,8 +60,11 @@ class Problem:
 
 
 def create(settings: Settings) -> list[str]:
-    """Make what is missing of the registry; names of what was made.  Raises TopicError, KafkaException."""
-    return _create(registry(settings), settings)
+    """Make what is missing of the registry, and the raw topic of the source that is there from the start.
+
+    Names of what was made.  Raises TopicError, KafkaException.
+    """
+    return _create((*registry(settings), raw(raw_topic("custom"), settings)), settings)
 
 
 def alter(settings: Settings) -> list[str]:
