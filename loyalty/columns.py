@@ -31,7 +31,7 @@ FROM_BALANCE, KNOWN_ON_TIME, ON_TIME, CAN_LINK = 1, 2, 4, 8
 PROFILE = np.dtype(
     [("words", "u4", (5,)), ("birthday", "u2"), ("consent", "u1"), ("present", "u1")], align=True
 )
-WORD_BITS, CONSENT_BIT, BIRTHDAY_BIT = 5, 32, 64  # of `present`: bits 0 to 4 are the words
+CONSENT_BIT, BIRTHDAY_BIT = 32, 64  # of `present`; the bits below are the words
 
 EFFECT = np.dtype(
     [

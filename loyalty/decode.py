@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from loyalty.calendar import DAY_MS
 from loyalty.columns import (
     BIRTHDAY_BIT,
     CAN_LINK,
@@ -45,6 +46,7 @@ _READS_ATTRIBUTES[[*(CODES[name] for name in MONEY), _PROFILE_UPDATE, _LINK]] = 
 
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BIRTHDAY = re.compile(r"(?:[0-9]{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+_END_OF_TIME = 4_102_444_800_000  # 2100-01-01
 _HEX16 = re.compile(r"[0-9a-f]{16}")
 
 UNDECODABLE, UNKNOWN_EVENT_TYPE = "undecodable", "unknown_event_type"
@@ -211,6 +213,8 @@ def carried_row(record: Record) -> NDArray[np.void]:
         raise _Refused(f"attributes.row: {error}") from None
     if row["state"][0] != OPEN:
         raise _Refused("attributes.row: not of an open customer")
+    if not (0 < row["as_of"][0] < _END_OF_TIME and 0 < row["day"][0] <= _END_OF_TIME // DAY_MS + 1):
+        raise _Refused("attributes.row: of a time that no event can have")
     return row
 
 
