@@ -64,7 +64,7 @@ def _with(settings: Settings, **changes: object) -> Settings:
 def test_create_makes_what_is_missing_once(bare: Settings) -> None:
     names = [topic.name for topic in registry(bare)]
     assert {problem.what for problem in on_brokers.check(bare)} == {"is missing"}
-    assert sorted(on_brokers.create(bare)) == sorted(names)
+    assert sorted(on_brokers.create(bare)) == sorted([*names, "raw_custom_events"])
     assert on_brokers.create(bare) == []
     assert on_brokers.check(bare) == []
     found = on_brokers.find(bare, names)
