@@ -113,7 +113,7 @@ class RocksStore:
         try:
             return Rdict(str(self.path), _options())
         except Exception as error:  # rocksdict raises bare Exception
-            if "LOCK" in str(error):
+            if "While lock file" in str(error) or "lock hold" in str(error):
                 raise TableError(
                     f"{self.path} is in use by another process",
                     hint="give each worker a KHAYWE_WORKER of its own",
