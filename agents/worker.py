@@ -7,10 +7,11 @@ registry says, does not start.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from agents.catalog_feed import CatalogFeed
 from agents.folding import CustomersProcessor
@@ -24,6 +25,8 @@ from tables.customers import CustomerTable
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two tries to reach Kafka.
+AGAIN_SECONDS = 1.0
 #: Seconds a worker waits at its start for the first catalog revision.
 FIRST_REVISION_SECONDS = 15.0
 
@@ -39,8 +42,15 @@ class Parts:
 
 
 def check(settings: Settings) -> None:
-    """Refuse to start on topics that are not what they must be.  Raises KhayweError."""
-    problems = topics.check(settings)
+    """Refuse to start on topics that are not what they must be (KhayweError); wait for Kafka."""
+    while True:
+        try:
+            problems = topics.check(settings)
+            break
+        except KafkaException as error:
+            where = settings.bootstrap_servers()
+            log.warning("waiting for Kafka at %s: %s", where, error.args[0].str())
+            time.sleep(AGAIN_SECONDS)
     if problems:
         raise KhayweError(
             "the topics are not what this worker needs:\n"

@@ -128,6 +128,7 @@ def test_the_broker_killed_and_back_under_load(pipeline: Pipeline) -> None:
     worker = pipeline.worker("a")
     with workers(worker):
         worker.start()
+        took_over(worker, 2)
         for number in range(6):
             pipeline.send(mixed(number, 200, 1_000, f"b{number}-"))
             if number in (2, 4):
