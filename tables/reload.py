@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -29,6 +29,14 @@ TRANSACTION_SECONDS = 900
 CALL_SECONDS = 10.0
 #: Seconds between two questions of a kind.
 PAUSE_SECONDS = 0.05
+
+_NOT_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,7 @@ def _step(config: dict[str, Any], path: Path, header: Header, log: str, force: b
         raise TableError(
             f"{place} has records", hint="with --force they are replaced by what the snapshot holds"
         )
-    start, end = _bounds(config, topics.CUSTOMER_EVENTS, header.partition)
+    start, end = _asked(lambda: bounds(config, topics.CUSTOMER_EVENTS, header.partition))
     position, why = header.position, ""
     if header.log != log:
         position, why = start, "is another topic than the one the snapshot was taken of"
@@ -141,9 +149,13 @@ def _step(config: dict[str, Any], path: Path, header: Header, log: str, force: b
 
 def require_nobody(config: dict[str, Any], group: str) -> None:
     """Raises TableError where workers run."""
-    described = AdminClient(config).describe_consumer_groups([group], request_timeout=ASK_SECONDS)[group]
+    admin = AdminClient(config)  # must live until it has answered
     try:
-        members = described.result().members
+        members = _asked(
+            lambda: (
+                admin.describe_consumer_groups([group], request_timeout=ASK_SECONDS)[group].result().members
+            )
+        )
     except KafkaException as error:
         if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
             raise
@@ -154,6 +166,18 @@ def require_nobody(config: dict[str, Any], group: str) -> None:
             f"{len(members)} workers run ({where})",
             hint="stop all workers, then restore, then start them again",
         )
+
+
+def _asked(ask: Callable[[], T]) -> T:
+    """An answer of brokers that may have just started, or just heard of a topic.  Raises KafkaException."""
+    deadline = time.monotonic() + ASK_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE_SECONDS)
 
 
 def load(
@@ -215,22 +239,9 @@ def _produce(producer: Producer, partition: int, key: bytes, value: bytes | None
             producer.poll(0.1)
 
 
-def _bounds(config: dict[str, Any], topic: str, partition: int) -> tuple[int, int]:
-    """`bounds`, of a topic just made too: its leader does not know at once that it leads."""
-    deadline = time.monotonic() + ASK_SECONDS
-    while True:
-        try:
-            return bounds(config, topic, partition)
-        except KafkaException as error:
-            code = error.args[0].code()
-            if code != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
-                raise
-            time.sleep(PAUSE_SECONDS)
-
-
 def _keys(config: dict[str, Any], partition: int) -> Iterator[bytes]:
     """Keys of the changelog's committed records, deleted ones and repetitions too."""
-    start, end = _bounds(config, topics.CHANGELOG, partition)
+    start, end = _asked(lambda: bounds(config, topics.CHANGELOG, partition))
     consumer = Consumer({
         **config,
         "group.id": "khaywe-restore",  # librdkafka wants a name; nothing joins or commits

@@ -9,20 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
-from config import topics as names
 from config.settings import Settings
 from loyalty import row as rows
 from loyalty.state import PARTITION_KEY, SIDE_KEY
-from streams import topics as on_brokers
 from tables import snapshots
 from tables.customers import CustomerTable
 from tables.errors import TableError
-from tables.restore import bounds
 from tables.snapshots import Entry, Header, Snapshots
-from tests.faults.harness import until
 from tests.tables.rows import key, row
 
 DAY = 86_400.0
@@ -113,37 +107,13 @@ def test_the_last_seven_are_kept_and_what_killed_workers_left_is_not(tmp_path: P
 
 
 @pytest.fixture
-def table(services: Settings, tmp_path: Path) -> Iterator[tuple[Settings, CustomerTable]]:
+def table(fresh: Settings, tmp_path: Path) -> Iterator[tuple[Settings, CustomerTable]]:
     """A customer table over empty topics, and its settings: a snapshot a day."""
-    settings = services.model_copy(update={"snapshots": tmp_path / "snapshots"})
-    empty_topics(settings)
+    settings = fresh.model_copy(update={"snapshots": tmp_path / "snapshots"})
     made = CustomerTable(settings, f"snapshots-{tmp_path.name}")
     yield settings, made
     for partition in made.partitions:
         made.drop(partition)
-
-
-def empty_topics(settings: Settings) -> None:
-    """The registry's topics, made anew where the customer table writes."""
-    admin = AdminClient(settings.kafka_config())
-    wanted = {names.CHANGELOG, names.CUSTOMER_EVENTS}
-    there = wanted & admin.list_topics(timeout=10).topics.keys()
-    if there:
-        for deleted in admin.delete_topics(sorted(there)).values():
-            deleted.result()
-        until("they are gone", lambda: not there & admin.list_topics(timeout=10).topics.keys())
-    on_brokers.create(settings)
-    until("they can be used", lambda: _usable(settings))
-
-
-def _usable(settings: Settings) -> bool:
-    try:
-        for topic in (names.CHANGELOG, names.CUSTOMER_EVENTS):
-            for partition in range(settings.partitions):
-                bounds(settings.kafka_config(), topic, partition)
-    except KafkaException:
-        return False
-    return True
 
 
 def fold(table: CustomerTable, partition: int, numbers: range, due: int) -> None:
