@@ -81,6 +81,7 @@ def restore(
         _warm(store, state)
     position = held = max(held, start)
     consumer = Consumer(_reading(config))
+    store.merging(False)
     try:
         consumer.assign([TopicPartition(topic, partition, held)])
         said = 0.0
@@ -93,6 +94,7 @@ def restore(
         progress(partition, end - held, end - held)
     finally:
         consumer.close()
+        store.merging(True)
     return end
 
 

@@ -175,6 +175,10 @@ class RocksStore:
         except Exception as error:
             raise self._failed(error) from None
 
+    def merging(self, wanted: bool) -> None:
+        """Whether RocksDB merges files meanwhile: not while many rows are written at once."""
+        self._db.set_options({"disable_auto_compactions": "false" if wanted else "true"})
+
     def rows(self, ids: Sequence[bytes]) -> list[bytes | None]:
         """Rows by customer id."""
         return self.side([ROW_KEY + id for id in ids])
@@ -248,7 +252,8 @@ def _options() -> Options:
     options.set_target_file_size_base(32 << 20)
     options.set_level_zero_slowdown_writes_trigger(40)
     options.set_level_zero_stop_writes_trigger(80)
-    options.set_compression_type(DBCompressionType.lz4())
+    # Young files are soon merged: not worth packing.
+    options.set_compression_per_level([DBCompressionType.none()] * 2 + [DBCompressionType.lz4()] * 5)
     options.set_keep_log_file_num(2)
     options.set_max_open_files(256)
     options.set_skip_stats_update_on_db_open(True)

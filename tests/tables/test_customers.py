@@ -140,7 +140,7 @@ def broken(settings: Settings) -> CustomerTable:
     file = max(store_of(settings, 0).glob("*.sst"), key=lambda file: file.stat().st_size)
     content = bytearray(file.read_bytes())
     middle = len(content) // 2
-    content[middle : middle + 64] = bytes(64)
+    content[middle : middle + 64] = bytes(byte ^ 0xFF for byte in content[middle : middle + 64])
     file.write_bytes(content)
     return table
 
