@@ -99,15 +99,44 @@ def test_a_segment_command_keeps_its_place() -> None:
     assert ours.partition_row["command"] == ""
 
 
-def test_old_side_entries_are_swept_in_time() -> None:
+def test_old_side_entries_are_swept_in_time_and_no_others() -> None:
     ours, start = CompiledPartition(sweeps=True), at("2020-01-01")
-    days = [start + n * DAY for n in range(200)]
-    run_log(
-        ours, [[value for day in days for value in (event("a", "recharge", day, 5), tick(day + DAY - 1))]]
+    oldest = 0
+    for n in range(200):
+        day = start + n * DAY
+        run_log(ours, [[event("a", "recharge", day, 5), tick(day + DAY - 1)]])
+        times = sorted(ours.side["a"]["e"].values())
+        young = [start + k * DAY for k in range(n + 1) if k > n - 90]
+        assert times[-len(young) :] == young
+        oldest = max(oldest, n - (times[0] - start) // DAY)
+    assert 110 < oldest <= 121
+
+
+def test_agrees_with_the_reference_at_the_edges_of_rings_and_weeks() -> None:
+    kinds = (
+        "voice_call",
+        "data_session",
+        "sms",
+        "app_login",
+        "web_login",
+        "qoe_degradation",
+        "recharge",
+        "refund",
     )
-    times = ours.side["a"]["e"].values()
-    assert max(times) == days[-1]
-    assert days[-1] - 121 * DAY <= min(times) < days[-1] - 80 * DAY
+    late = [n * DAY for n in (0, 1, 28, 29, 30, 31, 58, 59, 60, 61, 88, 89, 90, 91)]
+    weeks = [n * 7 * DAY + hours for n in (11, 12, 30, 31, 32, 33) for hours in (-DAY // 2, 0, DAY // 2)]
+    now = at("2021-03-03T12:00")
+    for zone in (0, 1, 4, 5):
+        log = [marker(zone)] if zone else []
+        log += [event(kind, kind, now) for kind in kinds]
+        log += [event(kind, kind, now - ago, 3, f"{kind}{ago}") for kind in kinds for ago in late]
+        log += [event(f"w{ago}", "activation", now, 1, f"w{ago}") for ago in weeks]
+        log += [event(f"w{ago}", "referral", now - ago, 1, f"r{ago}") for ago in weeks]
+        ticks = [tick(now + n * DAY // 2, everyone=True) for n in (1, 2, 13, 14, 59, 60, 61, 300, 450)]
+        for count in (0, 3, len(ticks)):
+            fold, ours = ReferenceFold(0, CONTENTS), CompiledPartition(sizes=[9])
+            records = log + ticks[:count]
+            agree(ours, run_log(ours, [records]), fold, run_log(fold, [records]))
 
 
 @settings(max_examples=150, deadline=None)
