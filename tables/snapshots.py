@@ -207,13 +207,14 @@ class Snapshots:
         """
         if self._writing is not None and self._writing.is_alive():
             return
-        for partition, position in positions.items():
+        for partition in positions:
             if partition not in self._due:
                 self._due[partition] = self._last(partition, now) + self._interval
-            if now >= self._due[partition]:
-                self._due[partition] = now + min(RETRY_SECONDS, self._interval)
-                self._begin(partition, position, now)
-                return
+        # Whoever waits longest: where snapshots take longer than there is time between them, all get theirs.
+        partition = min(positions, key=self._due.__getitem__, default=-1)
+        if partition >= 0 and now >= self._due[partition]:
+            self._due[partition] = now + min(RETRY_SECONDS, self._interval)
+            self._begin(partition, positions[partition], now)
 
     def wait(self) -> None:
         """Let the one that is being written end."""

@@ -169,6 +169,20 @@ def test_one_of_each_partition_a_day_whoever_holds_it(table: tuple[Settings, Cus
         assert [head.position for head in written] == [24, 48, 72]
 
 
+def test_all_partitions_get_theirs_where_there_is_no_time_for_all(
+    table: tuple[Settings, CustomerTable],
+) -> None:
+    settings, customers = table
+    for partition in (0, 1, 2):
+        customers.take(partition)
+    writer = Snapshots(settings.model_copy(update={"snapshot_interval": 1.0}), customers)
+    for second in range(8):
+        writer.maybe({0: second, 1: second, 2: second}, NOON + second)
+        writer.wait()
+    written = [len(snapshots.found(settings.snapshots, partition)) for partition in (0, 1, 2)]
+    assert sorted(written) == [2, 2, 3]
+
+
 def test_a_directory_that_cannot_be_written_to_stops_nobody(
     table: tuple[Settings, CustomerTable], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
