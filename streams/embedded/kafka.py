@@ -27,6 +27,7 @@ from streams.embedded.process import (
     free_ports,
     fresh_directory,
     gist,
+    lives,
     log_since,
     log_size,
     own_directory,
@@ -133,7 +134,7 @@ def start(home: Path, progress: Progress) -> None:
     if running is not None:
         found = port(home)
         progress("Kafka runs: waiting for its answer", None)
-        if found is not None and _wait(home, found, running.is_running):
+        if found is not None and _wait(home, found, lambda: lives(running)):
             return
         progress(f"Kafka (process {running.pid}) does not answer: starting it again", None)
         stop(running)
@@ -237,10 +238,10 @@ def _spawn(home: Path, paths: list[Path]) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait(home: Path, at: int, lives: Callable[[], bool]) -> bool:
+def _wait(home: Path, at: int, still: Callable[[], bool]) -> bool:
     """Whether our broker answers at that port, waited for while its process lives."""
     end = time.monotonic() + START_TIMEOUT
-    while lives() and time.monotonic() < end:
+    while still() and time.monotonic() < end:
         found = answers({"bootstrap.servers": f"{HOST}:{at}"})
         if found is not None:
             return found == cluster_id(home)

@@ -64,6 +64,13 @@ def processes(name: str, directory: Path) -> list[psutil.Process]:
     return found
 
 
+def lives(process: psutil.Process) -> bool:
+    """Is it at work?  One that has ended and waits for its parent to notice is not."""
+    with suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 def stop(process: psutil.Process, how: signal.Signals, what: str) -> None:
     """Send the signal for a clean end and wait; SIGKILL after `STOP_TIMEOUT`, which both services survive."""
     with suppress(psutil.NoSuchProcess):
