@@ -1,7 +1,6 @@
 """Records of `customer-events` as columns: the hot way in, and where whatever is no record is put aside.
 
-Bytes become structs one by one, by msgspec; all else is done for a whole batch.  Attributes are looked at
-only for the event types that read any.
+Bytes become structs one by one, by msgspec; all else is done for a whole batch.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from loyalty.columns import (
     UNKNOWN_COMMAND,
     UNKNOWN_SEGMENT,
 )
-from loyalty.events import CODES, MONEY, SOURCE_TYPES
+from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64_many, word_hash
 from loyalty.policy import VALUE_LIMIT
 from loyalty.row import NO, OPEN, UNKNOWN, WORDS, YES, RowFormatError, read
@@ -39,10 +38,7 @@ from loyalty.times import NO_TIME, parse_many
 
 TICK, MARKER, COMMAND, MERGE = (CODES[name] for name in ("_tick", "_marker", "_command", "_merge"))
 _KINDS = {name: CODES[name] for name in (*SOURCE_TYPES, "_tick", "_marker", "_command", "_merge")}
-_PAYMENT, _PROFILE_UPDATE, _LINK = CODES["payment"], CODES["profile_update"], CODES["customer_link"]
-
-_READS_ATTRIBUTES = np.zeros(256, np.bool_)
-_READS_ATTRIBUTES[[*(CODES[name] for name in MONEY), _PROFILE_UPDATE, _LINK]] = True
+_PROFILE_UPDATE, _LINK = CODES["profile_update"], CODES["customer_link"]
 
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BIRTHDAY = re.compile(r"(?:[0-9]{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
@@ -129,17 +125,16 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     kinds = events["kind"]
     updates: list[dict[str, Any]] = []
     links = 0
-    for i in np.flatnonzero(_READS_ATTRIBUTES[kinds]).tolist():
-        attributes, kind = found[i].attributes, kinds[i]
-        if kind == _PROFILE_UPDATE:
+    for i in [i for i, record in enumerate(found) if record.attributes]:
+        events["flag"][i] = _money_flag(found[i].attributes)  # any type may be revenue
+    for i in np.flatnonzero((kinds == _PROFILE_UPDATE) | (kinds == _LINK)).tolist():
+        if kinds[i] == _PROFILE_UPDATE:
             events["extra"][i] = len(updates)
-            updates.append(profile_update(attributes))
-        elif kind == _LINK:
+            updates.append(profile_update(found[i].attributes))
+        else:
             events["extra"][i] = links
-            events["flag"][i] = CAN_LINK if _can_link(found[i]) else 0
+            events["flag"][i] |= CAN_LINK if _can_link(found[i]) else 0
             links += 1
-        elif attributes:
-            events["flag"][i] = _money_flag(attributes)
     alone = []
     for i in np.flatnonzero(kinds >= TICK).tolist():
         if kinds[i] == COMMAND:
@@ -250,9 +245,9 @@ def _can_link(record: Record) -> bool:
 
 def _money_flag(attributes: dict[str, Any]) -> int:
     flag = FROM_BALANCE if attributes.get("paid_from") == "balance" else 0
-    on_time = truth(attributes.get("on_time"))
-    if on_time is not None:
-        flag |= KNOWN_ON_TIME | (ON_TIME if on_time else 0)
+    if "on_time" in attributes:
+        on_time = truth(attributes["on_time"])
+        flag |= 0 if on_time is None else KNOWN_ON_TIME | (ON_TIME if on_time else 0)
     return flag
 
 

@@ -165,3 +165,13 @@ def test_a_revision_is_asked_for_when_it_counts_and_once() -> None:
     (outcome,) = engine.fold(list(enumerate([*records, event("a", "sms", "2020-01-06")])), 6)
     assert asked == [3]
     assert outcome.counts["markers"] == 2
+
+
+def test_any_type_may_be_revenue_unless_it_was_paid_from_balance() -> None:
+    calls = [
+        event("a", "voice_call", "2020-01-01", n, paid_from=paid) for n, paid in ((5, "balance"), (7, "card"))
+    ]
+    log = [[marker(6), *calls, event("a", "refund", "2020-01-01", 1, paid_from="balance")]]
+    fold, ours = ReferenceFold(0, CONTENTS), CompiledPartition()
+    agree(ours, run_log(ours, log), fold, run_log(fold, log))
+    assert ours.rows["a"]["life"]["revenue"] == 7 - 100
