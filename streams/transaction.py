@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import logging
 import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -33,6 +35,32 @@ Step = Callable[[str], None]
 
 #: Milliseconds a blocking call of the transactional API may take before it is asked again.
 CALL_SECONDS = 5.0
+
+
+#: Seconds after which a call has hung: librdkafka 2.16 sometimes does not come back from adding offsets when
+#: the coordinator was killed meanwhile, whatever its timeout says.
+HUNG_SECONDS = 3 * CALL_SECONDS
+
+
+class Hung(Exception):
+    """A call of the transactional API did not come back; its producer is given up."""
+
+
+def _bounded(call: Callable[[], object], what: str) -> None:
+    """Make the call, but do not wait for ever: in a thread that may be left behind.  Raises Hung."""
+    outcome: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name=what, daemon=True).start()
+    try:
+        outcome.result(HUNG_SECONDS)
+    except TimeoutError:
+        raise Hung(f"no return from {what} within {HUNG_SECONDS:.0f} s") from None
 
 
 def no_step(name: str) -> None:
@@ -167,7 +195,7 @@ class Transactor:
             self._patiently(lambda: producer.commit_transaction(CALL_SECONDS), "commit")
         except BaseException as error:
             self._abort(error)
-            if isinstance(error, KafkaException):
+            if isinstance(error, KafkaException | Hung):
                 raise Aborted(str(error.args[0])) from error
             raise
         self.on_step("committed")
@@ -187,16 +215,16 @@ class Transactor:
         metrics.ABORTS.labels(self._app).inc()
         producer = self._producer
         assert producer is not None
-        fatal = isinstance(cause, KafkaException) and cause.args[0].fatal()
+        fatal = isinstance(cause, Hung) or (isinstance(cause, KafkaException) and cause.args[0].fatal())
         if not fatal:
             try:
                 self._patiently(lambda: producer.abort_transaction(CALL_SECONDS), "abort")
                 return
-            except KafkaException as error:
+            except (KafkaException, Hung) as error:
                 log.warning(
                     "%s: abort failed (%s); a new producer ends the transaction",
                     self._id,
-                    error.args[0].str(),
+                    error.args[0],
                 )
         # Fenced or timed out: only a new producer of the same id can go on.
         self._producer = None
@@ -205,7 +233,7 @@ class Transactor:
         """Repeat a call that may be repeated; Kafka away means waiting, said every time."""
         while True:
             try:
-                call()
+                _bounded(call, what)
                 return
             except KafkaException as error:
                 reason = error.args[0]
