@@ -1,4 +1,4 @@
-"""`make bench`: every figure of docs/performance.md, one after another, on a machine that does nothing else."""
+"""`make bench`: every figure of docs/performance.md, on a machine that does nothing else."""
 
 from __future__ import annotations
 

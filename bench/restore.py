@@ -1,4 +1,4 @@
-"""Restoring the customer table: a million rows from a real changelog into an empty store, and again from a warm one.
+"""Restoring the customer table: a million rows from a real changelog, into an empty store and a warm one.
 
 The changelog is written before the clock starts.  The restore runs in a process of its own, so that its
 memory is that of the table alone; the clock covers everything from the first question to Kafka to the last
@@ -73,7 +73,13 @@ def _fill(settings: Settings, rows: int) -> None:
             block[name] = now - dice.integers(0, 10**9, len(block))
         block["due"] = now + dice.integers(0, 1440, len(block)) * 60_000
         block["hashes"] = dice.integers(1, 2**63, (len(block), HASHES))
-        for name, most in (("calls", 20), ("seconds", 3_000), ("sms", 9), ("data_kb", 10**6), ("revenue", 5_000)):
+        for name, most in (
+            ("calls", 20),
+            ("seconds", 3_000),
+            ("sms", 9),
+            ("data_kb", 10**6),
+            ("revenue", 5_000),
+        ):
             cells = dice.integers(1, most, block[name].shape)
             block[name] = np.where(dice.random(cells.shape) < 1 / 3, cells, 0)
         for number, row in enumerate(block.view(f"V{ROW.itemsize}").tolist(), start):
