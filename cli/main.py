@@ -32,7 +32,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "worker": ("cli.worker", "worker", "run the agents"),
         "lag": ("cli.lag", "lag", "how far the pipeline is behind"),
         "tick": ("cli.tick", "tick", "bring every customer to one time (KHAYWE_CLOCK=event)"),
-        "snapshot": ("cli.restore", "snapshot", "write a snapshot of the customer table"),
+        "snapshot": ("cli.restore", "snapshot", "the snapshots of the customer table that workers write"),
         "restore": ("cli.restore", "restore", "bring the customer table back from a snapshot"),
     },
     "Customers": {
