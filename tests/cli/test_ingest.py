@@ -296,13 +296,21 @@ def test_a_loop_ends_with_ctrl_c_and_says_what_was_sent(
     (tmp_path / "x.jsonl").write_bytes(b'{"a":1}\n' * 10)
     command = [KHAYWE, "ingest", str(tmp_path / "x.jsonl"), "--source", "cdr"]
     process = subprocess.Popen(
-        [*command, "--loop", "--rate", "500"], env=catalog, stdout=subprocess.PIPE, text=True
+        [*command, "--loop", "--rate", "500"],
+        env=catalog,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a shell has Ctrl-C switched off, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    end = time.monotonic() + 30
-    while len(read(services, catalog["TOPIC"])) < 50:
-        assert time.monotonic() < end
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
+    try:
+        end = time.monotonic() + 30
+        while len(read(services, catalog["TOPIC"])) < 50:
+            assert time.monotonic() < end
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 0
     records = read(services, catalog["TOPIC"])
     assert said.startswith(f"{len(records):,} records (")

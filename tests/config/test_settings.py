@@ -86,6 +86,7 @@ def test_sasl_and_tls_reach_librdkafka(tmp_path: Path) -> None:
         "sasl.username": "me",
         "sasl.password": "s3cret",
         "ssl.ca.location": str(tmp_path / "ca.pem"),
+        "log_level": 3,
         "group.id": "g",
     }
 
