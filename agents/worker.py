@@ -19,6 +19,7 @@ from agents.normalizing import NormalizerProcessor
 from catalog.service import CatalogService, check_settings
 from config.errors import KhayweError
 from config.settings import NoService, Settings, settings
+from loyalty.prepare import prepare
 from streams import topics
 from streams.app import customers
 from tables.customers import CustomerTable
@@ -91,6 +92,9 @@ def parts() -> Parts:
     """The parts of this process's worker, made at the first call; its checks may refuse (KhayweError)."""
     config = settings()
     check(config)
+    # Before the group is joined: the first start on a machine compiles for tens of seconds.
+    log.info("preparing the fold")
+    prepare()
     feed = CatalogFeed(config)
     feed.start()
     first_revision(config, feed)
