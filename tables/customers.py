@@ -116,6 +116,7 @@ class CustomerTable:
         """
         share = self._share(max(1, len(self._held)))
         for held in self._held.values():
+            held.store.merge(True)
             if now - held.flushed_at >= self._interval or held.state.crowded:
                 held.flushed_at = now
                 self._flush(held, always=held.store.age() > KEEP_SECONDS)

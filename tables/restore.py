@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from loyalty.row import RowFormatError
 from loyalty.state import PARTITION_KEY, ROW_KEY, State
@@ -48,12 +48,13 @@ def topic_id(config: dict[str, Any], topic: str) -> str:
 
 def bounds(config: dict[str, Any], topic: str, partition: int) -> tuple[int, int]:
     """First offset and end of a partition, open transactions included, as of now.  Raises KafkaException."""
-    admin = AdminClient(config)
-    place = TopicPartition(topic, partition)
-    found = []
-    for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-        found.append(admin.list_offsets({place: spec}, request_timeout=ASK_SECONDS)[place].result().offset)
-    return found[0], found[1]
+    # Not an AdminClient: one just made sometimes waits for seconds before it asks.
+    asker = Consumer({**config, "group.id": "khaywe-restore", "isolation.level": "read_uncommitted"})
+    try:
+        start, end = asker.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_SECONDS)
+    finally:
+        asker.close()
+    return start, end
 
 
 def restore(
@@ -81,7 +82,8 @@ def restore(
         _warm(store, state)
     position = held = max(held, start)
     consumer = Consumer(_reading(config))
-    store.merging(False)
+    if end - position > CHUNK:
+        store.merge(False)  # until the partition is worked on: many may have to be restored first
     try:
         consumer.assign([TopicPartition(topic, partition, held)])
         said = 0.0
@@ -94,7 +96,6 @@ def restore(
         progress(partition, end - held, end - held)
     finally:
         consumer.close()
-        store.merging(True)
     return end
 
 

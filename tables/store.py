@@ -84,6 +84,7 @@ class RocksStore:
         """
         self.path = path
         self.damaged = False
+        self.merges = True
         self.views: set[View] = set()
         self._changelog = changelog
         self._no_wal = cast(Any, WriteOptions())
@@ -132,6 +133,7 @@ class RocksStore:
         self._db.close()
         shutil.rmtree(self.path)
         self.damaged = False
+        self.merges = True
         self._db = self._open()
 
     def _failed(self, error: Exception) -> TableError:
@@ -175,9 +177,11 @@ class RocksStore:
         except Exception as error:
             raise self._failed(error) from None
 
-    def merging(self, wanted: bool) -> None:
-        """Whether RocksDB merges files meanwhile: not while many rows are written at once."""
-        self._db.set_options({"disable_auto_compactions": "false" if wanted else "true"})
+    def merge(self, wanted: bool) -> None:
+        """Whether RocksDB merges files in the background: not while many rows are written at once."""
+        if wanted != self.merges:
+            self._db.set_options({"disable_auto_compactions": "false" if wanted else "true"})
+            self.merges = wanted
 
     def rows(self, ids: Sequence[bytes]) -> list[bytes | None]:
         """Rows by customer id."""

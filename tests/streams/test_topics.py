@@ -43,7 +43,8 @@ def bare(services: Settings) -> Iterator[Settings]:
 
 def _delete(settings: Settings) -> None:
     admin = AdminClient(settings.kafka_config())
-    ours = {topic.name for topic in registry(settings)} & set(admin.list_topics(timeout=10).topics)
+    ours = {topic.name for topic in registry(settings)} | {"raw_custom_events"}
+    ours &= set(admin.list_topics(timeout=10).topics)
     if ours:
         for answer in admin.delete_topics(list(ours)).values():
             answer.result()
