@@ -1,0 +1,136 @@
+"""The rules of the game as data: templates, badges, tiers, earning and offers of a catalog revision.
+
+docs/game.md says what each field does.  Amounts stand in canonical units (seconds, megabytes, currency), as
+people write them; conditions are texts in the language of `loyalty.conditions`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ACTIVE = 5  # missions a customer has at most
+ONBOARDING = 2  # of them onboarding
+LEVELS = ("bronze", "silver", "gold", "platinum")
+TEMPLATES = 511  # highest number of a template
+BADGES = 31  # highest number of a badge
+MISSION_DAYS = 190  # longest mission
+DISTINCT = 6  # most distinct values a goal may ask for
+
+CATEGORIES = ("onboarding", "engagement", "revenue", "loyalty", "behavioral_correction")
+GOALS = ("count", "sum", "distinct", "days", "weeks", "share", "first", "inactivity")
+
+Category = Literal["onboarding", "engagement", "revenue", "loyalty", "behavioral_correction"]
+GoalKind = Literal["count", "sum", "distinct", "days", "weeks", "share", "first", "inactivity"]
+
+
+class Goal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What has to be done: events of `types` that the filter `where` lets through."""
+
+    kind: GoalKind
+    types: list[str]
+    where: str = ""  # a condition over `value` and attributes of the event
+    distinct: str = ""  # distinct: the attribute, or `event_type`
+    among: str = ""  # share: a filter; the share is that of `where` among the events it lets through
+    at_least: int = 1  # share: events among which it counts
+    gap: int = 0  # inactivity: longest absence allowed, days
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much: `value`, or personal: clamp(baseline x stretch, low, high), rounded to a number people like."""
+
+    value: int = 0
+    baseline: str = ""  # a feature of the customer
+    stretch: float = 1.0
+    low: int = 0
+    high: int = 0
+
+
+class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is given: any of points, an offer and a badge up to a level."""
+
+    points: int = 0
+    offer: int = -1  # offer_id
+    badge: int = -1  # number
+    level: int = 1  # of the badge, 1 to 4
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often at most; 0: no limit."""
+
+    per_customer: int = 0  # times completed
+    total: int = 0  # times given and not lost, by all customers
+    budget: int = 0  # points, by all customers
+
+
+class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A mission before it has a customer."""
+
+    number: int
+    name: str
+    category: Category
+    goal: Goal
+    target: Target
+    duration_days: int
+    cooldown_days: int
+    priority: int
+    description: str = ""
+    eligibility: str = ""
+    after: list[str] = []  # names of templates that must have been completed before
+    rewards: Reward = Reward()
+    limits: Limits = Limits()
+    active: bool = True
+
+
+class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A level of a badge."""
+
+    condition: str
+    rewards: Reward = Reward()
+
+
+class Badge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A badge with its four levels, bronze first."""
+
+    number: int
+    name: str
+    levels: list[Level]
+    description: str = ""
+    active: bool = True
+
+
+class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A standing, by points earned in this or the last calendar year."""
+
+    name: str
+    points: int
+
+
+class Earning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Points for what is paid: floor(value x points_per_unit) of each event it fits."""
+
+    number: int
+    name: str
+    types: list[str]
+    points_per_unit: float
+    where: str = ""
+
+
+class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a reward may hand out; the operator's systems do it."""
+
+    offer_id: int
+    name: str
+    description: str = ""
+
+
+class Game(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it.  An empty game decides nothing."""
+
+    templates: list[Template] = []
+    badges: list[Badge] = []
+    tiers: list[Tier] = []
+    earning: list[Earning] = []
+    offers: list[Offer] = []
+    points_valid_months: int = 12
