@@ -110,6 +110,13 @@ def test_what_is_no_record_is_a_dead_letter_and_changes_nothing_else() -> None:
 # Counters.
 
 
+NOTHING_YET = (
+    "comebacks", "longest_absence", "completed", "badges", "replaced_day", "debt", "year_points",
+    "last_year_points", "tier", "points_earned", "points_redeemed", "points_expired", "missions_completed",
+    "open_grants",
+)  # fmt: skip
+
+
 def test_a_call() -> None:
     assert row(event("a", "voice_call", "2020-01-01T10:00", 61, "e1", "cdr")) == {
         "state": 1,
@@ -127,6 +134,15 @@ def test_a_call() -> None:
         "hashes": [model.hash64(b"cdr\x00e1")],
         "recent": [[1, 1_577_872_800, 61]],
         "profile": dict.fromkeys(model.WORDS, 0) | {"consent": 0, "opted": 0, "birthday": 0, "profile_at": 0},
+        "id_hash": model.hash64(b"a"),
+        "next_refresh": model.next_refresh("a", NEW_YEAR + 10 * 3_600_000),
+        "month": 600,
+        "active_days": 1,
+        "types": {1: 1},
+        "missions": [None] * 5,
+        "cooling": [None] * 20,
+        "lots": [],
+        **dict.fromkeys(NOTHING_YET, 0),
         # 30 x 1/60 for the call and 10 x 30/30 for the recency; 25 x 1/12 for one week of twelve
         "published": [1050, 0, 208, 0, 0],
     }

@@ -283,7 +283,9 @@ def test_a_link_forwards_what_the_row_was() -> None:
             "attributes": {
                 "from": "a",
                 "path": ["a"],
-                "row": linked | {"state": 1, "due": model.next_refresh("a", refresh)},
+                "row": linked
+                | dict.fromkeys(("due", "next_refresh"), model.next_refresh("a", refresh))
+                | {"state": 1},
                 "ids": {hashes[0]: NEW_YEAR, hashes[1]: NEW_YEAR + DAY},
                 "profile": {"segment": "gold"},
             },

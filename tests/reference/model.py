@@ -1,4 +1,4 @@
-"""What the reference fold works on: records as they are read, a customer's row, time, hashes, integers.
+"""What the reference fold works on: records as they are read, time, hashes, integers.
 
 Written from docs/semantics.md and the design only, never from `loyalty/`'s kernel: the two must agree
 because both are right, not because one copies the other.  Slow and plain on purpose.
@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
-
-from loyalty.events import code_of
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -54,7 +52,7 @@ NO_ACTIVITY = {
     "invoice", "complaint", "qoe_degradation", "status_change", "opt_in", "opt_out",
     "campaign_delivered", "campaign_converted", "grant_fulfilled", "grant_failed",
 }  # fmt: skip
-SYSTEM = {"_tick", "_marker", "_command", "_merge"}
+SYSTEM = {"_tick", "_marker", "_command", "_merge", "_reserve", "_reservation"}
 
 # Name of a ring -> (days it holds, least and greatest value of a cell).
 RINGS = {
@@ -163,7 +161,26 @@ def next_refresh(customer_id: str, ms: int) -> int:
     return last_refresh(customer_id, ms) + DAY_MS
 
 
+def date_of(day: int) -> date:
+    """The date of a day's number."""
+    return EPOCH_DATE + timedelta(days=day)
+
+
+def month_of(day: int) -> int:
+    """Months since January 1970."""
+    when = date_of(day)
+    return (when.year - 1970) * 12 + when.month - 1
+
+
 # Records.
+
+
+class Cause(NamedTuple):
+    """What an effect comes from; `money`: the hash of a money event, 0 for anything else."""
+
+    source: str
+    event_id: str
+    money: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,8 +200,9 @@ class Record:
         return hash64(self.source.encode() + b"\x00" + self.event_id.encode())
 
     @property
-    def cause(self) -> tuple[str, str]:
-        return self.source, self.event_id
+    def cause(self) -> Cause:
+        money = UNIT_OF.get(self.event_type) == "currency"
+        return Cause(self.source, self.event_id, self.hash if money else 0)
 
 
 def read(value: bytes | dict[str, Any] | None, decode_row: Callable[[str], dict[str, Any]]) -> Record:
@@ -212,6 +230,11 @@ def read(value: bytes | dict[str, Any] | None, decode_row: Callable[[str], dict[
         raise Undecodable("revision")
     if event_type == "_command" and not isinstance(attributes.get("command_id"), str):
         raise Undecodable("command_id")
+    if event_type in ("_reserve", "_reservation"):
+        whole = [attributes.get(name) for name in ("template", "count", "points")]
+        other = ("customer", str) if event_type == "_reserve" else ("granted", bool)
+        if not all(type(number) is int for number in whole) or type(attributes.get(other[0])) is not other[1]:
+            raise Undecodable("reservation")
     if event_type == "_merge" and not isinstance(attributes.get("row"), dict):
         try:
             attributes = attributes | {"row": decode_row(attributes["row"])}
@@ -252,9 +275,16 @@ def _float(text: str | float) -> float:
 def integer(event_type: str, value: float, decimals: int) -> int:
     """The value in its smallest unit, rounded half-even in decimal, once."""
     unit = UNIT_OF[event_type]
-    scale = {"megabytes": 1024, "currency": 10**decimals}.get(unit, 1)
-    whole = int((Decimal(repr(value)) * scale).to_integral_value(rounding=ROUND_HALF_EVEN))
+    whole = int(
+        (Decimal(repr(value)) * scale(event_type, decimals)).to_integral_value(rounding=ROUND_HALF_EVEN)
+    )
     return clamp(whole, -VALUE_LIMIT if unit == "currency" else 0, VALUE_LIMIT)
+
+
+def scale(event_type: str, decimals: int) -> int:
+    """Smallest units of a canonical one."""
+    units = {"megabytes": 1024, "currency": int(10**decimals)}
+    return units.get(UNIT_OF[event_type], 1)
 
 
 def truth(value: Any) -> bool | None:
@@ -282,94 +312,3 @@ def birthday(text: Any) -> int:
         return 0
     month, day = int(found[1]), int(found[2])
     return month * 100 + day if 1 <= month <= 12 and 1 <= day <= 31 else 0
-
-
-# Rows.
-
-
-@dataclass
-class Customer:
-    """A row with its side entries.  Rings and weeks are kept by absolute day and week."""
-
-    customer_id: str
-    state: int = NONE
-    as_of: int = 0
-    day: int = 0
-    due: int = NO_TIME
-    opened_at: int = 0
-    first_event: int = 0
-    activation: int = 0
-    last_activity: int = 0
-    last_transaction: int = 0
-    rings: dict[str, dict[int, int]] = field(default_factory=lambda: {name: {} for name in RINGS})
-    weeks: set[int] = field(default_factory=set)  # ISO weeks with activity
-    life: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LIFE, 0))
-    hashes: list[int] = field(default_factory=list)  # oldest first
-    recent: list[tuple[str, int, int]] = field(default_factory=list)  # event_type, seconds, value
-    profile: dict[str, Any] = field(default_factory=dict)  # side entry p
-    profile_at: int = 0
-    opted: int = UNKNOWN
-    published: list[int] = field(default_factory=lambda: [0] * 5)
-    entries: dict[int, int] = field(default_factory=dict)  # side entries e: hash -> time
-    link: str | None = None  # side entry l
-
-    def window(self, ring: str, days: int) -> int:
-        """Sum of the last `days` days of a ring, the row's day included."""
-        return sum(self.rings[ring].get(day, 0) for day in range(self.day - days + 1, self.day + 1))
-
-    def add(self, ring: str, day: int, value: int) -> bool:
-        """Put a value into a ring; False where the ring holds that day no longer."""
-        days, low, high = RINGS[ring]
-        if day not in range(self.day - days + 1, self.day + 1):
-            return False
-        cells = self.rings[ring]
-        cells[day] = clamp(cells.get(day, 0) + value, low, high)
-        return True
-
-    def active(self, in_week: int) -> None:
-        if week(self.day) - WEEKS < in_week <= week(self.day):
-            self.weeks.add(in_week)
-
-    def remember(self, event_hash: int) -> bool:
-        """Push a usage event's hash; True where it pushed one out."""
-        self.hashes.append(event_hash)
-        overflow = len(self.hashes) > HASHES
-        self.hashes = self.hashes[-HASHES:]
-        return overflow
-
-    def advance(self, day: int) -> None:
-        """Let days and weeks fall out of the windows."""
-        self.day = max(self.day, day)
-        for name, (days, _, _) in RINGS.items():
-            kept = range(self.day - days + 1, self.day + 1)
-            self.rings[name] = {d: v for d, v in self.rings[name].items() if d in kept}
-        self.weeks = {w for w in self.weeks if w > week(self.day) - WEEKS}
-
-
-def snapshot(c: Customer) -> dict[str, Any]:
-    """A row as plain values, in the shape that `loyalty.row.decode` gives."""
-    consent = {None: UNKNOWN, True: YES, False: NO}[c.profile.get("consent")]
-    return {
-        "state": c.state,
-        "as_of": c.as_of,
-        "day": c.day,
-        "due": c.due,
-        "opened_at": c.opened_at,
-        "first_event": c.first_event,
-        "activation": c.activation,
-        "last_activity": c.last_activity,
-        "last_transaction": c.last_transaction,
-        "rings": {name: {d: v for d, v in sorted(c.rings[name].items()) if v} for name in RINGS},
-        "weeks": sum(1 << (week(c.day) - w) for w in c.weeks),
-        "life": dict(c.life),
-        "hashes": list(c.hashes),
-        "recent": [[code_of(kind), seconds, value] for kind, seconds, value in c.recent],
-        "profile": {name: word_hash(c.profile.get(name)) for name in WORDS}
-        | {
-            "consent": consent,
-            "opted": c.opted,
-            "birthday": birthday(c.profile.get("birthday")),
-            "profile_at": c.profile_at,
-        },
-        "published": list(c.published),
-    }

@@ -6,6 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from loyalty.content import COMPONENTS, Component, Decisions, ScoringPolicy, currency_decimals
+from loyalty.game import Game
 from tests.reference.model import iso, parse_time
 
 # Records by hand.
@@ -69,6 +70,7 @@ class Content(NamedTuple):
 
     decisions: Decisions
     policy: ScoringPolicy
+    game: Game = Game()
 
 
 def _content(timezone: str, currency: str, **policy: Any) -> Content:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.reference.model import Customer, week
+from tests.reference.customer import Customer
+from tests.reference.model import week
 
 # Scores and their components, in the order of the design.
 SCORES = {

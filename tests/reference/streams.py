@@ -54,7 +54,7 @@ def run_log(fold: Fold, segments: Iterable[Sequence[Value]], twice: bool = False
 def plain_forwards(
     forwards: Iterable[dict[str, Any]], decode_row: Callable[[str], dict[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
-    """Forwards for comparison: values as plain data, a carried row decoded and its days as integers."""
+    """Forwards for comparison: values as plain data, a carried row decoded, its days and codes integers."""
     plain = []
     for forward in forwards:
         value = forward["value"]
@@ -64,7 +64,8 @@ def plain_forwards(
             row = decode_row(row)
         if isinstance(row, dict):
             rings = {ring: {int(d): v for d, v in cells.items()} for ring, cells in row["rings"].items()}
-            value["attributes"] = value["attributes"] | {"row": row | {"rings": rings}}
+            types = {int(code): times for code, times in row["types"].items()}
+            value["attributes"] = value["attributes"] | {"row": row | {"rings": rings, "types": types}}
         plain.append({"topic": forward["topic"], "key": forward["key"], "value": value})
     return plain
 

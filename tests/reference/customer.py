@@ -1,0 +1,257 @@
+"""A customer's row of the reference, with its side entries, and the plain form of it that is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from loyalty.events import code_of
+from tests.reference.model import (
+    HASHES,
+    LIFE,
+    NO,
+    NO_TIME,
+    NONE,
+    OPEN,
+    RINGS,
+    UNKNOWN,
+    WEEKS,
+    WORDS,
+    YES,
+    birthday,
+    clamp,
+    hash64,
+    month_of,
+    week,
+    word_hash,
+)
+
+SLOTS = 5
+COOLING = 20
+LOTS = 14
+ACTIVE_DAYS = 128
+U2 = 2**16 - 1
+U4 = 2**32 - 1
+
+
+@dataclass
+class Mission:
+    """A slot in use.  Times in seconds; `settles` in ms; amounts in smallest units."""
+
+    template: int
+    revision: int
+    target: int
+    waiting: bool = False
+    started: int = 0
+    ends: int = 0
+    settles: int = NO_TIME
+    progress: int = 0
+    tenths: int = 0
+    bits: set[int] = field(default_factory=set)  # days, weeks, inactivity: days or weeks since the start
+    words: list[int] = field(default_factory=list)  # distinct: hashes
+    matched: int = 0  # share: events that `where` let through
+    among: int = 0  # share: events that `among` let through
+
+    @property
+    def marks(self) -> int:
+        words = sum(word << (32 * n) for n, word in enumerate(self.words))
+        return sum(1 << bit for bit in self.bits) | words | self.matched | self.among << 32
+
+
+@dataclass
+class Cooling:
+    template: int
+    until: int  # local day
+    times: int = 0
+
+
+@dataclass
+class Lot:
+    month: int  # the first in which it is no longer valid
+    points: int
+
+
+@dataclass
+class Grant:
+    """Side entry g."""
+
+    at: int
+    rule: str
+    kind: str
+    points: int
+    month: int
+    offer: int
+    status: str
+    told: int
+    repeats: int = 0
+
+
+@dataclass
+class Customer:
+    """A row with its side entries.  Rings and weeks are kept by absolute day and week."""
+
+    customer_id: str
+    state: int = NONE
+    as_of: int = 0
+    day: int = 0
+    next_refresh: int = NO_TIME
+    opened_at: int = 0
+    first_event: int = 0
+    activation: int = 0
+    last_activity: int = 0
+    last_transaction: int = 0
+    rings: dict[str, dict[int, int]] = field(default_factory=lambda: {name: {} for name in RINGS})
+    weeks: set[int] = field(default_factory=set)  # ISO weeks with activity
+    life: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LIFE, 0))
+    hashes: list[int] = field(default_factory=list)  # oldest first
+    recent: list[tuple[str, int, int]] = field(default_factory=list)  # event_type, seconds, value
+    profile: dict[str, Any] = field(default_factory=dict)  # side entry p
+    profile_at: int = 0
+    opted: int = UNKNOWN
+    published: list[int] = field(default_factory=lambda: [0] * 5)
+    active_days: set[int] = field(default_factory=set)
+    types: dict[str, int] = field(default_factory=dict)
+    comebacks: int = 0
+    longest_absence: int = 0
+    missions: list[Mission | None] = field(default_factory=lambda: [None] * SLOTS)
+    cooling: list[Cooling | None] = field(default_factory=lambda: [None] * COOLING)
+    completed: set[int] = field(default_factory=set)
+    badges: set[tuple[int, int]] = field(default_factory=set)  # number, level 1 to 4
+    replaced_day: int = 0
+    lots: list[Lot] = field(default_factory=list)
+    debt: int = 0
+    year_points: int = 0
+    last_year_points: int = 0
+    tier: int = 0
+    points_earned: int = 0
+    points_redeemed: int = 0
+    points_expired: int = 0
+    missions_completed: int = 0
+    open_grants: int = 0
+    entries: dict[int, int] = field(default_factory=dict)  # side entries e: hash -> time
+    link: str | None = None  # side entry l
+    grants: dict[str, Grant] = field(default_factory=dict)  # side entries g: grant_id -> grant
+    caused: dict[int, dict[str, Any]] = field(default_factory=dict)  # side entries m: hash -> at, grants
+
+    @property
+    def due(self) -> int:
+        settling = [m.settles for m in self.missions if m and not m.waiting]
+        return min([self.next_refresh, *settling]) if self.state == OPEN else NO_TIME
+
+    @property
+    def month(self) -> int:
+        return month_of(self.day)
+
+    @property
+    def balance(self) -> int:
+        return sum(lot.points for lot in self.lots if lot.month > self.month) - self.debt
+
+    def window(self, ring: str, days: int) -> int:
+        """Sum of the last `days` days of a ring, the row's day included."""
+        return sum(self.rings[ring].get(day, 0) for day in range(self.day - days + 1, self.day + 1))
+
+    def add(self, ring: str, day: int, value: int) -> bool:
+        """Put a value into a ring; False where the ring holds that day no longer."""
+        days, low, high = RINGS[ring]
+        if day not in range(self.day - days + 1, self.day + 1):
+            return False
+        cells = self.rings[ring]
+        cells[day] = clamp(cells.get(day, 0) + value, low, high)
+        return True
+
+    def active_week(self, in_week: int) -> None:
+        if week(self.day) - WEEKS < in_week <= week(self.day):
+            self.weeks.add(in_week)
+
+    def remember(self, event_hash: int) -> bool:
+        """Push a usage event's hash; True where it pushed one out."""
+        self.hashes.append(event_hash)
+        overflow = len(self.hashes) > HASHES
+        self.hashes = self.hashes[-HASHES:]
+        return overflow
+
+    def advance(self, day: int) -> None:
+        """Let days and weeks fall out of the windows."""
+        years = -(self.month // 12)
+        self.day = max(self.day, day)
+        years += self.month // 12
+        if years:
+            self.last_year_points = self.year_points if years == 1 else 0
+            self.year_points = 0
+        self.active_days = {d for d in self.active_days if d > self.day - ACTIVE_DAYS}
+        for name, (days, _, _) in RINGS.items():
+            kept = range(self.day - days + 1, self.day + 1)
+            self.rings[name] = {d: v for d, v in self.rings[name].items() if d in kept}
+        self.weeks = {w for w in self.weeks if w > week(self.day) - WEEKS}
+
+
+def more(now: int, by: int, limit: int = U4) -> int:
+    """A figure that saturates."""
+    return min(now + by, limit)
+
+
+def _slot(mission: Mission | None) -> dict[str, int] | None:
+    if mission is None:
+        return None
+    return {
+        "status": 2 if mission.waiting else 1,
+        "template": mission.template,
+        "revision": mission.revision,
+        "started": mission.started,
+        "ends": mission.ends,
+        "target": mission.target,
+        "progress": mission.progress,
+        "tenths": mission.tenths,
+        "marks": mission.marks,
+    }
+
+
+def snapshot(c: Customer) -> dict[str, Any]:
+    """A row as plain values, in the shape that `loyalty.row.decode` gives."""
+    consent = {None: UNKNOWN, True: YES, False: NO}[c.profile.get("consent")]
+    return {
+        "state": c.state,
+        "as_of": c.as_of,
+        "day": c.day,
+        "due": c.due,
+        "opened_at": c.opened_at,
+        "first_event": c.first_event,
+        "activation": c.activation,
+        "last_activity": c.last_activity,
+        "last_transaction": c.last_transaction,
+        "rings": {name: {d: v for d, v in sorted(c.rings[name].items()) if v} for name in RINGS},
+        "weeks": sum(1 << (week(c.day) - w) for w in c.weeks),
+        "life": dict(c.life),
+        "hashes": list(c.hashes),
+        "recent": [[code_of(kind), seconds, value] for kind, seconds, value in c.recent],
+        "profile": {name: word_hash(c.profile.get(name)) for name in WORDS}
+        | {
+            "consent": consent,
+            "opted": c.opted,
+            "birthday": birthday(c.profile.get("birthday")),
+            "profile_at": c.profile_at,
+        },
+        "published": list(c.published),
+        "id_hash": hash64(c.customer_id.encode()) if c.state != NONE else 0,
+        "next_refresh": c.next_refresh,
+        "month": c.month,
+        "active_days": sum(1 << (c.day - day) for day in c.active_days),
+        "types": {code_of(kind): n for kind, n in sorted(c.types.items(), key=lambda item: code_of(item[0]))},
+        "comebacks": c.comebacks,
+        "longest_absence": c.longest_absence,
+        "missions": [_slot(mission) for mission in c.missions],
+        "cooling": [[e.template, e.until, e.times] if e else None for e in c.cooling],
+        "completed": sum(1 << number for number in c.completed),
+        "badges": sum(1 << (4 * number + level - 1) for number, level in c.badges),
+        "replaced_day": c.replaced_day,
+        "lots": [[lot.month, lot.points] for lot in c.lots],
+        "debt": c.debt,
+        "year_points": c.year_points,
+        "last_year_points": c.last_year_points,
+        "tier": c.tier,
+        "points_earned": c.points_earned,
+        "points_redeemed": c.points_redeemed,
+        "points_expired": c.points_expired,
+        "missions_completed": c.missions_completed,
+        "open_grants": c.open_grants,
+    }

@@ -1,0 +1,44 @@
+"""Rows of the reference in time: opened, moved, refreshed, with what is due on the way."""
+
+from __future__ import annotations
+
+from tests.reference.customer import Customer
+from tests.reference.missions import Missions
+from tests.reference.model import NO, NO_TIME, OPEN, Cause, iso, last_refresh, next_refresh
+
+
+class Moving(Missions):
+    """What is due happens in the order of its time, a settling before a refresh, lowest slot first."""
+
+    def _open(self, c: Customer, at: int) -> None:
+        self.customers[c.customer_id] = c
+        c.state, c.as_of, c.next_refresh = OPEN, at, next_refresh(c.customer_id, at)
+        c.day = self._day(at)
+
+    def _move(self, c: Customer, t: int, stop: bool = False) -> None:
+        while c.state == OPEN and c.due <= t:
+            refresh = last_refresh(c.customer_id, t) if c.next_refresh <= t else NO_TIME
+            running = [(m.settles, slot) for slot, m in enumerate(c.missions) if m and not m.waiting]
+            settles, slot = min(running, default=(NO_TIME, -1))
+            at = min(settles, refresh)
+            c.as_of = max(c.as_of, at)
+            self._advance(c)
+            if settles == at:
+                self._settle(c, slot, Cause("khaywe", f"settle:{iso(at)}"))
+            else:
+                self._refresh(c, Cause("khaywe", f"refresh:{iso(at)}"))
+                c.next_refresh = next_refresh(c.customer_id, at)
+        if not stop:
+            c.as_of = max(c.as_of, t)
+            self._advance(c)
+
+    def _refresh(self, c: Customer, cause: Cause) -> None:
+        found = self._features(c)
+        self._expire_lots(c, cause)
+        self._repeat_open(c, cause)
+        if self._has_game and c.opted != NO:
+            self._check_badges(c, found, cause)
+            self._generate(c, found, cause)
+        if self._has_game:
+            self._tier(c, cause)
+        self._publish(c, "refresh", cause)
