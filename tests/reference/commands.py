@@ -42,15 +42,16 @@ class Commands(Moving):
             self._result(record, "unknown_customer")
         elif c.state != OPEN and name != "erase":
             self._result(record, "closed")
-        elif self._is_duplicate(c, record, self.tick):
-            self.counts["duplicates"] += 1
         elif name == "erase":
             self._erase(c, record)
             self._result(record, "", customer_id="")
+        elif self._is_duplicate(c, record, self.tick):
+            self.counts["duplicates"] += 1
         else:
             reason = self._refusal(c, name, record.attributes)
             if not reason:
-                self._move(c, self.tick)
+                if name != "repeat_grant":
+                    self._move(c, self.tick)
                 reason = self._act(c, name, record)
             if not reason:
                 c.entries[record.hash] = c.as_of
@@ -122,6 +123,9 @@ class Commands(Moving):
             self._end_all(c, "cancelled", "opted_out", cause)
 
     def _erase(self, c: Customer, record: Record) -> None:
+        for mission in c.missions:
+            if mission and not mission.waiting:
+                self._release(c, mission)
         del self.customers[c.customer_id]
         self.erased.add(hashed(c.customer_id))
         erased_at = iso(self.tick or record.occurred_at)

@@ -9,8 +9,7 @@ from functools import cache
 from typing import Any
 
 from loyalty.conditions import And, Comparison, Node, Not, Or, parse
-
-from loyalty import vocabulary
+from loyalty.vocabulary import KINDS
 from tests.reference.model import Record, integer, scale, truth, word, word_hash
 
 Literal = float | int | str | bool
@@ -27,7 +26,7 @@ ORDER = {
 @cache
 def condition(text: str) -> Node | None:
     """The tree of a condition over features, None for an empty text."""
-    return parse(text, vocabulary.KINDS)
+    return parse(text, KINDS)
 
 
 @cache

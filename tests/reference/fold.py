@@ -170,13 +170,12 @@ class ReferenceFold(Links):
             self._answer(c, record)
 
     def _play(self, c: Customer, record: Record) -> None:
-        if not self._has_game:
+        if not self._has_game or c.opted == NO:
             return
-        if c.opted != NO:
-            found = self._features(c)
-            self._progress(c, record)
-            self._check_badges(c, found, record.cause)
-            self._generate(c, found, record.cause)
+        found = self._features(c)
+        self._progress(c, record)
+        self._check_badges(c, found, record.cause)
+        self._generate(c, found, record.cause)
         self._tier(c, record.cause)
 
     def _count(self, c: Customer, record: Record) -> None:

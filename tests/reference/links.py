@@ -115,7 +115,7 @@ class Links(Commands):
     def _join_game(self, c: Customer, carried: dict[str, Any]) -> None:
         for month, points in carried["lots"]:
             self._join_lot(c, points, month)
-        c.debt = more(c.debt, carried["debt"])
+        c.debt = more(c.debt, self._take(c, carried["debt"]))
         years = c.month // 12 - carried["month"] // 12
         this_year, last_year = carried["year_points"], carried["last_year_points"]
         if years:

@@ -65,7 +65,7 @@ class Missions(Badges):
         assert mission is not None
         template = self._template(mission)
         c.missions[slot] = None
-        self._cool(c, mission, self._day(c.as_of) + template.cooldown_days, completed=True)
+        self._cool(c, mission, c.day + template.cooldown_days, completed=True)
         c.completed.add(mission.template)
         c.missions_completed = more(c.missions_completed, 1, U2)
         self._tell_or_decide(c, mission, "completed", cause)
@@ -126,10 +126,11 @@ class Missions(Badges):
         template = self._template(mission)
         goal = template.goal
         if goal.kind == "inactivity" and mission.target - reached(mission.bits, goal.gap) <= goal.gap:
+            mission.progress = mission.target
             self._complete(c, slot, cause)
         else:
             self._end(c, slot, "expired", "", cause)
-            self._cool(c, mission, self._day(c.as_of) + template.cooldown_days)
+            self._cool(c, mission, c.day + template.cooldown_days)
 
     def _end(self, c: Customer, slot: int, status: str, reason: str, cause: Cause) -> None:
         """A mission ends other than completed."""
@@ -139,6 +140,10 @@ class Missions(Badges):
         if mission.waiting:
             return
         self._tell_or_decide(c, mission, status, cause, reason)
+        self._release(c, mission)
+
+    def _release(self, c: Customer, mission: Mission) -> None:
+        """Give back what an active capped mission holds."""
         template = self._template(mission)
         if self._capped(template) and not self._control(c):
             mission_id = self._mission_id(c, mission, mission.started)
@@ -211,7 +216,7 @@ class Missions(Badges):
         mission = c.missions[slot]
         assert mission is not None
         self._end(c, slot, "replaced", "priority", cause)
-        self._cool(c, mission, self._day(c.as_of) + self._template(mission).cooldown_days)
+        self._cool(c, mission, c.day + self._template(mission).cooldown_days)
         c.replaced_day = c.day
         return slot
 
@@ -347,7 +352,7 @@ class Missions(Badges):
         """An answer that finds nobody waiting."""
         attributes = record.attributes
         if attributes["granted"]:
-            event_id = "release:" + record.event_id.removeprefix("reservation:")
+            event_id = f"return:{record.event_id}"
             self._to_account(
                 event_id, record.customer_id, attributes["template"], -attributes["count"],
                 -attributes["points"], record.raw["occurred_at"], record.received_at,

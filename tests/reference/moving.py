@@ -39,6 +39,5 @@ class Moving(Missions):
         if self._has_game and c.opted != NO:
             self._check_badges(c, found, cause)
             self._generate(c, found, cause)
-        if self._has_game:
-            self._tier(c, cause)
+        self._tier(c, cause)
         self._publish(c, "refresh", cause)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from loyalty.content import COMPONENTS, Component, Decisions, ScoringPolicy, currency_decimals
 from loyalty.game import Game
+from tests.reference import games
 from tests.reference.model import iso, parse_time
 
 # Records by hand.
@@ -73,11 +75,17 @@ class Content(NamedTuple):
     game: Game = Game()
 
 
-def _content(timezone: str, currency: str, **policy: Any) -> Content:
-    decisions = Decisions(timezone=timezone, currency=currency, currency_decimals=currency_decimals(currency))
+def _content(
+    timezone: str, currency: str, game: Game = games.NONE, decide: Mapping[str, Any] | None = None,
+    **policy: Any,
+) -> Content:  # fmt: skip
+    """`decide`: fields of the decisions besides timezone and currency; `policy`: of the scoring policy."""
+    decisions = Decisions(
+        timezone=timezone, currency=currency, currency_decimals=currency_decimals(currency), **decide or {}
+    )
     changed = ScoringPolicy(**policy)
     changed.validate()
-    return Content(decisions, changed)
+    return Content(decisions, changed, game)
 
 
 def _odd_scores() -> dict[str, dict[str, Component]]:
@@ -91,8 +99,8 @@ def _odd_scores() -> dict[str, dict[str, Component]]:
     }
 
 
-# Revision -> content: days and currencies of many kinds, policies of some.
-CONTENTS: dict[int, Content] = {
+# Revision -> content without a game: days and currencies of many kinds, policies of some.
+PLAIN: dict[int, Content] = {
     0: Content(Decisions(), ScoringPolicy()),
     1: _content("Europe/Berlin", "EUR", publish_step=0.01),
     2: _content("Asia/Kathmandu", "NPR", scores=_odd_scores(), bands=[]),
@@ -104,3 +112,16 @@ CONTENTS: dict[int, Content] = {
     6: _content("Australia/Lord_Howe", "AUD", revenue_types=["recharge", "voice_call"]),
     9: _content("Pacific/Apia", "USD", scores=_odd_scores(), publish_step=0.3),
 }
+# With one: grace of none, an hour and a day, everybody or half in the control group.
+GAMES: dict[int, Content] = {
+    20: _content("UTC", "USD", games.RICH, {"grace_seconds": 0}),
+    21: _content("Europe/Berlin", "EUR", games.CHANGED, {"grace_seconds": 86_400}),
+    22: _content("Asia/Kathmandu", "JPY", games.RICH, {"control_share": 0.5}),
+    23: _content("America/New_York", "KWD", games.CHANGED, {"control_share": 1.0, "grace_seconds": 59}),
+    24: _content("UTC", "USD", games.CROWDED, {"grace_seconds": 0}),
+    25: _content("Pacific/Kiritimati", "KWD", games.WORDY, {"control_share": 0.2, "control_salt": "öl"}),
+    26: _content("UTC", "USD", games.EARN_ONLY),
+    27: _content("Pacific/Pago_Pago", "JPY", games.ASLEEP, revenue_types=["sms"]),
+    28: _content("UTC", "USD", games.RICH, publish_step=5.0),
+}
+CONTENTS = PLAIN | GAMES

@@ -16,7 +16,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.reference.model import DAY_MS, UNIT_OF, iso
-from tests.reference.records import CONTENTS, at, command, encode, event, marker, tick
+from tests.reference.records import PLAIN, at, command, encode, event, marker, tick
 
 Value = bytes | dict[str, Any] | None
 MINUTE, HOUR, DAY = 60_000, 3_600_000, DAY_MS
@@ -228,7 +228,7 @@ TIMES = ("usage", "usage", "event", "again", "tick", "everyone", "marker", "mark
 
 @st.composite
 def logs(draw: st.DrawFn, max_size: int = 60) -> Log:
-    """Logs of one to six customers with everything that can happen, under the revisions of CONTENTS."""
+    """Logs of one to six customers with everything that can happen, under the revisions of PLAIN."""
     customers = draw(
         st.lists(st.sampled_from(CUSTOMERS), min_size=1, max_size=6, unique=True), label="customers"
     )
@@ -274,7 +274,7 @@ def logs(draw: st.DrawFn, max_size: int = 60) -> Log:
             clock += draw(st.sampled_from([0, MINUTE, HOUR, DAY, 40 * DAY]))
             put(tick(draw(st.sampled_from([clock, clock, when])), everyone=step == "everyone"))
         elif step == "marker":
-            put(marker(draw(st.sampled_from(sorted(CONTENTS))), clock))
+            put(marker(draw(st.sampled_from(sorted(PLAIN))), clock))
         elif step == "command":
             new = [draw(commands(customer, number, when))]
         elif step == "link":
