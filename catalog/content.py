@@ -1,7 +1,7 @@
 """A catalog revision: what people have defined, whole, under its number.
 
-It travels on the topic `catalog` as JSON and never changes afterwards.  What the fold reads of it (decisions,
-policy) is defined in `loyalty.content`.
+It travels on the topic `catalog` as JSON and never changes afterwards.  What the fold reads of it is defined in
+`loyalty.content` (decisions, policy) and `loyalty.game`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import msgspec
 
 from config.topics import raw_topic
 from loyalty.content import Decisions, ScoringPolicy
+from loyalty.game import Game
 
 #: Goes up when older code would misread the JSON; a new member that may be absent needs no new number.
-FORMAT = 1
+#: 2: `game`, without which a worker would decide otherwise.
+FORMAT = 2
 
 
 class SourceContent(msgspec.Struct, frozen=True):
@@ -39,6 +41,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     decisions: Decisions
     policy: ScoringPolicy
+    game: Game = Game()
     sources: list[SourceContent] = []
     note: str = ""
     format: int = FORMAT
