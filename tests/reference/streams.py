@@ -8,6 +8,7 @@ the reference forwards (its rows are dicts).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from hypothesis import strategies as st
 
+from config.topics import REWARD_GRANTS
 from tests.reference.model import DAY_MS, UNIT_OF, iso
 from tests.reference.records import PLAIN, at, command, encode, event, marker, tick
 
@@ -34,7 +36,8 @@ class Fold(Protocol):
 def run_log(fold: Fold, segments: Iterable[Sequence[Value]], twice: bool = False) -> list[dict[str, Any]]:
     """Fold a log, each segment after what the ones before it forwarded, until nothing is; all effects.
 
-    `twice`: every forwarded record comes back twice.
+    `twice`: every forwarded record comes back twice.  `@7@` in a record is the id of the seventh grant told
+    before its segment, counted round.
     """
     effects: list[dict[str, Any]] = []
     offset = fed = rounds = 0
@@ -45,10 +48,20 @@ def run_log(fold: Fold, segments: Iterable[Sequence[Value]], twice: bool = False
             raise AssertionError(f"forwards never end: {fold.forwards[fed:][:3]}")
         back: list[Value] = [forward["value"] for forward in fold.forwards[fed:] for _ in range(1 + twice)]
         fed = len(fold.forwards)
-        values = back + (waiting.pop(0) if waiting else [])
+        values = back + [_with_grant(value, effects) for value in (waiting.pop(0) if waiting else [])]
         effects += fold.fold(list(enumerate(values, offset)))
         offset += len(values)
     return effects
+
+
+def _with_grant(value: Value, effects: list[dict[str, Any]]) -> Value:
+    found = re.search(rb"@([0-9]+)@", value) if isinstance(value, bytes) else None
+    if not found or not isinstance(value, bytes):
+        return value
+    known = [each["value"] for each in effects if each["topic"] == REWARD_GRANTS]
+    ids = list(dict.fromkeys(each["grant_id"] for each in known))
+    grant_id = ids[int(found[1]) % len(ids)] if ids else "0" * 32
+    return value.replace(found[0], grant_id.encode())
 
 
 def plain_forwards(
