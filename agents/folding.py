@@ -21,8 +21,8 @@ from catalog.content import Content
 from config import topics
 from config.settings import Settings
 from loyalty.engine import Engine, Outcome
-from loyalty.row import read
 from loyalty.state import SIDE_KEY
+from loyalty.upgrade import current
 from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch, Sink
 from streams.names import CUSTOMERS_GROUP
@@ -192,7 +192,9 @@ class CustomersProcessor:
         content = self._content(state.partition.revision)
         prefix = SIDE_KEY + id + b"\0"
         side = dict(state.side_scan(prefix))
-        return portrait(customer_id, read(row)[0], content, side.get(prefix + b"p"), side.get(prefix + b"l"))
+        return portrait(
+            customer_id, current(row, id)[0], content, side.get(prefix + b"p"), side.get(prefix + b"l")
+        )
 
     def overview(self) -> list[dict[str, Any]]:
         """Each held partition: customers, where it stands, the revision it decides by."""

@@ -25,7 +25,6 @@ DECISIONS = "decisions"
 CAMPAIGN_TRIGGERS = "campaign-triggers"
 PREDICTIONS = "predictions"
 COMMAND_RESULTS = "command-results"
-RESERVATIONS = "reservations"
 ERASURES = "erasures"
 DEAD_LETTERS = "dead-letters"
 
@@ -80,7 +79,6 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         Topic(CAMPAIGN_TRIGGERS, "customer_id", "campaign messages to send", retention_days=days),
         Topic(PREDICTIONS, "customer_id and model", "the last prediction of each model", compacted=True),
         Topic(COMMAND_RESULTS, "command_id", "what became of each command", retention_days=days),
-        Topic(RESERVATIONS, "budget", "total caps: asked and answered", retention_days=days),
         Topic(ERASURES, "hashed customer_id", "erased customers, obeyed by rebuilds", compacted=True),
         Topic(
             DEAD_LETTERS, "source topic", "records that could not be used, with the reason",

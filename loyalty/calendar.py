@@ -80,3 +80,36 @@ def last_refresh(time: int, minute: int) -> int:
     """The last instant, not after a time (ms), at which the refresh minute (of the UTC day) begins."""
     at = minute * MINUTE_MS
     return (time - at) // DAY_MS * DAY_MS + at
+
+
+@compiled
+def days_before(year: int, month: int) -> int:
+    """Days from 1970-01-01 to the first of a month (proleptic Gregorian; years begin in March)."""
+    y = year - (month <= 2)
+    m = (month + 9) % 12
+    return y * 365 + y // 4 - y // 100 + y // 400 + (m * 153 + 2) // 5 - 719_468
+
+
+@compiled
+def month_of(day: int) -> int:
+    """The month of a day, months since 1970-01: eras of 400 years (Hinnant's civil_from_days)."""
+    since = day + 719_468
+    of_era = since % 146_097
+    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    month = (5 * of_year + 2) // 153  # 0: March
+    return (year + since // 146_097 * 400 - 1970) * 12 + month + 2
+
+
+@compiled
+def days_to(day: int, month: int, of_month: int) -> int:
+    """Days from `day` to the next such day of a year, 0 today; 29 February is 1 March in other years."""
+    year = 1970 + month_of(day) // 12
+    at = days_before(year, month) + of_month - 1
+    if month == 2 and at > days_before(year, 3):
+        at = days_before(year, 3)
+    if at < day:
+        at = days_before(year + 1, month) + of_month - 1
+        if month == 2 and at > days_before(year + 1, 3):
+            at = days_before(year + 1, 3)
+    return at - day

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from loyalty.calendar import day_of, week_of
+from loyalty.calendar import day_of, month_of, week_of
 from loyalty.columns import (
     BIRTHDAY_BIT,
     CONSENT_BIT,
@@ -20,7 +20,7 @@ from loyalty.columns import (
 from loyalty.compiled import compiled
 from loyalty.events import CODES
 from loyalty.policy import IS_ACTIVITY, IS_REVENUE, IS_TRANSACTION
-from loyalty.row import HASHES, MONTH, QUARTER, RECENT, WEEKS
+from loyalty.row import DAY_WORDS, HASHES, MONTH, QUARTER, RECENT, TYPES, WEEKS
 
 _CALL, _ROAMING_CALL, _SMS = CODES["voice_call"], CODES["roaming_call"], CODES["sms"]
 _DATA, _ROAMING_DATA = CODES["data_session"], CODES["roaming_data"]
@@ -32,6 +32,7 @@ _FEATURE, _CONTENT = CODES["feature_use"], CODES["content_view"]
 _SHARE, _SELF_CARE = CODES["social_share"], CODES["self_care"]
 
 U1, U2, U4 = 2**8 - 1, 2**16 - 1, 2**32 - 1
+COMEBACK_DAYS = 30  # of absence make a return
 I4_LOW, I4_HIGH = -(2**31), 2**31 - 1
 
 
@@ -67,7 +68,28 @@ def shift(row: Record, day: int) -> None:
     _clear(row.qoe, for_30, day)
     weeks = week_of(day) - week_of(row.day)
     row.weeks = np.uint32(row.weeks) << np.uint32(weeks) if weeks < WEEKS else 0
+    shift_days(row.active_days, day - row.day)
+    month = month_of(day)
+    years = month // 12 - row.month // 12
+    if years > 0:
+        row.last_year_points = row.year_points if years == 1 else 0
+        row.year_points = 0
+    row.month = month
     row.day = day
+
+
+@compiled
+def shift_days(words: Any, days: int) -> None:
+    """Shift 128 bits up."""
+    low, high = np.uint64(words[0]), np.uint64(words[1])
+    if days >= 128:
+        low = high = np.uint64(0)
+    elif days >= 64:
+        low, high = np.uint64(0), low << np.uint64(days - 64)
+    elif days > 0:
+        high = (high << np.uint64(days)) | (low >> np.uint64(64 - days))
+        low = low << np.uint64(days)
+    words[0], words[1] = low, high
 
 
 @compiled
@@ -162,8 +184,16 @@ def count(row: Record, event: Any, traits: int, policy: Record, counts: Any) -> 
     if traits & IS_TRANSACTION:
         row.life_transactions += 1
         row.last_transaction = max(row.last_transaction, at)
+    row.types[kind] = min(row.types[kind] + 1, U2)
     if traits & IS_ACTIVITY:
+        if row.last_activity:
+            absent = day - day_of(row.last_activity, policy.calendar)
+            if absent >= COMEBACK_DAYS:
+                row.comebacks = min(row.comebacks + 1, U2)
+                row.longest_absence = min(max(row.longest_absence, absent), U2)
         row.last_activity = max(row.last_activity, at)
+        if 0 <= age < DAY_WORDS * 64:
+            row.active_days[age // 64] |= np.uint64(1) << np.uint64(age % 64)
         weeks = week_of(row.day) - week_of(day)
         if 0 <= weeks < WEEKS:
             row.weeks |= np.uint32(1) << np.uint32(weeks)
@@ -206,8 +236,9 @@ def _join(cells: Any, day: int, carried: Any, carried_day: int, low: int, high: 
 
 @compiled
 def join(row: Record, carried: Record, counts: Any) -> None:
-    """Add the counters of a row that becomes this one, which is first shifted to the other's day."""
+    """Add the counters of a row that becomes this one; both are first shifted to the later one's day."""
     shift(row, carried.day)
+    shift(carried, row.day)
     day, from_day = row.day, carried.day
     _join(row.calls, day, carried.calls, from_day, 0, U2)
     _join(row.seconds, day, carried.seconds, from_day, 0, U2)
@@ -240,9 +271,13 @@ def join(row: Record, carried: Record, counts: Any) -> None:
     row.last_activity = max(row.last_activity, carried.last_activity)
     row.last_transaction = max(row.last_transaction, carried.last_transaction)
     row.profile_at = max(row.profile_at, carried.profile_at)
-    weeks = week_of(day) - week_of(from_day)
-    if 0 <= weeks < WEEKS:
-        row.weeks |= np.uint32(carried.weeks) << np.uint32(weeks)
+    row.weeks |= carried.weeks
+    for i in range(DAY_WORDS):
+        row.active_days[i] |= carried.active_days[i]
+    for i in range(TYPES):
+        row.types[i] = min(np.int64(row.types[i]) + np.int64(carried.types[i]), U2)
+    row.comebacks = min(np.int64(row.comebacks) + np.int64(carried.comebacks), U2)
+    row.longest_absence = max(row.longest_absence, carried.longest_absence)
     for i in range(HASHES):
         hash_ = carried.hashes[(carried.hash_next + i) % HASHES]
         if hash_ != 0 and not known(row, hash_):

@@ -18,27 +18,51 @@ from numpy.typing import NDArray
 
 from loyalty.calendar import DAY_MS
 from loyalty.columns import (
+    ADJUST_OP,
+    AWARD_OP,
+    BACKFILL,
     BIRTHDAY_BIT,
     CAN_LINK,
     CONSENT_BIT,
     DONE,
+    ERASE_OP,
     EVENT,
     FROM_BALANCE,
+    GENERATE_OP,
+    INVALID_ARGUMENTS,
     KNOWN_ON_TIME,
+    NO_MODEL,
     ON_TIME,
+    OPT_IN_OP,
+    OPT_OUT_OP,
     PROFILE,
+    RECALCULATE_OP,
+    REDEEM_OP,
+    REPEAT_GRANT_OP,
     UNKNOWN_COMMAND,
     UNKNOWN_SEGMENT,
 )
+from loyalty.conditions import ConditionError, Term, parse, terms
 from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64_many, word_hash
 from loyalty.policy import VALUE_LIMIT
-from loyalty.row import NO, OPEN, UNKNOWN, WORDS, YES, RowFormatError, read
+from loyalty.row import NO, OPEN, UNKNOWN, WORDS, YES, RowFormatError
 from loyalty.times import NO_TIME, parse_many
+from loyalty.upgrade import current
+from loyalty.vocabulary import INDEX, KINDS
 
-TICK, MARKER, COMMAND, MERGE = (CODES[name] for name in ("_tick", "_marker", "_command", "_merge"))
-_KINDS = {name: CODES[name] for name in (*SOURCE_TYPES, "_tick", "_marker", "_command", "_merge")}
+_OWN = ("_tick", "_marker", "_command", "_merge", "_reserve", "_reservation")
+TICK, MARKER, COMMAND, MERGE, RESERVE, RESERVATION = (CODES[name] for name in _OWN)
+_KINDS = {name: CODES[name] for name in (*SOURCE_TYPES, *_OWN)}
 _PROFILE_UPDATE, _LINK = CODES["profile_update"], CODES["customer_link"]
+REFUND, FULFILLED, FAILED = CODES["refund"], CODES["grant_fulfilled"], CODES["grant_failed"]
+#: Commands by name; the last two are for a single customer and do more than the kernel can.
+OPS = {
+    "recalculate": RECALCULATE_OP, "generate": GENERATE_OP, "award": AWARD_OP, "opt_in": OPT_IN_OP,
+    "opt_out": OPT_OUT_OP, "adjust": ADJUST_OP, "redeem": REDEEM_OP, "repeat_grant": REPEAT_GRANT_OP,
+    "erase": ERASE_OP,
+}  # fmt: skip
+MOST_POINTS = 2**32 - 1
 
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BIRTHDAY = re.compile(r"(?:[0-9]{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
@@ -74,7 +98,8 @@ class Batch:
     ids: list[bytes]
     events: NDArray[np.void]  # EVENT, but for `slot`, `key`, `value`
     values: NDArray[np.float64]
-    alone: list[int]  # ticks, markers, merges, segment commands
+    alone: list[int]  # whatever needs the side table or other rows: the kernel runs through the rest
+    points: dict[int, int]  # of commands that move some
     updates: list[dict[str, Any]]  # by `extra`: what each profile_update sets (None: clears)
     profiles: NDArray[np.void]  # PROFILE, by `extra`: the same as numbers
     links: int  # customer_links that have an `extra`
@@ -119,7 +144,7 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
         kept = [i for i in range(len(found)) if i not in refused]
         offsets, raws = [offsets[i] for i in kept], [raws[i] for i in kept]
         found, ids, events = [found[i] for i in kept], [ids[i] for i in kept], events[kept]
-    events["minute"] = hash64_many(ids) % 1440
+    events["id_hash"], events["words"] = hash64_many(ids), -1
     events["hash"] = hash64_many([f"{record.source}\0{record.event_id}".encode() for record in found])
 
     kinds = events["kind"]
@@ -135,17 +160,29 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
             events["extra"][i] = links
             events["flag"][i] |= CAN_LINK if _can_link(found[i]) else 0
             links += 1
-    alone = []
-    for i in np.flatnonzero(kinds >= TICK).tolist():
+    alone: list[int] = []
+    points: dict[int, int] = {}
+    for i in np.flatnonzero((kinds >= TICK) | np.isin(kinds, (REFUND, FULFILLED, FAILED))).tolist():
         if kinds[i] == COMMAND:
             events["flag"][i] = refusal = _refusal(found[i])
-            if refusal != DONE or found[i].customer_id:
+            op = events["op"][i] = OPS.get(found[i].attributes.get("command") or "", 0)
+            if op in (ADJUST_OP, REDEEM_OP) and refusal == DONE:
+                points[i] = _points(found[i])
+            if refusal != DONE or (found[i].customer_id and op < REPEAT_GRANT_OP):
                 continue
+        elif kinds[i] < TICK and not _answers(found[i]):
+            continue
         alone.append(i)
     return Batch(
         offsets, raws, found, ids, events, np.array([record.value for record in found], np.float64),
-        alone, updates, profiles(updates), links, dead,
+        alone, points, updates, profiles(updates), links, dead,
     )  # fmt: skip
+
+
+def _answers(record: Record) -> bool:
+    """Whether an event speaks of a grant, or of an event that may have caused some."""
+    name = "refunds" if record.event_type == "refund" else "grant_id"
+    return isinstance(record.attributes.get(name), str)
 
 
 def _refusals(
@@ -186,6 +223,14 @@ def _check(record: Record) -> None:
         raise _Refused("attributes.revision: no integer")
     elif record.event_type == "_command" and not isinstance(attributes.get("command_id"), str):
         raise _Refused("attributes.command_id: no string")
+    elif record.event_type in ("_reserve", "_reservation"):
+        for name in ("template", "count", "points"):
+            if type(attributes.get(name)) is not int:
+                raise _Refused(f"attributes.{name}: no integer")
+        if record.event_type == "_reserve" and not isinstance(attributes.get("customer"), str):
+            raise _Refused("attributes.customer: no string")
+        if record.event_type == "_reservation" and type(attributes.get("granted")) is not bool:
+            raise _Refused("attributes.granted: no boolean")
 
 
 def tick_time(record: Record) -> int:
@@ -203,7 +248,7 @@ def carried_row(record: Record) -> NDArray[np.void]:
     if not isinstance(packed, str):
         raise _Refused("attributes.row: no string")
     try:
-        row = read(b64decode(packed, validate=True))
+        row = current(b64decode(packed, validate=True), record.customer_id.encode())
     except (ValueError, RowFormatError) as error:
         raise _Refused(f"attributes.row: {error}") from None
     if row["state"][0] != OPEN:
@@ -231,11 +276,44 @@ def carried_profile(record: Record) -> dict[str, Any]:
 
 def _refusal(record: Record) -> int:
     """The status a command is refused with at once, DONE for none."""
-    if record.attributes.get("command") != "recalculate":
+    command = record.attributes.get("command")
+    if command == "predict":
+        return NO_MODEL
+    if not isinstance(command, str) or command not in OPS:
         return UNKNOWN_COMMAND
-    if not record.customer_id and record.attributes.get("segment") != "all":
+    op = OPS[command]
+    arguments = record.attributes.get("arguments")
+    if op in (ADJUST_OP, REDEEM_OP) and not _points(record):
+        return INVALID_ARGUMENTS
+    if op == REPEAT_GRANT_OP and not isinstance(
+        (arguments if isinstance(arguments, dict) else {}).get("grant_id"), str
+    ):
+        return INVALID_ARGUMENTS
+    if not record.customer_id and (op >= ADJUST_OP or segment(record) is None):
         return UNKNOWN_SEGMENT
     return DONE
+
+
+def _points(record: Record) -> int:
+    """How many points an `adjust` or `redeem` moves, 0 for what is no such number."""
+    arguments = record.attributes.get("arguments")
+    points = arguments.get("points") if isinstance(arguments, dict) else None
+    if type(points) is not int or abs(points) > MOST_POINTS:
+        return 0
+    return 0 if record.attributes.get("command") == "redeem" and points < 1 else points
+
+
+def segment(record: Record) -> list[Term] | None:
+    """The condition on whom a command without customer concerns; None where it cannot be read."""
+    text = record.attributes.get("segment")
+    if not isinstance(text, str) or not text.strip():
+        return None
+    if text == "all":
+        return []
+    try:
+        return terms(parse(text, KINDS), lambda name, kind: INDEX[name])
+    except ConditionError:
+        return None
 
 
 def _can_link(record: Record) -> bool:
@@ -245,6 +323,8 @@ def _can_link(record: Record) -> bool:
 
 def _money_flag(attributes: dict[str, Any]) -> int:
     flag = FROM_BALANCE if attributes.get("paid_from") == "balance" else 0
+    if attributes.get("_backfill") is True:
+        flag |= BACKFILL
     if "on_time" in attributes:
         on_time = truth(attributes["on_time"])
         flag |= 0 if on_time is None else KNOWN_ON_TIME | (ON_TIME if on_time else 0)
@@ -266,7 +346,8 @@ def birthday(value: Any) -> int:
     return int(found[1]) * 100 + int(found[2]) if found else 0
 
 
-def _word(value: Any) -> str | None:
+def word(value: Any) -> str | None:
+    """A word: a string as it is, a whole number's digits; None for anything else."""
     if type(value) is int and -(2**63) <= value < 2**63:
         return str(value)
     return value if isinstance(value, str) and value else None
@@ -274,7 +355,7 @@ def _word(value: Any) -> str | None:
 
 def profile_update(attributes: dict[str, Any]) -> dict[str, Any]:
     """What a profile_update sets; None clears."""
-    update: dict[str, Any] = {name: _word(attributes[name]) for name in WORDS if name in attributes}
+    update: dict[str, Any] = {name: word(attributes[name]) for name in WORDS if name in attributes}
     if "consent" in attributes:
         update["consent"] = truth(attributes["consent"])
     if "birthday" in attributes:

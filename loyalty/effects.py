@@ -10,6 +10,12 @@ from loyalty.decode import Record
 
 BEHAVIOR_SCORES = "behavior-scores"
 COMMAND_RESULTS = "command-results"
+MISSION_PROGRESS = "mission-progress"
+BADGE_AWARDS = "badge-awards"
+REWARD_GRANTS = "reward-grants"
+DECISIONS = "decisions"
+PREDICTIONS = "predictions"
+ERASURES = "erasures"
 SOURCE = "khaywe"  # of records that the fold itself causes
 
 REASONS = ("refresh", "moved", "band", "recalculate")  # by `detail` of a publication
@@ -19,6 +25,13 @@ STATUSES = (
     ("refused", "unknown_segment"),
     ("refused", "unknown_customer"),
     ("refused", "closed"),
+    ("refused", "invalid_arguments"),
+    ("refused", "opted_out"),
+    ("refused", "control"),
+    ("refused", "insufficient_points"),
+    ("refused", "unknown_grant"),
+    ("refused", "no_model"),
+    ("refused", "erased"),
 )  # by `detail` of a result
 
 
@@ -27,7 +40,7 @@ class Effect(msgspec.Struct, frozen=True, gc=False):
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: list[tuple[str, bytes]]
 
 
@@ -75,6 +88,86 @@ class CommandResult(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class MissionProgress(msgspec.Struct, frozen=True, gc=False):
+    """What became of a mission.  `progress` and `target` in canonical units."""
+
+    effect_id: str
+    customer_id: str
+    occurred_at: str
+    revision: int
+    cause: Cause
+    mission_id: str
+    number: int
+    name: str
+    category: str
+    status: str
+    reason: str
+    progress: float
+    target: float
+    tenths: int
+    started_at: str
+    ends_at: str
+
+
+class BadgeAward(msgspec.Struct, frozen=True, gc=False):
+    """A level of a badge, or a tier that a customer came to."""
+
+    effect_id: str
+    customer_id: str
+    occurred_at: str
+    revision: int
+    cause: Cause
+    kind: str
+    number: int
+    name: str
+    level: int
+    level_name: str
+    reason: str
+
+
+class RewardGrant(msgspec.Struct, frozen=True, gc=False):
+    """Points that came or went, or an offer to hand out; `month` is the first one without the points."""
+
+    effect_id: str
+    customer_id: str
+    occurred_at: str
+    revision: int
+    cause: Cause
+    grant_id: str
+    kind: str
+    rule: str
+    points: int
+    offer: int
+    balance: int
+    month: int
+    reverses: str
+    repeat: int
+
+
+class Comparison(msgspec.Struct, frozen=True, gc=False):
+    """A comparison with the value it saw."""
+
+    condition: str
+    seen: float | str | bool | None
+    holds: bool
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """Why: what was decided, by which rule, on what it saw."""
+
+    effect_id: str
+    customer_id: str
+    occurred_at: str
+    revision: int
+    cause: Cause
+    kind: str
+    decision: str
+    rule: str
+    name: str
+    control: bool
+    conditions: list[Comparison]
+
+
 def _headers(topic: str) -> list[tuple[str, bytes]]:
     return [
         ("ce_source", SOURCE.encode()),
@@ -85,6 +178,9 @@ def _headers(topic: str) -> list[tuple[str, bytes]]:
 
 
 _SCORES_HEADERS, _RESULT_HEADERS = _headers(BEHAVIOR_SCORES), _headers(COMMAND_RESULTS)
+_HEADERS = {
+    topic: _headers(topic) for topic in (MISSION_PROGRESS, BADGE_AWARDS, REWARD_GRANTS, DECISIONS, ERASURES)
+}
 _NOTHING = blake2b(digest_size=16)
 _encode = msgspec.json.Encoder().encode
 
@@ -97,6 +193,36 @@ def effect_id(customer_id: str, rule: str, revision: int, cause: Cause, ordinal:
     return hash_.hexdigest()
 
 
+def mission_id(customer_id: str, number: int, started: int) -> str:
+    """The id of a customer's mission that began at a time (whole seconds since 1970; 32 hex digits)."""
+    hash_ = _NOTHING.copy()
+    hash_.update(f"{customer_id}\x1fmission\x1f{number}\x1f{started}".encode())
+    return hash_.hexdigest()
+
+
+def digest(customer_id: bytes) -> bytes:
+    """What is kept of an erased customer's id, 16 bytes."""
+    hash_ = _NOTHING.copy()
+    hash_.update(customer_id)
+    return hash_.digest()
+
+
+def told(topic: str, key: bytes, value: MissionProgress | BadgeAward | RewardGrant | Decision) -> Effect:
+    """The record of an effect."""
+    return Effect(topic, key, _encode(value), [("ce_id", value.effect_id.encode()), *_HEADERS[topic]])
+
+
+def erased(key: bytes, at: str) -> list[Effect]:
+    """What tells everybody to forget a customer: tombstones, and the record that rebuilds obey."""
+    hash_ = digest(key).hex()
+    value = _encode({"customer_hash": hash_, "erased_at": at})
+    return [
+        Effect(BEHAVIOR_SCORES, key, None, []),
+        Effect(PREDICTIONS, key, None, []),
+        Effect(ERASURES, hash_.encode(), value, [("ce_id", hash_.encode()), *_HEADERS[ERASURES]]),
+    ]
+
+
 def scores_effect(
     key: bytes, as_of: str, revision: int, cause: Cause, reason: str, scores: list[float]
 ) -> Effect:
@@ -107,9 +233,14 @@ def scores_effect(
     return Effect(BEHAVIOR_SCORES, key, _encode(value), [("ce_id", id.encode()), *_SCORES_HEADERS])
 
 
-def result_effect(record: Record, revision: int, partition: int, detail: int) -> Effect:
-    """The result of a command, for a customer or (customer_id empty) for the partition."""
-    customer_id, cause = record.customer_id, Cause(record.source, record.event_id)
+def result_effect(
+    record: Record, revision: int, partition: int, detail: int, nameless: bool = False
+) -> Effect:
+    """The result of a command, for a customer or (customer_id empty) for the partition.
+
+    `nameless`: without the customer, who is not to be known any more.
+    """
+    customer_id, cause = "" if nameless else record.customer_id, Cause(record.source, record.event_id)
     command_id: str = record.attributes["command_id"]
     id = effect_id(customer_id, "command", revision, cause, 0 if customer_id else partition)
     value = CommandResult(

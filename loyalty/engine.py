@@ -7,9 +7,11 @@ out does not depend on where batches or transactions end.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +19,43 @@ from numpy.typing import NDArray
 from loyalty import kernel
 from loyalty.calendar import DAY_MS, last_refresh
 from loyalty.columns import (
+    ANEW,
+    BADGE,
     BY_EVENT,
     BY_REFRESH,
+    BY_SETTLE,
     COUNTS,
     DESK,
     DONE,
     EFFECT,
-    EFFECTS_PER_EVENT,
+    EFFECTS_ROOM,
+    ERASED,
+    GRANT,
     LINK,
+    MISSION,
     MONEY_WINDOW,
     NEVER,
+    OPEN_GRANTS,
     OTHER_WINDOW,
+    OWED_MONTHS,
     PUBLICATION,
+    REFRESH,
     REKEY,
     RESET,
     RESULT,
+    SEEN_ROOM,
     SET_PROFILE,
+    TIER,
+    WORDS,
 )
+from loyalty.conditions import Kind
 from loyalty.decode import (
     COMMAND,
     MARKER,
     MERGE,
+    OPS,
+    RESERVATION,
+    RESERVE,
     TICK,
     Batch,
     carried_ids,
@@ -46,17 +64,34 @@ from loyalty.decode import (
     decode,
     integers,
     profiles,
+    segment,
     tick_time,
+    truth,
+    word,
 )
-from loyalty.effects import REASONS, SOURCE, Cause, Effect, result_effect, scores_effect
+from loyalty.effects import REASONS, SOURCE, Cause, Effect, digest, result_effect, scores_effect
+from loyalty.events import CODES, MONEY
+from loyalty.hashing import word_hash
 from loyalty.links import merge_record, path_of, rekeyed
 from loyalty.policy import IS_USAGE, Content, compile_policy
 from loyalty.row import ENDED, LINKED, OPEN, ROW
+from loyalty.rules import Rules, term_table
 from loyalty.side import Side
+from loyalty.single import Single
 from loyalty.state import State
+from loyalty.telling import Teller, columns
 from loyalty.times import iso_many
+from loyalty.vocabulary import FEATURES
 
 Slots = NDArray[np.int32]
+Found = NDArray[np.void]
+#: One pass of the kernel: from where, with which rules, over which desk; where it stopped.
+Pass = Callable[[int, Rules, NDArray[np.void]], int]
+
+_MONEY = frozenset(CODES[name] for name in MONEY)
+_REOPENS = frozenset((CODES["activation"], CODES["opt_in"]))
+_EFFECTS, _SEEN = 8 * EFFECTS_ROOM, 8 * SEEN_ROOM
+_BY = {BY_REFRESH: "refresh", BY_SETTLE: "settle"}
 
 
 @dataclass(slots=True)
@@ -82,11 +117,18 @@ class Engine:
     ) -> None:
         self.partition = partition
         self.state = state
-        self._side = Side(state)
+        self.side = Side(state)
         self._contents = contents
+        self._content: dict[int, Content] = {}
+        self.teller = Teller(self.content, self.side)
+        self.effects = np.empty(_EFFECTS, EFFECT)
+        self.seen = np.empty((_SEEN, len(FEATURES)))
+        self.erased = self.side.erased()
+        self._single = Single(self)
         self._chunk = chunk
         self._room = chunk
         self._compiled: tuple[int, NDArray[np.void]] | None = None
+        self._rules: Rules | None = None
 
     def fold(self, records: Sequence[tuple[int, bytes | None]], end: int) -> Iterator[Outcome]:
         """Fold records (offset, value) in log order; `end` is the position after them.
@@ -107,66 +149,168 @@ class Engine:
 
     # -- what the kernel runs through ---------------------------------------------------------------
 
-    def _events(self, batch: Batch, start: int, end: int, out: Outcome) -> None:
-        """Fold events, and commands for one customer."""
-        policy = self._policy()
+    def _events(self, batch: Batch, start: int, end: int, out: Outcome) -> NDArray[np.bool_]:
+        """Fold events, and commands for one customer; which of them changed their row."""
+        policy, state = self.policy(), self.state
         events, ids = batch.events[start:end], batch.ids[start:end]
         kinds = events["kind"]
         events["value"] = integers(batch.values[start:end], kinds, policy)
         commands = np.flatnonzero(kinds == COMMAND).tolist()
-        events["slot"] = self._slots(ids, commands) if commands else self.state.slots(ids)
+        for i in commands:
+            events["value"][i] = batch.points.get(start + i, 0)
+        gone = self._gone(ids, events) if self.erased else frozenset()
+        without = gone.union(commands)
+        events["slot"] = self._slots(ids, commands, gone) if without else state.slots(ids)
         kept = np.flatnonzero(policy["traits"][0][kinds] & IS_USAGE == 0)
         whose = [ids[i] for i in kept.tolist()]
-        keys, events["key"][kept], seen = self._side.seen(whose, events["hash"][kept])
-        remembered, touched = np.zeros(len(seen), np.bool_), np.zeros(len(events), np.bool_)
+        keys, events["key"][kept], entries = self.side.seen(whose, events["hash"][kept])
+        remembered, touched = np.zeros(len(entries), np.bool_), np.zeros(len(events), np.bool_)
         links = np.empty(batch.links, ROW)
-        desk, effects = _desk(len(events))
-        kernel.fold(
-            self.state.rows, events, batch.profiles, links, seen, remembered, touched,
-            self.state.partition.tick, policy, desk, effects,
-        )  # fmt: skip
-        self._side.put_seen(keys, seen, remembered)
-        self.state.touch(np.unique(events["slot"][touched]))
+        words: NDArray[np.float64] | None = None
+        read_for: Rules | None = None
+
+        def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
+            nonlocal words, read_for
+            if words is None or read_for is not rules:
+                words, read_for = self._words(batch, start, events, rules), rules
+            return kernel.fold(
+                state.rows, events, begin, batch.profiles, words, links, entries, remembered, touched,
+                state.partition.tick, policy, rules.tables, desk, self.effects, self.seen,
+            )  # fmt: skip
+
+        def emit(found: Found) -> None:
+            self.side.put_seen(keys, entries, remembered)  # a link carries its own
+            remembered[:] = False
+            self.emit(batch, start, found, [ids[e] for e in found["event"].tolist()], out, links)
+
+        self.run(len(events), run, emit, out)
+        self.side.put_seen(keys, entries, remembered)
+        state.touch(np.unique(events["slot"][touched]))
         out.counts["events"] += len(events) - len(commands)
         out.counts["commands"] += len(commands)
-        found = _found(desk, effects, out)
-        self._emit(batch, start, found, [ids[e] for e in found["event"].tolist()], out, links)
+        return touched
 
-    def _slots(self, ids: Sequence[bytes], commands: Sequence[int]) -> Slots:
-        """Slots where some records are commands, which make nobody known: -1 for whom nobody knows."""
+    def run(self, count: int, step: Pass, emit: Callable[[Found], None], out: Outcome) -> None:
+        """Run the kernel over so many inputs: it stops where effects fill up or rules are wanted."""
+        desk = np.zeros(1, DESK)
+        begin = 0
+        while True:
+            begin = step(begin, self.rules(), desk)
+            found = self.effects[: desk["filled"][0]]
+            if len(found):
+                emit(found)
+            desk["filled"] = desk["seen"] = 0
+            if begin >= count:
+                break
+            if desk["needed"][0] >= 0:
+                self._want(int(desk["needed"][0]))
+        out.counts.update(dict(zip(COUNTS, desk["counts"][0].tolist(), strict=True)))
+        self._owe(desk["owed"][0])
+
+    def _owe(self, moved: NDArray[np.int64]) -> None:
+        """Keep what all customers of the partition are owed, by month."""
+        months = np.flatnonzero(moved).tolist()
+        if not months:
+            return
+        owed = self.state.partition.owed
+        for month in months:
+            owed[month] = owed.get(month, 0) + int(moved[month])
+            if not owed[month]:
+                del owed[month]
+        self.state.partition_changed()
+
+    def owe(self, row: Any, sign: int) -> None:
+        """Owe a row's points (1), or no longer (-1)."""
+        moved = np.zeros(OWED_MONTHS, np.int64)
+        np.add.at(moved, row["lot_month"], sign * row["lot_points"].astype(np.int64))
+        moved[0] = 0
+        self._owe(moved)
+
+    def _gone(self, ids: Sequence[bytes], events: NDArray[np.void]) -> frozenset[int]:
+        """Records of erased customers; one that begins anew takes the stub away."""
+        gone = set()
+        for i, id in enumerate(ids):
+            if id in self.state or digest(id) not in self.erased:
+                continue
+            if events["kind"][i] in _REOPENS:
+                self.erased.discard(digest(id))
+                self.side.set_erased(digest(id), False)
+                events["flag"][i] |= ANEW
+                continue
+            gone.add(i)
+            if events["kind"][i] == COMMAND and events["flag"][i] == DONE:
+                events["flag"][i] = ERASED
+        return frozenset(gone)
+
+    def _slots(self, ids: Sequence[bytes], commands: Sequence[int], gone: frozenset[int]) -> Slots:
+        """Slots where some records make nobody known: -1 for commands to strangers, -2 for the erased."""
         slots = np.full(len(ids), -1, np.int32)
-        others = np.setdiff1d(np.arange(len(ids)), commands)
+        slots[list(gone)] = -2
+        others = np.setdiff1d(np.arange(len(ids)), [*commands, *gone])
         slots[others] = self.state.slots([ids[i] for i in others.tolist()])
         here = {ids[i]: slots[i] for i in others.tolist()}
         for i in commands:
-            slots[i] = here[ids[i]] if ids[i] in here else self.state.find(ids[i])
+            slots[i] = -1 if i in gone else here[ids[i]] if ids[i] in here else self.state.find(ids[i])
         return slots
 
-    def _emit(
-        self, batch: Batch, start: int, found: NDArray[np.void], ids: list[bytes], out: Outcome,
+    def _words(self, batch: Batch, start: int, events: NDArray[np.void], rules: Rules) -> NDArray[np.float64]:
+        """What filters look at in events: a row for each event that some rule may read, its number in `words`."""
+        events["words"] = -1
+        if not rules.words:
+            return np.empty((0, WORDS))
+        wanted = (np.uint64(rules.reading) >> np.minimum(events["kind"], 63).astype(np.uint64)) & np.uint64(1)
+        chosen = np.flatnonzero(wanted).tolist()
+        events["words"][chosen] = np.arange(len(chosen))
+        table = np.full((len(chosen), WORDS), np.nan)
+        for n, i in enumerate(chosen):
+            record = batch.records[start + i]
+            for (name, kind), column in rules.words.items():
+                value = record.source if name == "source" else record.attributes.get(name)
+                if value is not None:
+                    table[n, column] = _number(value, kind)
+        return table
+
+    def emit(
+        self, batch: Batch, start: int, found: Found, ids: list[bytes], out: Outcome,
         links: NDArray[np.void] | None = None,
     ) -> None:  # fmt: skip
         """Turn effects into records, and do to the side table what they say, in their order.
 
         Events of the effects count from `start` of the batch; `ids` are the customers of the effects.
         """
-        revision, records, side = self.state.partition.revision, batch.records, self._side
+        revision, records, side, teller = self.state.partition.revision, batch.records, self.side, self.teller
         as_ofs, scores = iso_many(found["as_of"]), (found["scores"] / 100).tolist()
         by_time = np.flatnonzero(found["cause"] != BY_EVENT)
         at = dict(zip(by_time.tolist(), iso_many(found["caused_at"][by_time]), strict=True))
-        columns = (found[name].tolist() for name in ("kind", "detail", "cause", "event"))
-        for n, (kind, detail, cause, event) in enumerate(zip(*columns, strict=True)):
+        games = np.flatnonzero(found["kind"] >= MISSION)
+        game = dict(zip(games.tolist(), columns(found[games]), strict=True))
+        names = (found[name].tolist() for name in ("kind", "detail", "cause", "event"))
+        for n, (kind, detail, cause, event) in enumerate(zip(*names, strict=True)):
             i, id = start + event, ids[n]
+            if cause == BY_EVENT:
+                why = Cause(records[i].source, records[i].event_id)
+            else:
+                why = Cause(SOURCE, f"{_BY.get(cause, 'tick')}:{at[n]}")
             if kind == PUBLICATION:
-                if cause == BY_EVENT:
-                    why = Cause(records[i].source, records[i].event_id)
-                else:
-                    why = Cause(SOURCE, f"{'refresh' if cause == BY_REFRESH else 'tick'}:{at[n]}")
                 out.effects.append(scores_effect(id, as_ofs[n], revision, why, REASONS[detail], scores[n]))
+            elif kind == MISSION:
+                teller.mission(id, as_ofs[n], revision, why, game[n], self.seen, out.effects, out.forwards)
+            elif kind == BADGE:
+                teller.badge(id, as_ofs[n], revision, why, game[n], self.seen, out.effects)
+            elif kind == GRANT:
+                paid = cause == BY_EVENT and batch.events["kind"][i] in _MONEY
+                hash_ = int(batch.events["hash"][i]) if paid else None
+                teller.grant(id, as_ofs[n], revision, why, game[n], out.effects, hash_)
+            elif kind == TIER:
+                teller.tier(id, as_ofs[n], revision, why, game[n], out.effects)
+            elif kind == OPEN_GRANTS:
+                teller.repeat_open(id, as_ofs[n], revision, why, game[n], out.effects)
             elif kind == RESULT:
-                out.effects.append(result_effect(records[i], revision, self.partition, detail))
+                out.effects.append(
+                    result_effect(records[i], revision, self.partition, detail, detail == ERASED)
+                )
             elif kind == REKEY:
-                self._rekey(batch, i, out)
+                self.rekey(batch, i, out)
             elif kind == LINK:
                 assert links is not None
                 self._link(batch, i, links[batch.events["extra"][i]].tobytes(), out)
@@ -175,20 +319,22 @@ class Engine:
                 side.set_profile(id, {name: word for name, word in profile.items() if word is not None})
             elif kind == RESET:
                 side.set_profile(id, {})
-        out.counts["refreshes"] += int(np.count_nonzero(found["cause"] == BY_REFRESH))
+                side.forget_grants(id)
+        refreshed = (found["kind"] == PUBLICATION) & (found["detail"] == REFRESH)
+        out.counts["refreshes"] += int(np.count_nonzero(refreshed))
 
     def _link(self, batch: Batch, i: int, row: bytes, out: Outcome) -> None:
         record, id = batch.records[i], batch.ids[i]
-        self._side.set_link(id, record.attributes["to"])
-        entries, profile = self._side.entries(id), self._side.profile(id)
+        self.side.set_link(id, record.attributes["to"])
+        entries, profile = self.side.entries(id), self.side.profile(id)
         out.forwards.append(merge_record(record, int(batch.events["hash"][i]), row, entries, profile))
 
-    def _rekey(self, batch: Batch, i: int, out: Outcome) -> None:
+    def rekey(self, batch: Batch, i: int, out: Outcome) -> None:
         record = batch.records[i]
         if record.event_type != "_merge" and record.customer_id in path_of(record):
             out.counts["links_refused"] += 1
         else:
-            out.forwards.append(rekeyed(record, batch.raws[i], self._side.link(batch.ids[i])))
+            out.forwards.append(rekeyed(record, batch.raws[i], self.side.link(batch.ids[i])))
 
     # -- records folded alone -----------------------------------------------------------------------
 
@@ -197,12 +343,20 @@ class Engine:
         kind = batch.events["kind"][i]
         if kind == TICK:
             return (yield from self._tick(batch, i, out))
-        if kind == COMMAND:
-            return (yield from self._recalculate_all(batch, i, out))
+        if kind == COMMAND and not batch.ids[i]:
+            return (yield from self._command_all(batch, i, out))
         if kind == MARKER:
             self._marker(batch.records[i].attributes["revision"], out)
         elif kind == MERGE:
             self._merge(batch, i, out)
+        elif kind == COMMAND:
+            self._single.command(batch, i, out)
+        elif kind == RESERVE:
+            self._single.reserve(batch, i, out)
+        elif kind == RESERVATION:
+            self._single.reservation(batch, i, out)
+        elif self._events(batch, i, i + 1, out)[0]:
+            self._single.event(batch, i, out)
         return out
 
     def _marker(self, revision: int, out: Outcome) -> None:
@@ -223,13 +377,18 @@ class Engine:
         state.partition_changed()
 
         def work(slots: Slots, out: Outcome) -> None:
-            desk, effects = _desk(len(slots))
-            kernel.tick_rows(state.rows, slots, at, everyone, self._policy(), desk, effects)
+            def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
+                return kernel.tick_rows(
+                    state.rows, slots, begin, at, everyone, self.policy(), rules.tables, desk, self.effects, self.seen,
+                )  # fmt: skip
+
+            def emit(found: Found) -> None:
+                ids = state.ids_of(found["slot"])
+                self.emit(batch, 0, found, ids, out)
+                self._sweep(found, ids)
+
+            self.run(len(slots), run, emit, out)
             state.touch(slots)
-            found = _found(desk, effects, out)
-            ids = state.ids_of(found["slot"])
-            self._emit(batch, 0, found, ids, out)
-            self._sweep(found, ids)
 
         # Whoever was moved is neither due nor behind any more: the rows themselves keep the place.
         out = yield from self._in_chunks(
@@ -246,23 +405,32 @@ class Engine:
         remember or look up an entry, so that it makes no difference where batches end.
         """
         for n in np.flatnonzero(found["sweep"]).tolist():
-            self._side.forget(ids[n], int(found["caused_at"][n]) - MONEY_WINDOW)
+            self.side.forget(ids[n], int(found["caused_at"][n]) - MONEY_WINDOW)
 
-    def _recalculate_all(self, batch: Batch, i: int, out: Outcome) -> Generator[Outcome, None, Outcome]:
+    def _command_all(self, batch: Batch, i: int, out: Outcome) -> Generator[Outcome, None, Outcome]:
+        """A command for all customers of the partition for whom a condition holds."""
         record, state = batch.records[i], self.state
         partition = state.partition
         command_id: str = record.attributes["command_id"]
         if partition.command != command_id:
             partition.command, partition.command_place = command_id, ""
+        op, found_terms = OPS[record.attributes["command"]], segment(record) or []
+        terms, condition = term_table(found_terms), 0 if found_terms else -1
 
         def work(slots: Slots, out: Outcome) -> None:
-            desk, effects = _desk(len(slots))
-            kernel.recalculate_rows(state.rows, slots, i, partition.tick, self._policy(), desk, effects)
+            def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
+                return kernel.command_rows(
+                    state.rows, slots, begin, i, op, condition, terms, partition.tick, self.policy(), rules.tables,
+                    desk, self.effects, self.seen,
+                )  # fmt: skip
+
+            def emit(found: Found) -> None:
+                self.emit(batch, 0, found, state.ids_of(found["slot"]), out)
+
+            self.run(len(slots), run, emit, out)
             state.touch(slots)
             partition.command_place = state.id_of(int(slots[-1])).decode()
             state.partition_changed()
-            found = _found(desk, effects, out)
-            self._emit(batch, 0, found, state.ids_of(found["slot"]), out)
 
         out = yield from self._in_chunks(
             batch, i, out, lambda limit: state.after(partition.command_place.encode(), limit), work
@@ -291,18 +459,23 @@ class Engine:
                 return out
 
     def _merge(self, batch: Batch, i: int, out: Outcome) -> None:
-        record, id, state, side = batch.records[i], batch.ids[i], self.state, self._side
+        record, id, state, side = batch.records[i], batch.ids[i], self.state, self.side
         event = batch.events[i]
-        hash_, at, minute = int(event["hash"]), int(event["at"]), int(event["minute"])
+        hash_, at, id_hash = int(event["hash"]), int(event["at"]), int(event["id_hash"])
+        if self.erased and id not in state and digest(id) in self.erased:
+            out.counts["ignored_erased"] += 1
+            return
         slot = state.find(id)
         row = state.rows[slot] if slot >= 0 else np.zeros(1, ROW)[0]
         if row["state"] == LINKED:
             if record.customer_id not in path_of(record):
-                self._rekey(batch, i, out)
+                self.rekey(batch, i, out)
                 return
             out.counts["links_refused"] += 1
             side.set_link(id, None)
-            row["state"], row["due"] = OPEN, last_refresh(int(row["as_of"]), minute) + DAY_MS
+            row["state"] = OPEN
+            self.owe(row, 1)
+            row["due"] = row["next_refresh"] = last_refresh(int(row["as_of"]), id_hash % 1440) + DAY_MS
             state.touch(np.array([slot], np.int32))
         if record.attributes.get("from") == record.customer_id:
             return
@@ -316,39 +489,78 @@ class Engine:
         mine = side.profile(id)
         taken = {k: v for k, v in carried_profile(record).items() if v is not None and k not in mine}
         slots = state.slots([id])
-        desk, effects = _desk(1)
         slot = int(slots[0])
-        kernel.merge(
-            state.rows, slot, 0, at, minute, carried_row(record), profiles([taken]),
-            self._policy(), desk, effects,
-        )  # fmt: skip
+        carried, profile = carried_row(record), profiles([taken])
+
+        def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
+            return int(
+                kernel.merge(
+                    state.rows,
+                    slot,
+                    0,
+                    at,
+                    event["id_hash"],
+                    carried,
+                    profile,
+                    self.policy(),
+                    rules.tables,
+                    desk,
+                    self.effects,
+                    self.seen,
+                )  # fmt: skip
+            )
+
+        told: list[Found] = []
+        self.run(1, run, lambda found: told.append(found.copy()), out)
         state.touch(slots)
         side.remember(id, hash_, int(state.rows["as_of"][slot]))
         for entry, time in carried_ids(record).items():
             side.remember(id, entry, max(time, side.time(id, entry)))
         side.set_profile(id, mine | taken)
         out.counts["merges"] += 1
-        found = _found(desk, effects, out)
-        self._emit(batch, i, found, [id] * len(found), out)
+        for found in told:
+            self.emit(batch, i, found, [id] * len(found), out)
 
-    def _policy(self) -> NDArray[np.void]:
+    def content(self, revision: int) -> Content:
+        """The content of a revision, asked for once."""
+        found = self._content.get(revision)
+        if found is None:
+            found = self._content[revision] = self._contents(revision)
+        return found
+
+    def policy(self) -> NDArray[np.void]:
         """The POLICY of the revision that counts now."""
         revision = self.state.partition.revision
         if self._compiled is None or self._compiled[0] != revision:
-            self._compiled = revision, compile_policy(self._contents(revision))
+            self._compiled = revision, compile_policy(self.content(revision), revision)
         return self._compiled[1]
 
+    def rules(self) -> Rules:
+        """The rules of the revision that counts now, and of those that running missions have asked for."""
+        revision = self.state.partition.revision
+        if self._rules is None or self._rules.revisions[0] != revision:
+            before = [] if self._rules is None else self._rules.revisions
+            self._rules = Rules(self.content, [revision, *(other for other in before if other != revision)])
+        return self._rules
 
-def _desk(inputs: int) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """A fresh DESK (1,), and EFFECTs with room for what so many events or customers can cause."""
-    return np.zeros(1, DESK), np.empty(EFFECTS_PER_EVENT * inputs, EFFECT)
+    def _want(self, revision: int) -> None:
+        self._rules = Rules(self.content, [*self.rules().revisions, revision])
 
 
-def _found(desk: NDArray[np.void], effects: NDArray[np.void], out: Outcome) -> NDArray[np.void]:
-    """The effects that a kernel function has found; its counts are added."""
-    out.counts.update(dict(zip(COUNTS, desk["counts"][0].tolist(), strict=True)))
-    found: NDArray[np.void] = effects[: desk["filled"][0]]
-    return found
+def _number(value: Any, kind: Kind) -> float:
+    """An attribute as what a filter compares it with: a word's hash, a number, yes as 1; NaN for what is none."""
+    if kind is Kind.WORD:
+        text = word(value)
+        return math.nan if text is None else float(word_hash(text))
+    if kind is Kind.FLAG:
+        yes = truth(value)
+        return math.nan if yes is None else float(yes)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def _closed(batch: Batch, out: Outcome, position: int) -> Outcome:

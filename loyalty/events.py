@@ -61,6 +61,7 @@ _TYPES: dict[str, tuple[int, Unit]] = {
     "_merge": (67, _N),
     "_prediction": (68, _N),
     "_reservation": (69, _N),
+    "_reserve": (70, _N),
 }
 
 CODES: dict[str, int] = {name: code for name, (code, _) in _TYPES.items()}

@@ -42,6 +42,23 @@ def merge_record(
     return to.encode(), msgspec.json.encode(value)
 
 
+def own_record(
+    customer_id: str, event_type: str, event_id: str, at: str, attributes: dict[str, Any]
+) -> tuple[bytes, bytes]:
+    """Key and value of a record by which the fold speaks to another partition's."""
+    value = {
+        "event_id": event_id,
+        "customer_id": customer_id,
+        "event_type": event_type,
+        "source": SOURCE,
+        "value": 1,
+        "occurred_at": at,
+        "received_at": at,
+        "attributes": attributes,
+    }
+    return customer_id.encode(), msgspec.json.encode(value)
+
+
 def path_of(record: Record) -> list[str]:
     """The customers that a record has been re-keyed from."""
     path = record.attributes.get("path" if record.event_type == "_merge" else "_path")

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from loyalty.calendar import CALENDAR, calendar
 from loyalty.compiled import STAMP
 from loyalty.content import COMPONENTS, Decisions, ScoringPolicy
+from loyalty.game import Game
+from loyalty.hashing import hash64, word_hash
 from loyalty.events import ACTIVITY, CODES, MONEY, SOURCE_TYPES, USAGE, scale
 
 # What an event type is, as bits of `traits`.
@@ -29,11 +31,13 @@ class Content(Protocol):
     def decisions(self) -> Decisions: ...
     @property
     def policy(self) -> ScoringPolicy: ...
+    @property
+    def game(self) -> Game: ...
 
 
-VALUE_LIMIT = (
-    10**15
-)  # smallest units; a larger value is a mistake of the source's, and float64 holds this one
+# In smallest units: a larger value is a mistake of the source's, and float64 holds this one.
+VALUE_LIMIT = 10**15
+TIERS = 16  # that there are at most
 
 #: Fields by code have an entry for each event type code, those by component one for each of MEASURES.
 POLICY = np.dtype(
@@ -45,15 +49,23 @@ POLICY = np.dtype(
         ("step", "f8"),  # hundredths
         ("currency", "f8"),  # minor units a unit
         ("calendar", CALENDAR),
+        ("revision", "i8"),
+        ("control_share", "f8"),
+        ("control_salt", "u8"),
+        ("valid_months", "i8"),
+        ("tiers", "i8", (TIERS,)),  # points
+        ("tier_count", "i8"),
         ("bands", "u2", (10_001,)),  # by score in hundredths: bands reached
+        ("type_words", "u4", (256,)),  # by code: hash of the type's name
         ("traits", "u1", (256,)),  # by code
+        ("game", "u1"),  # whether anything is to be won
         (f"stamp_{STAMP}", "u1"),  # so that no cache gives code of other sources
     ],
     align=True,
 )
 
 
-def compile_policy(content: Content) -> NDArray[np.void]:
+def compile_policy(content: Content, revision: int = 0) -> NDArray[np.void]:
     """The POLICY (1,) of a revision's content.  Raises ZoneInfoNotFoundError."""
     decisions, policy = content.decisions, content.policy
     result = np.zeros(1, POLICY)
@@ -68,6 +80,8 @@ def compile_policy(content: Content) -> NDArray[np.void]:
         for name in names:
             to["traits"][CODES[name]] |= trait
     to["scales"] = 1
+    for name, code in CODES.items():
+        to["type_words"][code] = word_hash(name)
     for name in SOURCE_TYPES:
         to["scales"][CODES[name]] = scale(name, decisions.currency_decimals)
         to["floors"][CODES[name]] = -VALUE_LIMIT if name in MONEY else 0
@@ -77,6 +91,13 @@ def compile_policy(content: Content) -> NDArray[np.void]:
     to["step"] = policy.publish_step * 100
     to["currency"] = 10**decisions.currency_decimals
     to["calendar"] = calendar(decisions.timezone)[0]
+    game = content.game
+    to["revision"], to["control_share"] = revision, decisions.control_share
+    to["control_salt"] = hash64(decisions.control_salt.encode())
+    to["valid_months"], to["tier_count"] = game.points_valid_months, len(game.tiers)
+    to["tiers"][: len(game.tiers)] = [tier.points for tier in game.tiers]
+    active = any(rule.active for rule in (*game.templates, *game.badges))
+    to["game"] = active or bool(game.earning)
     for band in policy.bands:
         to["bands"] += np.arange(10_001) >= band * 100
     return result

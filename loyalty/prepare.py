@@ -12,20 +12,36 @@ import msgspec
 
 from loyalty.content import Decisions, ScoringPolicy
 from loyalty.engine import Engine
+from loyalty.game import Earning, Game, Goal, Limits, Target, Template
 from loyalty.state import State
 
 
-class _Defaults(msgspec.Struct):
+_GAME = Game(
+    templates=[
+        Template(
+            number=1, name="capped", category="engagement", goal=Goal("count", ["sms"]), target=Target(2),
+            duration_days=1, cooldown_days=0, priority=1, limits=Limits(total=1),
+        ),
+    ],
+    earning=[Earning(1, "paid", ["recharge"], 1.0)],
+)  # fmt: skip
+
+
+class _Content(msgspec.Struct):
     decisions: Decisions = msgspec.field(default_factory=Decisions)
     policy: ScoringPolicy = msgspec.field(default_factory=ScoringPolicy)
+    game: Game = _GAME
 
 
 def prepare() -> None:
     """Fold a little log with one of everything."""
-    engine = Engine(0, State(max_rows=16), lambda revision: _Defaults())
+    engine = Engine(0, State(max_rows=16), lambda revision: _Content())
     waiting = [
         _record("a", "sms"),
         _record("a", "recharge"),
+        _record("a", "refund", refunds="recharge"),
+        _record("a", "_command", command_id="a", command="generate"),
+        _record("a", "_command", command_id="b", command="repeat_grant", arguments={"grant_id": "0" * 32}),
         _record("a", "customer_link", to="b"),
         _record("c", "profile_update", segment="gold"),
         _record("", "_tick", at="2024-01-03T00:00:00.000Z", everyone=True),

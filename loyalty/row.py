@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 
 NONE, OPEN, ENDED, LINKED = range(4)
 NO_TIME = 2**63 - 1  # `due` of a row that is not open
@@ -22,6 +22,14 @@ HASHES = 32  # usage events remembered for duplicates
 RECENT = 8  # events shown
 WEEKS = 32  # bits of `weeks`
 MONTH, QUARTER = 30, 90  # days a ring holds
+
+SLOTS = 5  # missions
+FREE, ACTIVE, WAITING = range(3)  # `mission_status`
+MARK_WORDS = 3  # of 64 bits
+COOLING = 20
+LOTS = 14
+TYPES = 36  # codes of event types that are counted
+COMPLETED_WORDS, BADGE_WORDS, DAY_WORDS = 8, 2, 2  # of 64 bits
 
 # A day's cell of a ring is at index day mod its length; cells outside the window are 0.
 RINGS = {
@@ -45,7 +53,19 @@ LIFE = (
 WORDS = ("segment", "lifecycle_stage", "language", "timezone", "tariff")
 SCORES = ("engagement", "revenue", "loyalty", "risk", "digital")
 
-TIMES = ("as_of", "due", "opened_at", "first_event", "activation", "last_activity", "last_transaction")
+TIMES = (
+    "as_of", "due", "next_refresh", "opened_at", "first_event", "activation", "last_activity",
+    "last_transaction",
+)  # fmt: skip
+MISSION = {
+    "status": "u1", "template": "u2", "revision": "u4", "started": "u4", "ends": "u4", "target": "u4",
+    "progress": "u4", "tenths": "u1",
+}  # fmt: skip
+GAME = {
+    "month": "u2", "comebacks": "u2", "longest_absence": "u2", "replaced_day": "i4", "debt": "u4", "year_points": "u4",
+    "last_year_points": "u4", "tier": "u1", "points_earned": "u4", "points_redeemed": "u4", "points_expired": "u4",
+    "missions_completed": "u2", "open_grants": "u1",
+}  # fmt: skip
 
 ROW = np.dtype(
     [
@@ -55,6 +75,11 @@ ROW = np.dtype(
         ("day", "i4"),
         *((name, "i8") for name in TIMES),
         ("profile_at", "i8"),
+        ("id_hash", "u8"),
+        ("active_days", "u8", (DAY_WORDS,)),
+        ("completed", "u8", (COMPLETED_WORDS,)),
+        ("badges", "u8", (BADGE_WORDS,)),
+        ("marks", "u8", (SLOTS, MARK_WORDS)),
         *((f"life_{name}", "i8") for name in LIFE),
         ("hashes", "u8", (HASHES,)),
         *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "4"),
@@ -62,11 +87,23 @@ ROW = np.dtype(
         ("recent_at", "u4", (RECENT,)),  # whole seconds
         ("recent_value", "i4", (RECENT,)),
         *((name, "u4") for name in WORDS),
+        *((f"mission_{name}", cell, (SLOTS,)) for name, cell in MISSION.items() if cell == "u4"),
+        *((name, cell) for name, cell in GAME.items() if cell[1] == "4"),
+        ("lot_points", "u4", (LOTS,)),
+        ("lot_month", "u2", (LOTS,)),
+        ("mission_template", "u2", (SLOTS,)),
+        ("cooling_template", "u2", (COOLING,)),
+        ("cooling_until", "u2", (COOLING,)),
+        ("types", "u2", (TYPES,)),
+        *((name, cell) for name, cell in GAME.items() if cell == "u2"),
         *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "2"),
         ("published", "u2", (len(SCORES),)),  # hundredths
         ("birthday", "u2"),
         *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "1"),
         ("recent_type", "u1", (RECENT,)),
+        ("cooling_times", "u1", (COOLING,)),
+        *((f"mission_{name}", cell, (SLOTS,)) for name, cell in MISSION.items() if cell == "u1"),
+        *((name, cell) for name, cell in GAME.items() if cell == "u1"),
         ("consent", "u1"),
         ("hash_next", "u1"),  # where the next hash goes
         ("recent_next", "u1"),  # where the next recent event goes
@@ -115,7 +152,34 @@ def decode(data: bytes) -> dict[str, Any]:
             **{name: int(row[name]) for name in (*WORDS, "consent", "opted", "birthday", "profile_at")},
         },
         "published": row["published"].tolist(),
+        **_game(row),
     }
+
+
+def _game(row: np.void) -> dict[str, Any]:
+    counts = row["types"].tolist()
+    marks = row["marks"]
+    missions = [
+        {name: int(row[f"mission_{name}"][slot]) for name in MISSION} | {"marks": _bits(marks[slot])}
+        if row["mission_status"][slot]
+        else None
+        for slot in range(SLOTS)
+    ]
+    cooling = zip(*(row[f"cooling_{name}"].tolist() for name in ("template", "until", "times")), strict=True)
+    lots = zip(row["lot_month"].tolist(), row["lot_points"].tolist(), strict=True)
+    return {
+        "id_hash": int(row["id_hash"]),
+        **{name: int(row[name]) for name in GAME},
+        **{name: _bits(row[name]) for name in ("active_days", "completed", "badges")},
+        "types": {code: count for code, count in enumerate(counts) if count},
+        "missions": missions,
+        "cooling": [list(entry) if entry[0] else None for entry in cooling],
+        "lots": [list(lot) for lot in lots if lot[0]],
+    }
+
+
+def _bits(words: NDArray[np.uint64]) -> int:
+    return sum(word << (64 * n) for n, word in enumerate(words.tolist()))
 
 
 def ring(row: np.void, name: str) -> dict[int, int]:

@@ -1,4 +1,6 @@
-"""The side table by its kinds: `e` times of kept events, `p` the words of a profile, `l` a link's target."""
+"""The side table by its kinds: `e` times of kept events, `p` the words of a profile, `l` a link's target,
+`g` grants, `m` the grants of a money event, `a` what an account has handed out, `x` whom nobody may know.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,41 @@ from loyalty.state import State
 
 _NEVER = NEVER.to_bytes(8, "little", signed=True)
 _encode = msgspec.json.Encoder(order="sorted").encode
+
+
+_ERASED = b"s\1erased\0x"  # no customer's: an id there has the character 1
+
+
+class Grant(msgspec.Struct):
+    """A grant that may be answered or undone.  Times in ms."""
+
+    at: int
+    rule: str
+    kind: str
+    points: int
+    month: int
+    offer: int
+    status: str
+    repeats: int = 0
+    told: int = 0
+
+
+class Caused(msgspec.Struct):
+    """The grants of a money event, in hex."""
+
+    at: int
+    grants: list[str]
+
+
+class Account(msgspec.Struct):
+    """What a capped template has handed out and not got back."""
+
+    count: int = 0
+    points: int = 0
+
+
+_grant, _caused, _account = (msgspec.json.Decoder(kind).decode for kind in (Grant, Caused, Account))
+_plain = msgspec.json.Encoder().encode
 
 
 def _key(id: bytes, kind: bytes, sub: bytes = b"") -> bytes:
@@ -69,10 +106,80 @@ class Side:
         }
 
     def forget(self, id: bytes, before: int) -> None:
-        """Delete the entries older than a time."""
+        """Delete entries and grants older than a time, but for open grants."""
         for hash_, time in self.entries(id).items():
             if time < before:
                 self._state.side_put(_key(id, b"e", hash_.to_bytes(8, "big")), None)
+        for key, value in self._state.side_scan(_key(id, b"m")):
+            if _caused(value).at < before:
+                self._state.side_put(key, None)
+        for key, grant in self.grants(id):
+            if grant.at < before and grant.status != "open":
+                self._state.side_put(_key(id, b"g", key), None)
+
+    # -- g, m: grants -------------------------------------------------------------------------------
+
+    def grants(self, id: bytes) -> list[tuple[bytes, Grant]]:
+        """A customer's grants by id (16 bytes), in its order."""
+        prefix = _key(id, b"g")
+        return [(key[len(prefix) :], _grant(value)) for key, value in self._state.side_scan(prefix)]
+
+    def grant(self, id: bytes, grant_id: str) -> Grant | None:
+        """A grant by its id in hex."""
+        try:
+            sub = bytes.fromhex(grant_id)
+        except ValueError:
+            return None
+        if len(sub) != 16 or sub.hex() != grant_id:
+            return None
+        (value,) = self._state.side_get([_key(id, b"g", sub)])
+        return None if value is None else _grant(value)
+
+    def put_grant(self, id: bytes, grant_id: str, grant: Grant) -> None:
+        """Keep a grant."""
+        self._state.side_put(_key(id, b"g", bytes.fromhex(grant_id)), _plain(grant))
+
+    def forget_grants(self, id: bytes) -> None:
+        """Delete all of a customer's grants: the number has another owner now."""
+        for kind in (b"g", b"m"):
+            for key, _ in self._state.side_scan(_key(id, kind)):
+                self._state.side_put(key, None)
+
+    def caused(self, id: bytes, hash_: int) -> list[str]:
+        """The grants that a money event has caused."""
+        (value,) = self._state.side_get([_key(id, b"m", hash_.to_bytes(8, "big"))])
+        return [] if value is None else _caused(value).grants
+
+    def put_caused(self, id: bytes, hash_: int, at: int, grant_id: str) -> None:
+        """Add to them."""
+        value = Caused(at, [*self.caused(id, hash_), grant_id])
+        self._state.side_put(_key(id, b"m", hash_.to_bytes(8, "big")), _plain(value))
+
+    # -- a: accounts --------------------------------------------------------------------------------
+
+    def account(self, id: bytes) -> Account:
+        """What an account has handed out."""
+        (value,) = self._state.side_get([_key(id, b"a")])
+        return Account() if value is None else _account(value)
+
+    def put_account(self, id: bytes, account: Account) -> None:
+        """Keep that."""
+        self._state.side_put(_key(id, b"a"), _plain(account))
+
+    # -- x: the erased ------------------------------------------------------------------------------
+
+    def erased(self) -> set[bytes]:
+        """Hashes of erased customers' ids."""
+        return {key[len(_ERASED) :] for key, _ in self._state.side_scan(_ERASED)}
+
+    def set_erased(self, digest: bytes, wanted: bool) -> None:
+        """Keep, or forget, that a customer was erased."""
+        self._state.side_put(_ERASED + digest, b"1" if wanted else None)
+
+    def erase(self, id: bytes) -> None:
+        """Delete all entries of a customer."""
+        for key, _ in self._state.side_scan(b"s%b\0" % id):
+            self._state.side_put(key, None)
 
     # -- p: the profile's words ---------------------------------------------------------------------
 

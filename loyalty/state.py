@@ -18,7 +18,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.row import FORMAT, NO_TIME, NONE, OPEN, ROW, RowFormatError, read
+from loyalty.row import FORMAT, NO_TIME, NONE, OPEN, ROW, RowFormatError
+from loyalty.upgrade import current
 
 ROW_KEY = b"c"
 SIDE_KEY = b"s"
@@ -55,6 +56,7 @@ class PartitionRow(msgspec.Struct):
     revision: int = 0
     command: str = ""
     command_place: str = ""
+    owed: dict[int, int] = {}  # points in lots by the month that ends them, months since 1970
 
 
 @dataclass(slots=True)
@@ -127,8 +129,10 @@ class State:
         """
         if not ids:
             return
+        if set(map(len, rows)) != {ROW.itemsize}:
+            rows = _brought_up(ids, rows)
         content = b"".join(rows)
-        if set(map(len, rows)) != {ROW.itemsize} or np.frombuffer(content, ROW)["format"].max() > FORMAT:
+        if np.frombuffer(content, ROW)["format"].max() > FORMAT:
             _refuse(ids, rows)
         found = np.frombuffer(content, ROW)
         ordinals = self._ordinals_of(ids)
@@ -166,6 +170,11 @@ class State:
         if ordinal < 0 or not self._known[ordinal]:
             return -1
         return int(self._warm(np.array([ordinal], np.int64))[0])
+
+    def __contains__(self, id: bytes) -> bool:
+        """Whether a customer has a row."""
+        ordinal = self._ordinals.get(id, -1)
+        return ordinal >= 0 and bool(self._known[ordinal])
 
     def peek(self, id: bytes) -> bytes | None:
         """A customer's row for somebody who looks in between; it is neither read in nor pinned."""
@@ -253,8 +262,10 @@ class State:
         rows = self._cold.rows([ids[ordinal] for ordinal in wanted[stored].tolist()])
         found = [number for number, row in enumerate(rows) if row is not None]
         if found:
-            content = b"".join([row for row in rows if row is not None])
-            self._raw[places[stored[found]]] = np.frombuffer(content, _RAW)
+            present = [row for row in rows if row is not None]
+            if set(map(len, present)) != {ROW.itemsize}:
+                present = _brought_up([ids[ordinal] for ordinal in wanted[stored[found]].tolist()], present)
+            self._raw[places[stored[found]]] = np.frombuffer(b"".join(present), _RAW)
         return self._slot_of[ordinals]
 
     def _room(self, count: int) -> Slots:
@@ -471,6 +482,8 @@ class State:
         ids = self._ids
         keys = [ROW_KEY + ids[ordinal] for ordinal in self._owner[slots].tolist()]
         values: list[bytes | None] = list(self._raw[slots].tolist())
+        for n in np.flatnonzero(self.rows["state"][slots] == NONE).tolist():
+            values[n] = None  # erased
         keys += side.keys()
         values += side.values()
         if partition:
@@ -479,10 +492,19 @@ class State:
         return Changes(keys, values)
 
 
+def _brought_up(ids: Sequence[bytes], rows: Sequence[bytes]) -> list[bytes]:
+    """Rows of any format as today's.  Raises RowFormatError."""
+    try:
+        return [bytes(current(row, id).tobytes()) for id, row in zip(ids, rows, strict=True)]
+    except RowFormatError:
+        _refuse(ids, rows)
+        raise
+
+
 def _refuse(ids: Sequence[bytes], rows: Sequence[bytes]) -> None:
     """Say which row cannot be read, and why."""
     for id, row in zip(ids, rows, strict=True):
         try:
-            read(row)
+            current(row, id)
         except RowFormatError as error:
             raise RowFormatError(f"customer {id.decode(errors='replace')}: {error}") from None

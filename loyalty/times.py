@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.calendar import DAY_MS
+from loyalty.calendar import DAY_MS, days_before
 from loyalty.compiled import compiled
 
 LENGTH = 24
@@ -17,14 +17,6 @@ _FIRST_YEAR, _LAST_YEAR = 1971, 2099  # what fits into a row's seconds, and no 0
 NO_TIME = -1
 
 _DIGIT, _ZERO, _NINE = ord("d"), ord("0"), ord("9")
-
-
-@compiled
-def _days_before(year: int, month: int) -> int:
-    """Days from 1970-01-01 to the first of a month (proleptic Gregorian; years begin in March)."""
-    y = year - (month <= 2)
-    m = (month + 9) % 12
-    return y * 365 + y // 4 - y // 100 + y // 400 + (m * 153 + 2) // 5 - 719_468
 
 
 @compiled
@@ -50,8 +42,8 @@ def _parse(text: NDArray[np.uint8], pattern: NDArray[np.uint8], out: NDArray[np.
         fits &= hour < 24 and minute < 60 and second < 60
         out[n] = NO_TIME
         if fits:
-            first = _days_before(year, month)
-            after = _days_before(year + month // 12, month % 12 + 1)
+            first = days_before(year, month)
+            after = days_before(year + month // 12, month % 12 + 1)
             if day <= after - first:
                 seconds = ((first + day - 1) * 24 + hour) * 3600 + minute * 60 + second
                 out[n] = seconds * 1000 + _number(text, start + 20, 3)

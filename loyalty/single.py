@@ -1,0 +1,241 @@
+"""Records that need the side table in the middle of the log: refunds, answers for grants, accounts, erasure.
+
+They are rare, so each is folded alone: the kernel runs up to it, and again after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loyalty import kernel
+from loyalty.columns import (
+    CLOSED,
+    DONE,
+    ERASE_OP,
+    ERASED,
+    NEVER,
+    OTHER_WINDOW,
+    UNKNOWN_CUSTOMER,
+    UNKNOWN_GRANT,
+)
+from loyalty.decode import FULFILLED, OPS, REFUND, Batch, Record
+from loyalty.effects import Cause, digest, erased, result_effect
+from loyalty.hashing import hash64
+from loyalty.links import own_record
+from loyalty.rules import Rules
+from loyalty.row import OPEN
+from loyalty.telling import ask, columns
+from loyalty.times import iso
+
+if TYPE_CHECKING:
+    from loyalty.engine import Engine, Outcome
+
+
+class Single:
+    """What an engine does with such records."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._side = engine.side
+
+    # -- refunds and answers ------------------------------------------------------------------------
+
+    def event(self, batch: Batch, i: int, out: Outcome) -> None:
+        """The rest of a refund or an answer that was counted."""
+        slot = int(batch.events["slot"][i])
+        if self._engine.state.rows["state"][slot] != OPEN:
+            return
+        if batch.events["kind"][i] == REFUND:
+            self._refund(batch, i, slot, out)
+        else:
+            self._answer(batch, i, slot)
+
+    def _refund(self, batch: Batch, i: int, slot: int, out: Outcome) -> None:
+        record, id, side, engine = batch.records[i], batch.ids[i], self._side, self._engine
+        hash_ = hash64(f"{record.source}\0{record.attributes['refunds']}".encode())
+        row = engine.state.rows[slot]
+        revision, why = engine.state.partition.revision, Cause(record.source, record.event_id)
+        control = bool(kernel.in_control(row["id_hash"], engine.policy()[0]))
+        if side.time(id, hash_) == NEVER:
+            at = iso(int(row["as_of"]))
+            engine.teller.unknown_refund(id, at, revision, why, control, out.effects)
+            return
+        if control:
+            return
+        undone = []
+        for grant_id in side.caused(id, hash_):
+            grant = side.grant(id, grant_id)
+            if grant is not None and grant.status != "reversed":
+                undone.append((grant_id, grant, grant.status == "open"))
+                grant.status = "reversed"
+                side.put_grant(id, grant_id, grant)
+        grants = [grant for _, grant, _ in undone]
+        points = np.array([grant.points for grant in grants], np.int64)
+        months = np.array([grant.month for grant in grants], np.int64)
+        offers = np.array([grant.offer for grant in grants], np.int64)
+        was_open = np.array([open_ for _, _, open_ in undone], np.bool_)
+
+        def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
+            kernel.take_back_grants(
+                engine.state.rows,
+                slot,
+                0,
+                points,
+                months,
+                offers,
+                was_open,
+                engine.policy(),
+                desk,
+                engine.effects,
+            )
+            return 1
+
+        def emit(found: Any) -> None:
+            at = iso(int(row["as_of"]))
+            for n, told in enumerate(columns(found)):
+                if n < len(undone):
+                    engine.teller.grant(id, at, revision, why, told, out.effects, None, undone[n][0])
+                else:
+                    engine.teller.tier(id, at, revision, why, told, out.effects)
+
+        engine.run(1, run, emit, out)
+
+    def _answer(self, batch: Batch, i: int, slot: int) -> None:
+        grant_id, id = batch.records[i].attributes["grant_id"], batch.ids[i]
+        grant = self._side.grant(id, grant_id)
+        if grant is None or grant.status != "open":
+            return
+        grant.status = "fulfilled" if batch.events["kind"][i] == FULFILLED else "failed"
+        self._side.put_grant(id, grant_id, grant)
+        row = self._engine.state.rows[slot]
+        row["open_grants"] = max(int(row["open_grants"]) - 1, 0)
+
+    # -- commands for one customer ------------------------------------------------------------------
+
+    def command(self, batch: Batch, i: int, out: Outcome) -> None:
+        """`repeat_grant` and `erase`."""
+        record, id, engine = batch.records[i], batch.ids[i], self._engine
+        out.counts["commands"] += 1
+        op = OPS[record.attributes["command"]]
+        status, slot = DONE, engine.state.find(id)
+        nameless = op == ERASE_OP
+        if slot < 0:
+            gone = digest(id) in engine.erased
+            status, nameless = (ERASED, True) if gone else (UNKNOWN_CUSTOMER, False)
+        elif op == ERASE_OP:
+            self._erase(record, id, slot, out)
+        elif engine.state.rows["state"][slot] != OPEN:
+            status = CLOSED
+        else:
+            hash_, row = int(batch.events["hash"][i]), engine.state.rows[slot]
+            before = self._side.time(id, hash_)
+            now = max(int(row["as_of"]), engine.state.partition.tick)
+            if before != NEVER and now - before <= OTHER_WINDOW:
+                out.counts["duplicates"] += 1
+                return
+            status = self._repeat(record, id, slot, out)
+            if status == DONE:
+                self._side.remember(id, hash_, int(row["as_of"]))
+        revision = engine.state.partition.revision
+        out.effects.append(result_effect(record, revision, engine.partition, status, nameless))
+
+    def _repeat(self, record: Record, id: bytes, slot: int, out: Outcome) -> int:
+        grant_id = record.attributes["arguments"]["grant_id"]
+        grant = self._side.grant(id, grant_id)
+        if grant is None or grant.kind != "offer":
+            return UNKNOWN_GRANT
+        row = self._engine.state.rows[slot]
+        as_of, balance = int(row["as_of"]), int(kernel.balance(row))
+        revision, why = self._engine.state.partition.revision, Cause(record.source, record.event_id)
+        self._engine.teller.repeat(
+            id, iso(as_of), revision, why, grant_id, grant, as_of, balance, out.effects
+        )
+        return DONE
+
+    def _erase(self, record: Record, id: bytes, slot: int, out: Outcome) -> None:
+        engine, state = self._engine, self._engine.state
+        row = state.rows[slot]
+        at = iso(state.partition.tick) if state.partition.tick else record.occurred_at
+        if row["state"] == OPEN:
+            self._side.erase(id)
+        state.rows[slot] = np.zeros(1, state.rows.dtype)[0]
+        state.touch(np.array([slot], np.int32))
+        engine.erased.add(digest(id))
+        self._side.set_erased(digest(id), True)
+        out.effects.extend(erased(id, at))
+        out.counts["erased"] += 1
+
+    # -- accounts -----------------------------------------------------------------------------------
+
+    def reserve(self, batch: Batch, i: int, out: Outcome) -> None:
+        """Take from a template's account, or give back to it."""
+        record, id, engine = batch.records[i], batch.ids[i], self._engine
+        attributes = record.attributes
+        count, points, number = attributes["count"], attributes["points"], attributes["template"]
+        account = self._side.account(id)
+        if count < 0:
+            account.count = max(account.count + count, 0)
+            account.points = max(account.points + points, 0)
+            self._side.put_account(id, account)
+            return
+        template = engine.teller.names(engine.state.partition.revision).templates.get(number)
+        granted = (
+            template is not None
+            and template.active
+            and record.customer_id == f"template:{number}"
+            and (not template.limits.total or account.count + count <= template.limits.total)
+            and (not template.limits.budget or account.points + points <= template.limits.budget)
+        )
+        if granted:
+            account.count += count
+            account.points += points
+            self._side.put_account(id, account)
+        answer = {"template": number, "granted": granted, "count": count, "points": points}
+        out.forwards.append(
+            own_record(
+                attributes["customer"],
+                "_reservation",
+                f"reservation:{record.event_id}",
+                record.occurred_at,
+                answer,
+            )
+        )
+
+    def reservation(self, batch: Batch, i: int, out: Outcome) -> None:
+        """The answer of an account, for the customer who waits for it."""
+        record, id, engine = batch.records[i], batch.ids[i], self._engine
+        attributes, state = record.attributes, engine.state
+        number, granted = attributes["template"], attributes["granted"]
+        slot, at = state.find(id), int(batch.events["at"][i])
+        waited = False
+        if slot >= 0 and state.rows["state"][slot] == OPEN:
+
+            def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
+                nonlocal waited
+                done = kernel.answer_reservation(
+                    state.rows, slot, 0, at, number, granted, engine.policy(), rules.tables, desk, engine.effects,
+                    engine.seen,
+                )  # fmt: skip
+                waited = done == 1
+                return 1 if done >= 0 else 0
+
+            told: list[Any] = []
+            engine.run(1, run, lambda found: told.append(found.copy()), out)
+            for found in told:
+                engine.emit(batch, i, found, [id] * len(found), out)
+            if waited:
+                state.touch(np.array([slot], np.int32))
+        if granted and not waited:
+            out.forwards.append(
+                ask(
+                    number,
+                    record.customer_id,
+                    f"release:{record.event_id.removeprefix('reservation:')}",
+                    record.occurred_at,
+                    -attributes["count"],
+                    -attributes["points"],
+                )  # fmt: skip
+            )

@@ -1,0 +1,32 @@
+"""Rows of older formats, brought up to today's when they are read; readers stay until no changelog holds them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loyalty.calendar import month_of
+from loyalty.hashing import hash64
+from loyalty.row import FORMAT, GAME, MISSION, ROW, empty, read
+
+_NEW = {
+    "next_refresh", "id_hash", "active_days", "completed", "badges", "marks", "lot_points", "lot_month",
+    "cooling_template", "cooling_until", "cooling_times", "types", *GAME,
+    *(f"mission_{name}" for name in MISSION),
+}  # fmt: skip
+#: Format 1: without the game.
+ROW_1 = np.dtype(
+    [(name, ROW[name].base, ROW[name].shape) for name in ROW.names or () if name not in _NEW], align=True
+)
+
+
+def current(data: bytes, id: bytes) -> NDArray[np.void]:
+    """The row of the customer `id` from its bytes in any format, shape (1,).  Raises RowFormatError."""
+    if data[:2] != b"\1\0" or len(data) != ROW_1.itemsize:
+        return read(data)
+    old, row = np.frombuffer(data, ROW_1)[0], empty()
+    for name in ROW_1.names or ():
+        row[name] = old[name]
+    row["format"], row["next_refresh"] = FORMAT, old["due"]
+    row["id_hash"], row["month"] = hash64(id), month_of(int(old["day"]))
+    return row
