@@ -1,17 +1,22 @@
-"""What the examples of docs/semantics.md share: a day to begin at, a fold of a few records."""
+"""What the examples of the pages share: a day to begin at, a fold of a few records, effects in a few words."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loyalty.content import Decisions, ScoringPolicy
+from loyalty.game import Game
 from tests.reference.fold import ReferenceFold
 from tests.reference.model import DAY_MS
-from tests.reference.records import CONTENTS, at
+from tests.reference.records import CONTENTS, Content, at
 from tests.reference.streams import run_log
 
 DAY = DAY_MS
+HOUR = DAY // 24
 NEW_YEAR = at("2020-01-01")  # a Wednesday
 D = 18_262  # its day: 50 years of 365 days and 12 leap days
+REFRESH = 1336 * 60_000  # when in the (UTC) day customer a is refreshed: 22:16
 
 
 def folded(*records: bytes | None, partition: int = 0) -> tuple[ReferenceFold, list[dict[str, Any]]]:
@@ -30,4 +35,54 @@ def summary(effects: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
         if "scores" in value
         else (value["command_id"], value["status"], value["reason"])
         for value in (effect["value"] for effect in effects)
+    ]
+
+
+# The game.
+
+
+def contents(*games: Game, **decide: Any) -> dict[int, Content]:
+    """Revisions 0, 1, ... with these games and the same decisions."""
+    return {n: Content(Decisions(**decide), ScoringPolicy(), game) for n, game in enumerate(games)}
+
+
+def play(
+    by_revision: Game | Mapping[int, Content], *segments: Sequence[bytes]
+) -> tuple[ReferenceFold, list[dict[str, Any]]]:
+    """A log of segments; a game alone is revision 0 with a grace of an hour."""
+    if isinstance(by_revision, Game):
+        by_revision = contents(by_revision)
+    fold = ReferenceFold(0, by_revision)
+    return fold, run_log(fold, segments)
+
+
+def story(effects: list[dict[str, Any]]) -> list[str]:
+    """Missions, badges, grants and results in a few words each, without decisions and scores."""
+    return [said for effect in effects if (said := _said(effect["topic"], effect["value"]))]
+
+
+def _said(topic: str, value: Any) -> str:
+    match topic:
+        case "mission-progress":
+            amounts = f" {value['progress']:g}/{value['target']:g}" if value["status"] != "given" else ""
+            why = f" {value['reason']}" if value["reason"] else ""
+            return f"{value['status']} {value['number']}{amounts}{why}"
+        case "badge-awards" if value["kind"] == "tier":
+            return f"tier {value['level_name']} {value['reason']}"
+        case "badge-awards":
+            return f"badge {value['name']} {value['level_name']} {value['reason']}"
+        case "reward-grants":
+            amount = f"offer {value['offer']}" if value["offer"] != -1 else f"{value['points']:+}"
+            again = f" again {value['repeat']}" if value["repeat"] else ""
+            return f"{value['kind']} {amount} of {value['rule'][:10]}{again} = {value['balance']}"
+        case "command-results":
+            return f"{value['command_id']} {value['status']} {value['reason']}".rstrip()
+    return ""
+
+
+def decided(effects: list[dict[str, Any]]) -> list[str]:
+    """Decisions in a few words."""
+    return [
+        f"{value['rule']} {value['decision']}{' (control)' if value['control'] else ''}"
+        for value in (effect["value"] for effect in effects if effect["topic"] == "decisions")
     ]
