@@ -307,7 +307,7 @@ class Engine:
                 teller.repeat_open(id, as_ofs[n], revision, why, game[n], out.effects)
             elif kind == RESULT:
                 out.effects.append(
-                    result_effect(records[i], revision, self.partition, detail, detail == ERASED)
+                    result_effect(records[i], revision, self.partition, detail)
                 )
             elif kind == REKEY:
                 self.rekey(batch, i, out)

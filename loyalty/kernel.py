@@ -193,12 +193,11 @@ def _refresh(
     expire(row, desk, effects)
     if row.open_grants:
         effect(row, desk, effects, OPEN_GRANTS, 0).balance = balance(row)
-    if policy.game and not desk.off:
-        if row.opted != NO:
-            _features(row, policy, desk)
-            award_badges(row, policy, tables, desk, effects, seen)
-            generate(row, policy, tables, desk, effects, seen)
-        retier(row, policy, desk, effects)
+    if policy.game and row.opted != NO and not desk.off:
+        _features(row, policy, desk)
+        award_badges(row, policy, tables, desk, effects, seen)
+        generate(row, policy, tables, desk, effects, seen)
+    retier(row, policy, desk, effects)
     _publish(row, desk, effects, REFRESH)
     known_for = at - row.first_event
     effects[desk.filled - 1].sweep = known_for > MONEY_WINDOW and (at // DAY_MS + minute) % SWEEP_DAYS == 0
@@ -329,6 +328,7 @@ def _play(
     earn_points(row, policy, tables, event, desk, effects)
     award_badges(row, policy, tables, desk, effects, seen)
     generate(row, policy, tables, desk, effects, seen)
+    retier(row, policy, desk, effects)
 
 
 @compiled
@@ -466,10 +466,8 @@ def fold(
                 counts[REFUSED] += 1
         if row.state == OPEN:
             score(row, policy, desk)
-            if policy.game and not desk.off:
-                if row.opted != NO:
-                    _play(row, policy, tables, event, words, desk, effects, seen)
-                retier(row, policy, desk, effects)
+            if policy.game and row.opted != NO and not desk.off:
+                _play(row, policy, tables, event, words, desk, effects, seen)
             row.due = next_due(row, tables, desk)
             reason = _moved(row, policy, desk)
             if reason >= 0:
@@ -575,7 +573,7 @@ def take_back_grants(
         else:
             take_back(row, desk, points[i], months[i])
             new = tell_points(row, desk, effects, REVERSED, OF_REFUND, -points[i], months[i])
-        new.origin, new.tenths = OF_REFUND, i
+        new.origin = OF_REFUND
     retier(row, policy, desk, effects)
 
 

@@ -143,14 +143,14 @@ def owe(row: Record, desk: Record, sign: int) -> None:
 @compiled
 def expire(row: Record, desk: Record, effects: Effects) -> None:
     """Let go of lots whose month has come."""
-    gone: Any = np.int64(0)
+    ordinal = 0
     while row.lot_month[0] and row.lot_month[0] <= row.month:
-        gone += np.int64(row.lot_points[0])
-        desk.owed[row.lot_month[0]] -= row.lot_points[0]
+        month, gone = row.lot_month[0], np.int64(row.lot_points[0])
+        desk.owed[month] -= gone
         _remove(row, 0)
-    if gone:
         row.points_expired = min(np.int64(row.points_expired) + gone, U4)
-        tell_points(row, desk, effects, POINTS_EXPIRED, OF_EXPIRY, -gone, 0)
+        tell_points(row, desk, effects, POINTS_EXPIRED, OF_EXPIRY, -gone, month).tenths = ordinal
+        ordinal += 1
 
 
 @compiled

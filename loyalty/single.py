@@ -124,7 +124,7 @@ class Single:
         nameless = op == ERASE_OP
         if slot < 0:
             gone = digest(id) in engine.erased
-            status, nameless = (ERASED, True) if gone else (UNKNOWN_CUSTOMER, False)
+            status, nameless = ERASED if gone else UNKNOWN_CUSTOMER, False
         elif op == ERASE_OP:
             self._erase(record, id, slot, out)
         elif engine.state.rows["state"][slot] != OPEN:
@@ -233,7 +233,7 @@ class Single:
                 ask(
                     number,
                     record.customer_id,
-                    f"release:{record.event_id.removeprefix('reservation:')}",
+                    f"return:{record.event_id}",
                     record.occurred_at,
                     -attributes["count"],
                     -attributes["points"],

@@ -243,7 +243,7 @@ class Teller:
         kind = GRANTS[row.detail]
         rule = _rule(row, reverses)
         name = f"grant:{rule}:{kind}"
-        grant_id = effect_id(customer_id, name, revision, cause, 0)
+        grant_id = effect_id(customer_id, name, revision, cause, row.tenths)  # lots that expire together
         if not (row.control and row.detail in (POINTS, OFFER)):
             value = RewardGrant(
                 grant_id, customer_id, at, revision, cause, grant_id, kind, rule, row.points, row.offer, row.balance,
