@@ -87,7 +87,8 @@ PUBLICATION, RESULT, REKEY, LINK, SET_PROFILE, RESET, MISSION, BADGE, TIER, GRAN
 REFRESH, MOVED, BAND, RECALCULATE = range(4)
 BY_EVENT, BY_REFRESH, BY_TICK, BY_SETTLE = range(4)
 (
-    DONE, UNKNOWN_COMMAND, UNKNOWN_SEGMENT, UNKNOWN_CUSTOMER, CLOSED, INVALID_ARGUMENTS, OPTED_OUT, IN_CONTROL,
+    DONE, UNKNOWN_COMMAND, UNKNOWN_SEGMENT, UNKNOWN_CUSTOMER, CLOSED, INVALID_ARGUMENTS, OPTED_OUT,
+    IN_CONTROL,
     INSUFFICIENT_POINTS, UNKNOWN_GRANT, NO_MODEL, ERASED,
 ) = range(12)  # fmt: skip
 GIVEN, PROGRESS, COMPLETED, EXPIRED, REPLACED, CANCELLED, RESERVED, REFUSED_MISSION = range(8)
@@ -102,11 +103,13 @@ EARNINGS = 64  # that a revision has at most
 # `counts` of a DESK
 COUNTS = (
     "duplicates", "late_events", "dedupe_overflow", "ignored_ended", "ignored_before_activation",
-    "links_refused", "published", "ignored_erased", "missions_given", "missions_completed", "missions_expired",
+    "links_refused", "published", "ignored_erased", "missions_given", "missions_completed",
+    "missions_expired",
     "badges_awarded", "points_granted",
 )  # fmt: skip
 (
-    DUPLICATES, LATE, OVERFLOW, IGNORED_ENDED, IGNORED_BEFORE, REFUSED, PUBLISHED, IGNORED_ERASED, GIVEN_COUNT,
+    DUPLICATES, LATE, OVERFLOW, IGNORED_ENDED, IGNORED_BEFORE, REFUSED, PUBLISHED, IGNORED_ERASED,
+    GIVEN_COUNT,
     COMPLETED_COUNT, EXPIRED_COUNT, AWARDED_COUNT, GRANTED_COUNT,
 ) = range(len(COUNTS))  # fmt: skip
 

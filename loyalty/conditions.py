@@ -92,7 +92,7 @@ Node = Comparison | And | Or | Not
 
 
 class Term(NamedTuple):
-    """A comparison with the places to go on at: HOLDS, FAILS, or a term counted from the condition's first."""
+    """A comparison with the places to go on at: HOLDS, FAILS, or a term of the condition, counted from 0."""
 
     feature: int
     op: int
@@ -251,7 +251,7 @@ class _Parser:
 
 
 def parse(text: str, names: Mapping[str, Kind] | None) -> Node | None:
-    """The tree of a condition, None for an empty text.  `names` None: a filter on events.  Raises ConditionError."""
+    """The tree of a condition, None for an empty text; `names` None: a filter.  Raises ConditionError."""
     return _Parser(text, names).whole() if text.strip() else None
 
 

@@ -7,7 +7,6 @@ out does not depend on where batches or transactions end.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty import kernel
+from loyalty import joining, kernel
 from loyalty.calendar import DAY_MS, last_refresh
 from loyalty.columns import (
     ANEW,
@@ -46,9 +45,7 @@ from loyalty.columns import (
     SEEN_ROOM,
     SET_PROFILE,
     TIER,
-    WORDS,
 )
-from loyalty.conditions import Kind
 from loyalty.decode import (
     COMMAND,
     MARKER,
@@ -66,12 +63,9 @@ from loyalty.decode import (
     profiles,
     segment,
     tick_time,
-    truth,
-    word,
 )
 from loyalty.effects import REASONS, SOURCE, Cause, Effect, digest, result_effect, scores_effect
 from loyalty.events import CODES, MONEY
-from loyalty.hashing import word_hash
 from loyalty.links import merge_record, path_of, rekeyed
 from loyalty.policy import IS_USAGE, Content, compile_policy
 from loyalty.row import ENDED, LINKED, OPEN, ROW
@@ -82,6 +76,7 @@ from loyalty.state import State
 from loyalty.telling import Teller, columns
 from loyalty.times import iso_many
 from loyalty.vocabulary import FEATURES
+from loyalty.words import event_words
 
 Slots = NDArray[np.int32]
 Found = NDArray[np.void]
@@ -172,7 +167,7 @@ class Engine:
         def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
             nonlocal words, read_for
             if words is None or read_for is not rules:
-                words, read_for = self._words(batch, start, events, rules), rules
+                words, read_for = event_words(batch, start, events, rules), rules
             return kernel.fold(
                 state.rows, events, begin, batch.profiles, words, links, entries, remembered, touched,
                 state.partition.tick, policy, rules.tables, desk, self.effects, self.seen,
@@ -253,23 +248,6 @@ class Engine:
             slots[i] = -1 if i in gone else here[ids[i]] if ids[i] in here else self.state.find(ids[i])
         return slots
 
-    def _words(self, batch: Batch, start: int, events: NDArray[np.void], rules: Rules) -> NDArray[np.float64]:
-        """What filters look at in events: a row for each event that some rule may read, its number in `words`."""
-        events["words"] = -1
-        if not rules.words:
-            return np.empty((0, WORDS))
-        wanted = (np.uint64(rules.reading) >> np.minimum(events["kind"], 63).astype(np.uint64)) & np.uint64(1)
-        chosen = np.flatnonzero(wanted).tolist()
-        events["words"][chosen] = np.arange(len(chosen))
-        table = np.full((len(chosen), WORDS), np.nan)
-        for n, i in enumerate(chosen):
-            record = batch.records[start + i]
-            for (name, kind), column in rules.words.items():
-                value = record.source if name == "source" else record.attributes.get(name)
-                if value is not None:
-                    table[n, column] = _number(value, kind)
-        return table
-
     def emit(
         self, batch: Batch, start: int, found: Found, ids: list[bytes], out: Outcome,
         links: NDArray[np.void] | None = None,
@@ -306,9 +284,7 @@ class Engine:
             elif kind == OPEN_GRANTS:
                 teller.repeat_open(id, as_ofs[n], revision, why, game[n], out.effects)
             elif kind == RESULT:
-                out.effects.append(
-                    result_effect(records[i], revision, self.partition, detail)
-                )
+                out.effects.append(result_effect(records[i], revision, self.partition, detail))
             elif kind == REKEY:
                 self.rekey(batch, i, out)
             elif kind == LINK:
@@ -379,7 +355,8 @@ class Engine:
         def work(slots: Slots, out: Outcome) -> None:
             def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
                 return kernel.tick_rows(
-                    state.rows, slots, begin, at, everyone, self.policy(), rules.tables, desk, self.effects, self.seen,
+                    state.rows, slots, begin, at, everyone, self.policy(), rules.tables, desk, self.effects,
+                    self.seen,
                 )  # fmt: skip
 
             def emit(found: Found) -> None:
@@ -420,7 +397,8 @@ class Engine:
         def work(slots: Slots, out: Outcome) -> None:
             def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
                 return kernel.command_rows(
-                    state.rows, slots, begin, i, op, condition, terms, partition.tick, self.policy(), rules.tables,
+                    state.rows, slots, begin, i, op, condition, terms, partition.tick, self.policy(),
+                    rules.tables,
                     desk, self.effects, self.seen,
                 )  # fmt: skip
 
@@ -494,7 +472,7 @@ class Engine:
 
         def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
             return int(
-                kernel.merge(
+                joining.merge(
                     state.rows,
                     slot,
                     0,
@@ -507,7 +485,7 @@ class Engine:
                     desk,
                     self.effects,
                     self.seen,
-                )  # fmt: skip
+                )
             )
 
         told: list[Found] = []
@@ -545,22 +523,6 @@ class Engine:
 
     def _want(self, revision: int) -> None:
         self._rules = Rules(self.content, [*self.rules().revisions, revision])
-
-
-def _number(value: Any, kind: Kind) -> float:
-    """An attribute as what a filter compares it with: a word's hash, a number, yes as 1; NaN for what is none."""
-    if kind is Kind.WORD:
-        text = word(value)
-        return math.nan if text is None else float(word_hash(text))
-    if kind is Kind.FLAG:
-        yes = truth(value)
-        return math.nan if yes is None else float(yes)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.nan
 
 
 def _closed(batch: Batch, out: Outcome, position: int) -> Outcome:

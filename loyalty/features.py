@@ -1,4 +1,4 @@
-"""What conditions speak about, computed from a row: the features of docs/game.md, in the vocabulary's order."""
+"""What conditions speak about: the features of docs/game.md, in the vocabulary's order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from loyalty.calendar import day_of, days_before, days_to, month_of
 from loyalty.columns import Record
 from loyalty.compiled import compiled
-from loyalty.events import CODES, SOURCE_TYPES
+from loyalty.events import CODES, NAMES, SOURCE_TYPES
 from loyalty.points import balance
 from loyalty.row import BADGE_WORDS, FREE, MONTH, SLOTS, YES
 from loyalty.vocabulary import INDEX
@@ -33,27 +33,30 @@ def _follow(first: str, *names: str) -> None:
 
 _follow("engagement", "revenue", "loyalty", "risk", "digital")
 _follow(
-    "calls_30_days", "seconds_30_days", "data_mb_30_days", "sms_30_days", "app_login_30_days", "feature_use_30_days",
+    "calls_30_days", "seconds_30_days", "data_mb_30_days", "sms_30_days", "app_login_30_days",
+    "feature_use_30_days",
     "content_view_30_days", "web_login_30_days", "app_other_30_days", "qoe_30_days", "recharge_30_days",
     "revenue_30_days", "revenue_90_days", "app_events_30_days",
 )  # fmt: skip
 _follow(
     "calls_lifetime", "seconds_lifetime", "data_mb_lifetime", "sms_lifetime", "app_events_lifetime",
-    "web_logins_lifetime", "qoe_lifetime", "complaints_lifetime", "referrals_lifetime", "transactions_lifetime",
+    "web_logins_lifetime", "qoe_lifetime", "complaints_lifetime", "referrals_lifetime",
+    "transactions_lifetime",
     "payments_known_lifetime", "payments_on_time_lifetime", "revenue_lifetime", "recharge_lifetime",
 )  # fmt: skip
 _follow(
-    "tenure_days", "days_since_last_activity", "days_since_last_transaction", "active_days_30", "active_days_90",
+    "tenure_days", "days_since_last_activity", "days_since_last_transaction", "active_days_30",
+    "active_days_90",
     "active_streak_days", "active_weeks_12", "arpu", "revenue_decline", "on_time_share", "churn_probability",
-    "comebacks", "longest_absence_days", "days_to_anniversary", "days_to_birthday", "segment", "lifecycle_stage",
+    "comebacks", "longest_absence_days", "days_to_anniversary", "days_to_birthday", "segment",
+    "lifecycle_stage",
     "language", "timezone", "tariff", "consent", "opted_in", "points_balance", "points_earned_this_year",
     "points_earned_lifetime", "tier", "missions_completed", "missions_active", "badges_held",
 )  # fmt: skip
 assert [
-    INDEX[name] for name in sorted(SOURCE_TYPES and (f"{n}_count" for n in SOURCE_TYPES), key=INDEX.get)
-] == list(  # type: ignore[arg-type]
-    range(_TYPES, _TYPES + len(SOURCE_TYPES))
-)
+    INDEX[name]
+    for name in sorted(SOURCE_TYPES and (f"{n}_count" for n in SOURCE_TYPES), key=INDEX.get)  # type: ignore[arg-type]
+] == list(range(_TYPES, _TYPES + len(SOURCE_TYPES)))
 
 
 @compiled
@@ -75,7 +78,7 @@ def _newest(cells: Any, day: int) -> int:
 @compiled
 def bit(words: Any, at: int) -> bool:
     """Whether a bit is set in words of 64."""
-    return (np.uint64(words[at // 64]) >> np.uint64(at % 64)) & np.uint64(1) != 0
+    return (np.uint64(words[at // 64]) >> np.uint64(at % 64)) & np.uint64(1) != 0  # type: ignore[no-any-return]
 
 
 @compiled
@@ -93,7 +96,7 @@ def _truth(state: int) -> float:
 
 @compiled
 def fill_features(row: Record, policy: Record, measures: Any, scores: Any, out: Any) -> None:
-    """Fill `out` (float64, by INDEX) as of the row's day; scores in hundredths and measures are of the same moment."""
+    """Fill `out` (float64, by INDEX) as of the row's day, by its scores (hundredths) and measures."""
     calendar, day = policy.calendar, row.day
     for i in range(5):
         out[i] = scores[i] / 100.0

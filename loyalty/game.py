@@ -38,7 +38,7 @@ class Goal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much: `value`, or personal: clamp(baseline x stretch, low, high), rounded to a number people like."""
+    """How much: `value`, or personal: clamp(baseline x stretch, low, high), a number that people like."""
 
     value: int = 0
     baseline: str = ""  # a feature of the customer

@@ -82,14 +82,14 @@ def add(row: Record, desk: Record, points: int, month: int) -> int:
     """Let points come: a debt is paid first.  The month of their lot, 0 where nothing was left of them."""
     paid = min(np.int64(row.debt), points)
     row.debt -= paid
-    points -= paid
+    points -= paid  # type: ignore[operator]
     if points == 0:
         return 0
     at = _place(row, desk, month)
     before = np.int64(row.lot_points[at])
     row.lot_points[at] = min(before + points, U4)
     desk.owed[row.lot_month[at]] += np.int64(row.lot_points[at]) - before
-    return row.lot_month[at]
+    return row.lot_month[at]  # type: ignore[no-any-return]
 
 
 @compiled
@@ -107,7 +107,7 @@ def _take_from(row: Record, desk: Record, at: int, points: int) -> int:
     desk.owed[row.lot_month[at]] -= taken
     if row.lot_points[at] == 0:
         _remove(row, at)
-    return taken
+    return taken  # type: ignore[return-value]
 
 
 @compiled
@@ -149,7 +149,7 @@ def expire(row: Record, desk: Record, effects: Effects) -> None:
         desk.owed[month] -= gone
         _remove(row, 0)
         row.points_expired = min(np.int64(row.points_expired) + gone, U4)
-        tell_points(row, desk, effects, POINTS_EXPIRED, OF_EXPIRY, -gone, month).tenths = ordinal
+        tell_points(row, desk, effects, POINTS_EXPIRED, OF_EXPIRY, -gone, month).tenths = ordinal  # type: ignore[arg-type]
         ordinal += 1
 
 

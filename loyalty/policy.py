@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from loyalty.calendar import CALENDAR, calendar
 from loyalty.compiled import STAMP
 from loyalty.content import COMPONENTS, Decisions, ScoringPolicy
+from loyalty.events import ACTIVITY, CODES, MONEY, SOURCE_TYPES, USAGE, scale
 from loyalty.game import Game
 from loyalty.hashing import hash64, word_hash
-from loyalty.events import ACTIVITY, CODES, MONEY, SOURCE_TYPES, USAGE, scale
 
 # What an event type is, as bits of `traits`.
 IS_USAGE, IS_MONEY, IS_ACTIVITY, IS_REVENUE, IS_TRANSACTION = 1, 2, 4, 8, 16
@@ -96,8 +96,8 @@ def compile_policy(content: Content, revision: int = 0) -> NDArray[np.void]:
     to["control_salt"] = hash64(decisions.control_salt.encode())
     to["valid_months"], to["tier_count"] = game.points_valid_months, len(game.tiers)
     to["tiers"][: len(game.tiers)] = [tier.points for tier in game.tiers]
-    active = any(rule.active for rule in (*game.templates, *game.badges))
-    to["game"] = active or bool(game.earning)
+    active = [*(template.active for template in game.templates), *(badge.active for badge in game.badges)]
+    to["game"] = any(active) or bool(game.earning)
     for band in policy.bands:
         to["bands"] += np.arange(10_001) >= band * 100
     return result

@@ -15,7 +15,6 @@ from loyalty.engine import Engine
 from loyalty.game import Earning, Game, Goal, Limits, Target, Template
 from loyalty.state import State
 
-
 _GAME = Game(
     templates=[
         Template(

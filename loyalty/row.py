@@ -62,8 +62,10 @@ MISSION = {
     "progress": "u4", "tenths": "u1",
 }  # fmt: skip
 GAME = {
-    "month": "u2", "comebacks": "u2", "longest_absence": "u2", "replaced_day": "i4", "debt": "u4", "year_points": "u4",
-    "last_year_points": "u4", "tier": "u1", "points_earned": "u4", "points_redeemed": "u4", "points_expired": "u4",
+    "month": "u2", "comebacks": "u2", "longest_absence": "u2", "replaced_day": "i4", "debt": "u4",
+    "year_points": "u4",
+    "last_year_points": "u4", "tier": "u1", "points_earned": "u4", "points_redeemed": "u4",
+    "points_expired": "u4",
     "missions_completed": "u2", "open_grants": "u1",
 }  # fmt: skip
 

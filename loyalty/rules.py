@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loyalty.columns import WORDS
 from loyalty.conditions import Kind, Term, parse, terms
-from loyalty.columns import EARNINGS, WORDS
 from loyalty.content import Decisions
 from loyalty.events import CODES, scale
 from loyalty.game import BADGES, Game, Goal, Reward, Template

@@ -49,7 +49,9 @@ class Account(msgspec.Struct):
     points: int = 0
 
 
-_grant, _caused, _account = (msgspec.json.Decoder(kind).decode for kind in (Grant, Caused, Account))
+_grant = msgspec.json.Decoder(Grant).decode
+_caused = msgspec.json.Decoder(Caused).decode
+_account = msgspec.json.Decoder(Account).decode
 _plain = msgspec.json.Encoder().encode
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty import kernel
+from loyalty import joining
 from loyalty.columns import (
     CLOSED,
     DONE,
@@ -25,8 +25,10 @@ from loyalty.decode import FULFILLED, OPS, REFUND, Batch, Record
 from loyalty.effects import Cause, digest, erased, result_effect
 from loyalty.hashing import hash64
 from loyalty.links import own_record
-from loyalty.rules import Rules
+from loyalty.moving import in_control
+from loyalty.points import balance
 from loyalty.row import OPEN
+from loyalty.rules import Rules
 from loyalty.telling import ask, columns
 from loyalty.times import iso
 
@@ -58,7 +60,7 @@ class Single:
         hash_ = hash64(f"{record.source}\0{record.attributes['refunds']}".encode())
         row = engine.state.rows[slot]
         revision, why = engine.state.partition.revision, Cause(record.source, record.event_id)
-        control = bool(kernel.in_control(row["id_hash"], engine.policy()[0]))
+        control = bool(in_control(row["id_hash"], engine.policy()[0]))
         if side.time(id, hash_) == NEVER:
             at = iso(int(row["as_of"]))
             engine.teller.unknown_refund(id, at, revision, why, control, out.effects)
@@ -79,7 +81,7 @@ class Single:
         was_open = np.array([open_ for _, _, open_ in undone], np.bool_)
 
         def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
-            kernel.take_back_grants(
+            joining.take_back_grants(
                 engine.state.rows,
                 slot,
                 0,
@@ -148,11 +150,9 @@ class Single:
         if grant is None or grant.kind != "offer":
             return UNKNOWN_GRANT
         row = self._engine.state.rows[slot]
-        as_of, balance = int(row["as_of"]), int(kernel.balance(row))
+        as_of, left = int(row["as_of"]), int(balance(row))
         revision, why = self._engine.state.partition.revision, Cause(record.source, record.event_id)
-        self._engine.teller.repeat(
-            id, iso(as_of), revision, why, grant_id, grant, as_of, balance, out.effects
-        )
+        self._engine.teller.repeat(id, iso(as_of), revision, why, grant_id, grant, as_of, left, out.effects)
         return DONE
 
     def _erase(self, record: Record, id: bytes, slot: int, out: Outcome) -> None:
@@ -215,8 +215,9 @@ class Single:
 
             def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
                 nonlocal waited
-                done = kernel.answer_reservation(
-                    state.rows, slot, 0, at, number, granted, engine.policy(), rules.tables, desk, engine.effects,
+                done = joining.answer_reservation(
+                    state.rows, slot, 0, at, number, granted, engine.policy(), rules.tables, desk,
+                    engine.effects,
                     engine.seen,
                 )  # fmt: skip
                 waited = done == 1
@@ -237,5 +238,5 @@ class Single:
                     record.occurred_at,
                     -attributes["count"],
                     -attributes["points"],
-                )  # fmt: skip
+                )
             )

@@ -9,11 +9,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-
 from loyalty import conditions
 from loyalty.columns import (
     CANCELLED,
-    COMPLETED,
     EXPIRED,
     GIVEN,
     OF_MISSION,
@@ -190,7 +188,7 @@ class Teller:
                     template.name,
                     row.control,
                     found,
-                )  # fmt: skip
+                )
             )
         limits = template.limits
         if (limits.total or limits.budget) and not row.control:
@@ -228,7 +226,8 @@ class Teller:
         """Another tier."""
         customer_id, tiers = id.decode(), self.names(revision).tiers
         value = BadgeAward(
-            effect_id(customer_id, f"tier:{row.detail}:{row.level}", revision, cause, 0), customer_id, at, revision,
+            effect_id(customer_id, f"tier:{row.detail}:{row.level}", revision, cause, 0), customer_id, at,
+            revision,
             cause, "tier", 0, "tier", row.level, tiers[row.level] if row.level < len(tiers) else "",
             REASONS[row.reason],
         )  # fmt: skip
@@ -238,7 +237,7 @@ class Teller:
         self, id: bytes, at: str, revision: int, cause: Cause, row: Told, effects: list[Effect],
         caused_by: int | None, reverses: str = "",
     ) -> None:  # fmt: skip
-        """Points or an offer.  `caused_by` is the hash of the money event they came of, None for another cause."""
+        """Points or an offer.  `caused_by`: hash of the money event they came of, None for another cause."""
         customer_id = id.decode()
         kind = GRANTS[row.detail]
         rule = _rule(row, reverses)
@@ -246,7 +245,8 @@ class Teller:
         grant_id = effect_id(customer_id, name, revision, cause, row.tenths)  # lots that expire together
         if not (row.control and row.detail in (POINTS, OFFER)):
             value = RewardGrant(
-                grant_id, customer_id, at, revision, cause, grant_id, kind, rule, row.points, row.offer, row.balance,
+                grant_id, customer_id, at, revision, cause, grant_id, kind, rule, row.points, row.offer,
+                row.balance,
                 row.month, reverses, 0,
             )  # fmt: skip
             effects.append(told(REWARD_GRANTS, id, value))
@@ -272,7 +272,8 @@ class Teller:
             )
 
     def repeat(
-        self, id: bytes, at: str, revision: int, cause: Cause, grant_id: str, grant: Grant, as_of: int, balance: int,
+        self, id: bytes, at: str, revision: int, cause: Cause, grant_id: str, grant: Grant, as_of: int,
+        balance: int,
         effects: list[Effect],
     ) -> None:  # fmt: skip
         """Tell of an offer again that nobody has answered for."""
@@ -281,7 +282,8 @@ class Teller:
         customer_id = id.decode()
         name = f"repeat:{grant_id}:{grant.repeats}"
         value = RewardGrant(
-            effect_id(customer_id, name, revision, cause, 0), customer_id, at, revision, cause, grant_id, grant.kind,
+            effect_id(customer_id, name, revision, cause, 0), customer_id, at, revision, cause, grant_id,
+            grant.kind,
             grant.rule, 0, grant.offer, balance, 0, "", grant.repeats,
         )  # fmt: skip
         effects.append(told(REWARD_GRANTS, id, value))
@@ -320,7 +322,8 @@ class Teller:
     ) -> Effect:  # fmt: skip
         customer_id = id.decode()
         value = Decision(
-            effect_id(customer_id, f"decision:{name}", revision, cause, 0), customer_id, at, revision, cause, kind,
+            effect_id(customer_id, f"decision:{name}", revision, cause, 0), customer_id, at, revision,
+            cause, kind,
             decision, rule, title, bool(control), found,
         )  # fmt: skip
         return told(DECISIONS, id, value)

@@ -1,4 +1,4 @@
-"""Rows of older formats, brought up to today's when they are read; readers stay until no changelog holds them."""
+"""Rows of older formats, brought up to today's as they are read, until no changelog holds them."""
 
 from __future__ import annotations
 

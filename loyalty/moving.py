@@ -1,0 +1,161 @@
+"""How a row moves through time, compiled: missions settle, refreshes come, scores are published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from loyalty.calendar import DAY_MS, MINUTE_MS, day_of, last_refresh, month_of
+from loyalty.columns import (
+    BAND,
+    BY_REFRESH,
+    BY_SETTLE,
+    MONEY_WINDOW,
+    MOVED,
+    OPEN_GRANTS,
+    PUBLICATION,
+    PUBLISHED,
+    REFRESH,
+    SWEEP_DAYS,
+    Effects,
+    Record,
+)  # fmt: skip
+from loyalty.compiled import compiled
+from loyalty.counters import shift
+from loyalty.emit import effect
+from loyalty.events import CODES
+from loyalty.features import fill_features
+from loyalty.generation import generate
+from loyalty.missions import settle
+from loyalty.points import balance, expire, retier
+from loyalty.rewards import award_badges
+from loyalty.row import (
+    ACTIVE,
+    FORMAT,
+    NO,
+    NO_TIME,
+    OPEN,
+    SLOTS,
+)
+from loyalty.scores import score
+from loyalty.slots import next_due
+
+_ACTIVATION, _PROFILE_UPDATE = CODES["activation"], CODES["profile_update"]
+_OPT_IN, _OPT_OUT = CODES["opt_in"], CODES["opt_out"]
+_LINK, _ENDED = CODES["customer_link"], CODES["customer_ended"]
+_COMMAND = CODES["_command"]
+_1, _2, _27, _30, _31 = np.uint64(1), np.uint64(2), np.uint64(27), np.uint64(30), np.uint64(31)
+_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+@compiled
+def in_control(id_hash: int, policy: Record) -> bool:
+    """Whether a customer is in the universal control group."""
+    if policy.control_share <= 0:
+        return False
+    z = np.uint64(id_hash) ^ np.uint64(policy.control_salt)
+    z = (z ^ (z >> _30)) * _MIX_1
+    z = (z ^ (z >> _27)) * _MIX_2
+    z ^= z >> _31
+    return (z >> np.uint64(11)) * 2.0**-53 < policy.control_share  # type: ignore[no-any-return]
+
+
+@compiled
+def publish(row: Record, desk: Record, effects: Effects, reason: int) -> None:
+    """Publish the scores that stand on the desk."""
+    new = effect(row, desk, effects, PUBLICATION, reason)
+    for i in range(5):
+        row.published[i] = desk.scores[i]
+        new.scores[i] = desk.scores[i]
+    desk.counts[PUBLISHED] += 1
+
+
+@compiled
+def moved(row: Record, policy: Record, desk: Record) -> int:
+    """The reason to publish the scores on the desk, -1 where none moved by a step or crossed a band."""
+    moved = crossed = False
+    for i in range(5):
+        new, old = desk.scores[i], row.published[i]
+        if new != old:
+            moved = moved or abs(new - old) >= policy.step
+            crossed = crossed or policy.bands[new] != policy.bands[old]
+    return MOVED if moved else BAND if crossed else -1
+
+
+@compiled
+def features(row: Record, policy: Record, desk: Record) -> None:
+    """Put the features of a row on the desk, where its scores stand."""
+    fill_features(row, policy, desk.measures, desk.scores, desk.features)
+
+
+@compiled
+def open_row(row: Record, policy: Record, at: int, id_hash: int) -> None:
+    """Begin a row."""
+    row.format, row.state, row.as_of = FORMAT, OPEN, at
+    row.id_hash = id_hash
+    row.day = day_of(at, policy.calendar)
+    row.month = month_of(row.day)
+    minute = np.int64(np.uint64(id_hash) % np.uint64(1440))
+    row.due = row.next_refresh = last_refresh(at, minute) + DAY_MS  # type: ignore[arg-type]
+
+
+@compiled
+def close(row: Record, state: int) -> None:
+    """End a row, or link it."""
+    row.state, row.due, row.next_refresh = state, NO_TIME, NO_TIME
+
+
+@compiled
+def _refresh(
+    row: Record, policy: Record, tables: Any, desk: Record, effects: Effects, seen: Any, at: int
+) -> None:
+    minute = row.next_refresh % DAY_MS // MINUTE_MS
+    row.as_of = max(row.as_of, at)
+    shift(row, day_of(row.as_of, policy.calendar))
+    score(row, policy, desk)
+    # Expired points are no feature any more, so that it does not matter when they go.
+    expire(row, desk, effects)
+    if row.open_grants:
+        effect(row, desk, effects, OPEN_GRANTS, 0).balance = balance(row)
+    if policy.game and row.opted != NO and not desk.off:
+        features(row, policy, desk)
+        award_badges(row, policy, tables, desk, effects, seen)
+        generate(row, policy, tables, desk, effects, seen)
+    retier(row, policy, desk, effects)
+    publish(row, desk, effects, REFRESH)
+    known_for = at - row.first_event
+    effects[desk.filled - 1].sweep = known_for > MONEY_WINDOW and (at // DAY_MS + minute) % SWEEP_DAYS == 0
+    row.next_refresh = at + DAY_MS
+
+
+@compiled
+def move(
+    row: Record, policy: Record, tables: Any, desk: Record, effects: Effects, seen: Any, to: int, stop: bool
+) -> None:
+    """Bring an open row to a time: what is due by then, in its order, and unless `stop` the time itself."""
+    cause, caused_at = desk.cause, desk.caused_at
+    while row.due <= to:
+        refresh = (
+            last_refresh(to, row.next_refresh % DAY_MS // MINUTE_MS) if row.next_refresh <= to else NO_TIME
+        )
+        slot, at = -1, refresh
+        for i in range(SLOTS):
+            if row.mission_status[i] == ACTIVE:
+                ends = np.int64(row.mission_ends[i]) * 1000 + tables.rules[desk.rules[i]].grace
+                if ends <= to and (ends < at or (ends == at and slot < 0)):
+                    slot, at = i, ends
+        desk.caused_at = at
+        if slot >= 0:
+            desk.cause = BY_SETTLE
+            row.as_of = max(row.as_of, at)
+            shift(row, day_of(row.as_of, policy.calendar))
+            settle(row, policy, tables, slot, desk, effects, seen)
+        else:
+            desk.cause = BY_REFRESH
+            _refresh(row, policy, tables, desk, effects, seen, at)
+        row.due = next_due(row, tables, desk)
+    desk.cause, desk.caused_at = cause, caused_at
+    if not stop:
+        row.as_of = max(row.as_of, to)
+        shift(row, day_of(row.as_of, policy.calendar))
