@@ -53,10 +53,9 @@ _follow(
     "language", "timezone", "tariff", "consent", "opted_in", "points_balance", "points_earned_this_year",
     "points_earned_lifetime", "tier", "missions_completed", "missions_active", "badges_held",
 )  # fmt: skip
-assert [
-    INDEX[name]
-    for name in sorted(SOURCE_TYPES and (f"{n}_count" for n in SOURCE_TYPES), key=INDEX.get)  # type: ignore[arg-type]
-] == list(range(_TYPES, _TYPES + len(SOURCE_TYPES)))
+assert [INDEX[f"{NAMES[code]}_count"] for code in _CODES.tolist()] == list(
+    range(_TYPES, _TYPES + len(SOURCE_TYPES))
+)
 
 
 @compiled

@@ -20,6 +20,7 @@ from loyalty.calendar import calendar, day_of, last_refresh, week_of
 from loyalty.content import Decisions, ScoringPolicy
 from loyalty.decode import decode, integers
 from loyalty.explain import explain
+from loyalty.game import Game
 from loyalty.hashing import hash64, hash64_many, word_hash
 from loyalty.policy import compile_policy
 from loyalty.times import NO_TIME, iso, iso_many, parse_many
@@ -118,7 +119,7 @@ def test_values_become_integers_in_decimal(value: float, currency: str, kind: st
 def _content(decisions: Decisions) -> Any:
     class Content:
         def __init__(self) -> None:
-            self.decisions, self.policy = decisions, ScoringPolicy()
+            self.decisions, self.policy, self.game = decisions, ScoringPolicy(), Game()
 
     return Content()
 
@@ -192,12 +193,13 @@ def test_compiled_code_of_other_sources_is_never_used(tmp_path: Path) -> None:
     program = """
 import numpy as np
 from loyalty.content import Decisions, ScoringPolicy
+from loyalty.game import Game
 from loyalty.policy import compile_policy, MEASURES
 from loyalty.row import empty
 from loyalty.scores import measure
 
 class Content:
-    decisions, policy = Decisions(), ScoringPolicy()
+    decisions, policy, game = Decisions(), ScoringPolicy(), Game()
 
 row, out = empty()[0], np.zeros(len(MEASURES))
 row["day"], row["first_event"] = 100, 86_400_000
@@ -226,23 +228,27 @@ def test_a_command_for_nobody_is_the_first_thing_a_partition_sees() -> None:
 def test_what_is_prepared_is_all_that_is_ever_compiled() -> None:
     program = """
 from numba.core.dispatcher import Dispatcher
-from loyalty import calendar, counters, hashing, kernel, scores, times
+import importlib, pkgutil, loyalty
 from loyalty.prepare import prepare
 
 def compiled():
-    rooms = (calendar, counters, hashing, kernel, scores, times)
+    names = [room.name for room in pkgutil.iter_modules(loyalty.__path__)]
+    rooms = [importlib.import_module(f"loyalty.{name}") for name in names]
     found = {id(f): f for room in rooms for f in vars(room).values() if isinstance(f, Dispatcher)}
     return sorted((f.__name__, str(each)) for f in found.values() for each in f.signatures)
 
 prepare()
 before = compiled()
-assert {"fold", "merge", "tick_rows", "recalculate_rows", "_parse", "_format"} <= {name for name, _ in before}
+wanted = {"fold", "merge", "tick_rows", "command_rows", "take_back_grants", "answer_reservation", "_parse"}
+assert wanted <= {name for name, _ in before}
 from tests.loyalty.compiled_partition import CompiledPartition
 from tests.reference.records import command, event, marker, tick
 from tests.reference.streams import realistic, run_log
 records = realistic(3, customers=20, events=400, days=200)
 end = [command("", segment="all"), tick("2025-01-01"), command("27820000001", command_id="c2")]
 run_log(CompiledPartition(sizes=[1, 300], chunk=3), [[marker(4), *records, *end]])
+from tests.reference.streams_game import playing
+run_log(CompiledPartition(sizes=[1, 300], chunk=3), playing(3, 6, 600, 30, (20, 23, 25)))
 assert compiled() == before, set(compiled()) - set(before)
 """
     here = Path(__file__).parents[2]

@@ -7,26 +7,51 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
+from loyalty.hashing import hash64
 from loyalty.row import FORMAT, HASHES, LIFE, NO_TIME, RINGS, ROW, WORDS, RowFormatError, decode, empty, read
+from loyalty.state import State
+from loyalty.upgrade import ROW_1, current
 
 # They change with `FORMAT` only, and then a reader of the old bytes stays.
-LAYOUT, CONTENT = "c76db11a37d219d9", "5afc9727c5257537"
+LAYOUT, CONTENT = "2f0e5da54c59cf27", "00e53d82dcbdf54f"
+LAYOUT_1 = "c76db11a37d219d9"
 
 
 def filled() -> np.ndarray:
     """A row in which every field has a value of its own."""
     rows = np.frombuffer(bytes(n % 251 for n in range(ROW.itemsize)), ROW).copy()
     row = rows[0]
-    row["format"], row["state"], row["day"], row["hash_next"], row["recent_next"] = 1, 1, 19_000, 5, 3
+    row["format"], row["state"], row["day"], row["hash_next"], row["recent_next"] = FORMAT, 1, 19_000, 5, 3
     return rows
 
 
 def test_the_layout_is_that_of_its_format() -> None:
     layout = [(name, str(ROW.fields[name][0]), ROW.fields[name][1]) for name in ROW.names]
-    assert FORMAT == 1
-    assert ROW.itemsize == 1512
+    assert FORMAT == 2
+    assert ROW.itemsize == 2160
     assert layout[0] == ("format", "uint16", 0)
     assert sha256(repr(layout).encode()).hexdigest()[:16] == LAYOUT
+
+
+def test_the_layout_of_the_old_format_stays() -> None:
+    layout = [(name, str(ROW_1.fields[name][0]), ROW_1.fields[name][1]) for name in ROW_1.names]
+    assert ROW_1.itemsize == 1512
+    assert sha256(repr(layout).encode()).hexdigest()[:16] == LAYOUT_1
+
+
+def test_a_row_of_the_old_format_is_brought_up() -> None:
+    old = np.frombuffer(bytes(n % 251 for n in range(ROW_1.itemsize)), ROW_1).copy()
+    old["format"], old["state"], old["day"], old["hash_next"], old["recent_next"] = 1, 1, 19_000, 5, 3
+    new = current(old.tobytes(), b"27820001111")[0]
+    assert all((new[name] == old[name][0]).all() for name in ROW_1.names if name != "format")
+    assert (new["format"], new["next_refresh"], new["month"]) == (FORMAT, old["due"][0], 624)
+    assert new["id_hash"] == hash64(b"27820001111")
+    assert not new["mission_status"].any()
+    assert current(new.tobytes(), b"")[0] == new
+
+    state = State()
+    state.load_many([b"27820001111"], [old.tobytes()])
+    assert state.rows[state.find(b"27820001111")] == new
 
 
 def test_every_cell_is_where_it_was() -> None:
@@ -93,9 +118,9 @@ def test_extremes_survive() -> None:
 def test_what_is_no_row_of_this_version_is_refused() -> None:
     newer = empty()
     newer["format"] = FORMAT + 2
-    with pytest.raises(RowFormatError, match=r"row has format 3, this version reads up to 1: upgrade khaywe"):
+    with pytest.raises(RowFormatError, match=r"row has format 4, this version reads up to 2: upgrade khaywe"):
         read(newer.tobytes() + b"more")
     with pytest.raises(RowFormatError, match=r"row has 0 bytes"):
         decode(b"")
-    with pytest.raises(RowFormatError, match=r"row has 1511 bytes, format 0 has 1512: not a row"):
+    with pytest.raises(RowFormatError, match=r"row has 2159 bytes, format 0 has 2160: not a row"):
         decode(bytes(ROW.itemsize - 1))
