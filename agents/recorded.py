@@ -202,9 +202,9 @@ class Contents:
         """The content of that revision.  Raises KhayweError."""
         if revision in self._revisions:
             return self._revisions[revision]
-        bad = "".join(f"; offset {offset} is no revision: {why}" for offset, why in self._unreadable.items())
+        bad = "".join(f"; offset {place} is no revision: {why}" for place, why in self._unreadable.items())
         raise KhayweError(
-            f"{topics.CUSTOMER_EVENTS} names catalog revision {revision}, topic {topics.CATALOG} lacks it{bad}",
+            f"{topics.CUSTOMER_EVENTS} names catalog revision {revision}, {topics.CATALOG} has none{bad}",
             hint="it keeps every revision for ever: ask whoever deleted or made it anew",
         )
 

@@ -6,14 +6,14 @@ a second copy of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from agents.recorded import Offsets
+from agents.recorded import Offsets, held
 from catalog.times import iso
 from config import topics
 from config.errors import KhayweError
@@ -24,6 +24,7 @@ from loyalty.state import PARTITION_KEY, ROW_KEY, State
 from loyalty.upgrade import current
 from tables import snapshots
 from tables.errors import TableError
+from tables.restore import topic_id
 from tables.snapshots import Header
 
 #: Records folded at once.
@@ -128,29 +129,52 @@ class Refold:
         self._unwritten = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a partition's second fold begins: the position in customer-events, with what state."""
+@dataclass(slots=True)
+class Stretch:
+    """A partition of customer-events that is folded again, and the offsets [begin, end) of the range in it.
 
-    position: int
-    memory: Memory
-    #: None: with empty rows, at the log's beginning.
-    snapshot: Path | None = None
-    created_at: str = ""
-
-
-def start(settings: Settings, partition: int, held: Offsets, log: str, since: str | None) -> Start:
-    """The last snapshot that has seen nothing of `since` or later, else empty rows where the log is whole.
-
-    Without `since`: empty rows, else the oldest snapshot.  `held` is what the partition of customer-events
-    holds, `log` Kafka's id of the topic.  Raises KhayweError where there is neither.
+    The fold begins at `position`: with the rows of a snapshot, or with none where the log begins.
     """
-    begin, end = held
-    root = snapshots.directory(settings)
+
+    partition: int
+    position: int
+    begin: int
+    end: int
+    snapshot: Path | None = None
+    created_at: str = ""  # of the snapshot
+    records: int = 0  # in the range
+
+    def refold(self, contents: Callable[[int], Content], share: int) -> Refold:
+        """The fold as it begins.  Raises TableError where the snapshot has gone meanwhile."""
+        memory = Memory()
+        for block in snapshots.read(self.snapshot) if self.snapshot is not None else ():
+            memory.write([key for key, _ in block], [value for _, value in block])
+        return Refold(self.partition, memory, contents, share)
+
+
+def plan(settings: Settings, since: str | None, ends: Mapping[int, int] | None = None) -> list[Stretch]:
+    """Where to begin in each partition of customer-events, to fold all of the log's time from `since` on.
+
+    With the last snapshot that has seen nothing of that time, else with empty rows where the log is whole;
+    None: from the log's beginning, else from the oldest snapshot.  Not behind `ends`, where they are given.
+    Raises KhayweError where there is neither.
+    """
+    log = topic_id(settings.kafka_config(), topics.CUSTOMER_EVENTS)
+    found = []
+    for place, (begin, end) in sorted(held(settings, [topics.CUSTOMER_EVENTS]).items()):
+        end = max(begin, min(end, end if ends is None else ends.get(place.partition, 0)))
+        found.append(_begun(settings, place.partition, (begin, end), log, since))
+    return found
+
+
+def _begun(settings: Settings, partition: int, offsets: Offsets, log: str, since: str | None) -> Stretch:
+    begin, end = offsets
+    empty = Stretch(partition, 0, end, end)
     if since is None and begin == 0:
-        return Start(0, Memory())
-    oldest, unusable = "", 0
+        return empty
+    root = snapshots.directory(settings)
     paths = snapshots.found(root, partition)
+    oldest, unusable = "", 0
     for path in reversed(paths) if since is not None else paths:
         try:
             header = snapshots.read_header(path)
@@ -158,15 +182,14 @@ def start(settings: Settings, partition: int, held: Offsets, log: str, since: st
                 raise TableError("of another log")
             if not begin <= header.position <= end:
                 raise TableError("of a time that the log lacks")
-            memory, seen = _read(path, header)
+            oldest = _seen(path, header)
         except TableError:
             unusable += 1
             continue
-        oldest = seen
-        if since is None or seen < since:
-            return Start(header.position, memory, path, header.created_at)
+        if since is None or oldest < since:
+            return Stretch(partition, header.position, end, end, path, header.created_at)
     if begin == 0:
-        return Start(0, Memory())
+        return empty
     what = f"{root} holds no snapshot that can be used"
     if oldest:
         what = f"no snapshot in {root} stands before {since}"
@@ -176,18 +199,17 @@ def start(settings: Settings, partition: int, held: Offsets, log: str, since: st
     else:
         hint = "KHAYWE_SNAPSHOTS names the directory where workers write a snapshot a day"
     raise KhayweError(
-        f"{topics.CUSTOMER_EVENTS}/{partition} begins at offset {begin:,}: what was before is gone, and {what}; "
-        f"so nobody knows how customers stood then",
+        f"{topics.CUSTOMER_EVENTS}/{partition} begins at offset {begin:,}: what was before is gone, and "
+        f"{what}; so nobody knows how customers stood then",
         hint=f"{hint}; `khaywe snapshot list` shows them",
     )
 
 
-def _read(path: Path, header: Header) -> tuple[Memory, str]:
-    """A snapshot, and the latest time that anything in it has seen."""
-    memory, seen = Memory(), header.tick
+def _seen(path: Path, header: Header) -> str:
+    """The latest time that anything in a snapshot has seen, "" for none."""
+    seen = header.tick
     for block in snapshots.read(path):
-        memory.write([key for key, _ in block], [value for _, value in block])
         rows = [current(value, key[len(ROW_KEY) :]) for key, value in block if key.startswith(ROW_KEY)]
         if rows:
             seen = max(seen, int(np.concatenate(rows)["as_of"].max()))
-    return memory, iso(seen) if seen else ""
+    return iso(seen) if seen else ""

@@ -16,14 +16,12 @@ from itertools import groupby, islice, takewhile
 import msgspec
 
 from agents.clock import marker
-from agents.recorded import Contents, Recorded, held, recorded
-from agents.refolding import BATCH, Refold, Start, start
+from agents.recorded import Contents, Recorded, recorded
+from agents.refolding import BATCH, Refold, Stretch, plan
 from agents.tally import Tally
 from catalog.content import Content
-from config import topics
 from config.settings import Settings
 from streams.partition import partition_of
-from tables.restore import topic_id
 
 #: Characters of a time up to its minute: what comes within one is folded together, and answered after it.
 _MINUTE = 16
@@ -33,17 +31,6 @@ _ANY_TIME = 946_684_800_000  # of the draft's marker: nobody reads it
 
 #: A minute of a partition's log, None for all of before the range.
 Minute = tuple[str | None, Iterator[Recorded]]
-
-
-@dataclass(slots=True)
-class Stretch:
-    """A partition of customer-events: where its fold began, and the offsets [begin, end) of the range."""
-
-    partition: int
-    start: Start
-    begin: int
-    end: int
-    records: int = 0
 
 
 @dataclass(slots=True)
@@ -68,13 +55,9 @@ class Simulation:
         """
         self._settings, self._draft, self._contents = settings, draft, contents
         self._since, self._until = since or "", until or "~"
-        log = topic_id(settings.kafka_config(), topics.CUSTOMER_EVENTS)
-        self._stretches = [
-            Stretch(place.partition, start(settings, place.partition, has, log, since), has[1], has[1])
-            for place, has in sorted(held(settings, [topics.CUSTOMER_EVENTS]).items())
-        ]
+        self._stretches = plan(settings, since)
         #: Offsets that are to be read, at most.
-        self.total = sum(stretch.end - stretch.start.position for stretch in self._stretches)
+        self.total = sum(stretch.end - stretch.position for stretch in self._stretches)
         self._found = Simulated(self._stretches)
         self._recorded: dict[int, Refold] = {}
         self._drafts: dict[int, Refold] = {}
@@ -87,7 +70,7 @@ class Simulation:
         with ExitStack() as stack:
             logs: dict[int, Iterator[Minute]] = {}
             for stretch in self._stretches:
-                offsets = stretch.start.position, stretch.end
+                offsets = stretch.position, stretch.end
                 records = recorded(self._settings, stretch.partition, offsets, progress)
                 stack.enter_context(closing(records))
                 logs[stretch.partition] = self._minutes(records)
@@ -105,7 +88,7 @@ class Simulation:
         heads: dict[int, Minute] = {}
         for stretch in self._stretches:
             partition = stretch.partition
-            refold = Refold(partition, stretch.start.memory, self._contents, share)
+            refold = stretch.refold(self._contents, share)
             self._recorded[partition] = refold
             head = next(logs[partition], None)
             if head is not None and head[0] is None:

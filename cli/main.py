@@ -34,6 +34,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "tick": ("cli.tick", "tick", "bring every customer to one time (KHAYWE_CLOCK=event)"),
         "snapshot": ("cli.restore", "snapshot", "the snapshots of the customer table that workers write"),
         "restore": ("cli.restore", "restore", "bring the customer table back from a snapshot"),
+        "simulate": ("cli.simulate", "simulate", "try a draft of the catalog on what is recorded"),
+        "replay": ("cli.replay", "replay", "fold the log again and compare with what was published"),
     },
     "Customers": {
         "customer": ("cli.customer", "customer", "what is known of a customer"),
