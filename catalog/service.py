@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -22,12 +23,15 @@ from sqlalchemy.orm import Session
 
 from catalog.content import Content, SourceContent, decode, encode
 from catalog.database import connect, migrate
+from catalog.draft import Draft, seed
+from catalog.game_rows import retired, store, stored
 from catalog.models import DataSourceRow, OutboxRow, RevisionRow
 from catalog.schema import DataSource
 from config import topics
 from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.content import Decisions, ScoringPolicy, currency_decimals
+from loyalty.game import Game
 
 #: One editor at a time: revision numbers are consecutive and each holds the whole content.
 EDIT_LOCK = 7_310_424_002
@@ -167,19 +171,39 @@ class CatalogService:
             raise _told(error) from None
 
     def ensure_first_revision(self) -> int:
-        """The last revision's number; where there is none, settings, default policy and `custom` make 1."""
+        """The last revision's number.  Where there is none, settings, default policy, `custom` and the seed of
+        the game make 1.
+        """
         self.migrate()
         with self._locked(EDIT_LOCK) as session:
             last = _newest(session)
             if last == 0:
                 session.add(_row(parse_source(CUSTOM)))
-                return self._revise(session, "first revision", decisions_of(self._settings), ScoringPolicy())
+                decisions = decisions_of(self._settings)
+                store(session, seed().onto(Game(), decisions.currency_decimals))
+                return self._revise(session, "first revision", decisions, ScoringPolicy())
             return last
 
     def latest(self) -> Content:
         """The newest revision."""
         with self._reading() as session:
             return _content(session)
+
+    def revision(self, number: int) -> Content:
+        """One revision.  Raises CatalogError that says which there are."""
+        with self._reading() as session:
+            row = session.get(RevisionRow, number)
+            if row is None:
+                raise CatalogError(
+                    f"there is no revision {number}", hint=f"there are 1 to {_content(session).revision}"
+                )
+            return decode(msgspec.json.encode(row.content))
+
+    def author(self, number: int) -> str:
+        """Who made a revision."""
+        with self._reading() as session:
+            row = session.get(RevisionRow, number)
+            return row.created_by if row is not None else ""
 
     def sources(self) -> list[SourceContent]:
         """All data sources, by name."""
@@ -238,6 +262,29 @@ class CatalogService:
             row.is_active = active
             return self._revise(session, f"{'enabled' if active else 'disabled'} {name}")
 
+    def draft_game(self, draft: Draft) -> Game:
+        """The game as it would be with a draft loaded.  Raises DraftError."""
+        with self._reading() as session:
+            return self._drafted(session, draft)
+
+    def load_game(self, draft: Draft, note: str = "") -> int:
+        """Lay a draft over the game, as one revision; returns its number.
+
+        Where nothing changes, that is the newest revision's number.  Raises DraftError.
+        """
+        with self._locked(EDIT_LOCK) as session:
+            game = self._drafted(session, draft)
+            if game == stored(session):
+                return _newest(session)
+            store(session, game)
+            return self._revise(
+                session, note or "loaded " + ", ".join(Path(each).name for each in draft.files)
+            )
+
+    def _drafted(self, session: Session, draft: Draft) -> Game:
+        decimals = _content(session).decisions.currency_decimals
+        return draft.onto(stored(session), decimals, retired(session))
+
     def _check_topics(self, session: Session) -> None:
         session.flush()
         ours = {topic.name for topic in topics.registry(self._settings)}
@@ -272,6 +319,7 @@ class CatalogService:
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             decisions=decisions,
             policy=policy,
+            game=stored(session),
             sources=[
                 SourceContent(
                     row.name, row.source_type, row.event_mapping, row.connection_config, row.is_active
