@@ -37,7 +37,7 @@ bench: install ## the figures of docs/performance.md
 
 lock: | .uv/bin/uv ## renew requirements.lock from pyproject.toml
 	@.uv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
-		--extra dev pyproject.toml --output-file requirements.lock
+		--extra dev --extra train pyproject.toml --output-file requirements.lock
 
 clean: ## remove what was installed
 	rm -rf .uv .venv
