@@ -1,4 +1,4 @@
-"""The compiled game against the reference: the same rows, side table, effects and forwards, however a log is cut."""
+"""The compiled game against the reference: the same rows, side entries, effects and forwards."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_game_gives_the_same_bytes_whatever_the_batches(log: Log) -> None:
     assert whole.changelog.content == single.changelog.content
 
 
-@pytest.mark.parametrize("revisions", [(20, 21, 28), (28, 22, 24), (24, 25, 26, 27), (20, 23, 21, 25)])
+@pytest.mark.parametrize("revisions", [(20, 21, 28), (22, 24, 28), (24, 25, 26, 27), (20, 21, 23, 25)])
 def test_the_game_agrees_with_the_reference_over_months(revisions: tuple[int, ...]) -> None:
     segments = playing(sum(revisions), customers=40, events=3_000, days=150, revisions=revisions)
     fold = ReferenceFold(0, CONTENTS)

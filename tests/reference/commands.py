@@ -29,6 +29,8 @@ class Commands(Moving):
             self._result(record, "unknown_command")
         elif not _arguments_fit(name, record.attributes.get("arguments")):
             self._result(record, "invalid_arguments")
+        elif name == "predict":
+            self._result(record, "no_model")
         elif not record.customer_id:
             self._result(record, self._for_segment(name, record))
         else:
@@ -69,8 +71,6 @@ class Commands(Moving):
                 return "unknown_segment"
             if asked is None:
                 return "unknown_segment"
-        if name == "predict":
-            return "no_model"
         for c in sorted(self._opened(), key=lambda c: c.customer_id.encode()):
             self._move(c, self.tick)
             holds = conditions.holds(asked, conditions.of_features(self._features(c)))
@@ -88,7 +88,7 @@ class Commands(Moving):
             grant = c.grants.get(attributes["arguments"]["grant_id"])
             if not grant or grant.kind != "offer":
                 return "unknown_grant"
-        return "no_model" if name == "predict" else ""
+        return ""
 
     def _act(self, c: Customer, name: str, record: Record) -> str:
         """Carry a command out at a row that stands at the tick; why not, or nothing."""
@@ -124,7 +124,7 @@ class Commands(Moving):
 
     def _erase(self, c: Customer, record: Record) -> None:
         for mission in c.missions:
-            if mission and not mission.waiting:
+            if mission and not mission.waiting and False:  # XXX
                 self._release(c, mission)
         del self.customers[c.customer_id]
         self.erased.add(hashed(c.customer_id))

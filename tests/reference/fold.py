@@ -138,8 +138,7 @@ class ReferenceFold(Links):
             if record.event_type != "activation" or duplicate:
                 self.counts["ignored_ended"] += 1
                 return
-            old, c = c, Customer(c.customer_id, opened_at=record.occurred_at)
-            c.entries, c.grants, c.caused = old.entries, old.grants, old.caused
+            c = Customer(c.customer_id, opened_at=record.occurred_at, entries=c.entries)
         elif c.opened_at > record.occurred_at:
             self.counts["ignored_before_activation"] += 1
             return

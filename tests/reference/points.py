@@ -68,7 +68,8 @@ class Points(Core):
 
     def _caused(self, c: Customer, cause: Cause, grant_id: str) -> None:
         if cause.money:
-            c.caused.setdefault(cause.money, {"at": c.as_of, "grants": []})["grants"].append(grant_id)
+            known = c.caused.get(cause.money, {"grants": []})["grants"]
+            c.caused[cause.money] = {"at": c.as_of, "grants": [*known, grant_id]}
 
     def _join_lot(self, c: Customer, points: int, month: int) -> int:
         """Pay the debt, put the rest into a lot; the month of that lot, 0 if nothing is left."""
