@@ -5,9 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
-from loyalty.conditions import ConditionError, Node
-
 from config.topics import BEHAVIOR_SCORES, COMMAND_RESULTS, ERASURES, PREDICTIONS
+from loyalty.conditions import ConditionError, Node
 from tests.reference import conditions
 from tests.reference.customer import U4, Customer
 from tests.reference.model import NO, NONE, OPEN, YES, Cause, Record, iso
@@ -124,7 +123,7 @@ class Commands(Moving):
 
     def _erase(self, c: Customer, record: Record) -> None:
         for mission in c.missions:
-            if mission and not mission.waiting and False:  # XXX
+            if mission and not mission.waiting:
                 self._release(c, mission)
         del self.customers[c.customer_id]
         self.erased.add(hashed(c.customer_id))

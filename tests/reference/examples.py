@@ -1,4 +1,4 @@
-"""What the examples of the pages share: a day to begin at, a fold of a few records, effects in a few words."""
+"""What the examples of the pages share: a day to begin at, a few records folded, effects in few words."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from loyalty.content import COMPONENTS, Component, Decisions, ScoringPolicy, currency_decimals
 from loyalty.game import Game
 from tests.reference import games
+from tests.reference.games_any import any_game
 from tests.reference.model import iso, parse_time
 
 # Records by hand.
@@ -124,4 +125,21 @@ GAMES: dict[int, Content] = {
     27: _content("Pacific/Pago_Pago", "JPY", games.ASLEEP, revenue_types=["sms"]),
     28: _content("UTC", "USD", games.RICH, publish_step=5.0),
 }
-CONTENTS = PLAIN | GAMES
+ZONES = (
+    "UTC",
+    "UTC",
+    "Europe/Berlin",
+    "Asia/Kathmandu",
+    "America/New_York",
+    "Pacific/Kiritimati",
+    "Pacific/Apia",
+)
+# By chance: games, days, currencies, grace, the control group.
+ANY: dict[int, Content] = {
+    30 + n: _content(
+        ZONES[n % 7], ("USD", "JPY", "KWD", "EUR")[n % 4], any_game(n),
+        {"grace_seconds": (0, 3_600, 86_400)[n % 3], "control_share": (0.0, 0.0, 0.0, 0.5, 0.0, 1.0)[n % 6]},
+    )
+    for n in range(60)
+}  # fmt: skip
+CONTENTS = PLAIN | GAMES | ANY

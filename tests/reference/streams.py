@@ -37,7 +37,7 @@ def run_log(fold: Fold, segments: Iterable[Sequence[Value]], twice: bool = False
     """Fold a log, each segment after what the ones before it forwarded, until nothing is; all effects.
 
     `twice`: every forwarded record comes back twice.  `@7@` in a record is the id of the seventh grant told
-    before its segment, counted round.
+    its customer (else anybody) before its segment, counted round.
     """
     effects: list[dict[str, Any]] = []
     offset = fed = rounds = 0
@@ -58,8 +58,9 @@ def _with_grant(value: Value, effects: list[dict[str, Any]]) -> Value:
     found = re.search(rb"@([0-9]+)@", value) if isinstance(value, bytes) else None
     if not found or not isinstance(value, bytes):
         return value
-    known = [each["value"] for each in effects if each["topic"] == REWARD_GRANTS]
-    ids = list(dict.fromkeys(each["grant_id"] for each in known))
+    told = [each for each in effects if each["topic"] == REWARD_GRANTS]
+    own = [each for each in told if each["key"] == json.loads(value)["customer_id"]]
+    ids = list(dict.fromkeys(each["value"]["grant_id"] for each in own or told))
     grant_id = ids[int(found[1]) % len(ids)] if ids else "0" * 32
     return value.replace(found[0], grant_id.encode())
 

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.reference.model import UNIT_OF
-from tests.reference.records import CONTENTS, GAMES, at, encode, event, marker, tick
+from tests.reference.records import ANY, CONTENTS, GAMES, at, encode, event, marker, tick
 from tests.reference.streams import CUSTOMERS, DAY, HOUR, MINUTE, WORDS, Log
 
 # What happens often, and what may stand in attributes that the filters of the games ask for.
@@ -53,7 +53,8 @@ SEGMENTS = (
 )  # fmt: skip
 STEPS = (
     *["event"] * 9, "streak", "streak", "burst", "again", "refund", "refund", "answer", "command", "command",
-    "segment", "opt", "profile", "link", "life", "tick", "tick", "tick", "everyone", "marker", "cut", "cut",
+    "segment", "opt", "profile", "link", "life", "monthly", "tick", "tick", "tick", "everyone", "marker",
+    "cut", "cut",
 )  # fmt: skip
 # A log of few kinds of steps goes deeper into them.
 KINDS = (
@@ -64,8 +65,9 @@ KINDS = (
     ("event", "streak", "link", "link", "cut", "life", "refund", "tick", "opt"),
     ("event", "event", "tick", "tick", "everyone", "cut"),
     ("command", "segment", "event", "tick", "cut", "opt", "life"),
+    ("event", "command", "command", "monthly", "refund", "everyone", "answer"),
 )
-FIRST = (20, 20, 20, 21, 22, 23, 24, 24, 25, 26, 27, 28, 0)
+FIRST = (0, *sorted(GAMES), *sorted(ANY), 20, 20, 20, 24)
 
 
 def details() -> st.SearchStrategy[dict[str, Any]]:
@@ -120,15 +122,19 @@ def game_logs(draw: st.DrawFn, max_size: int = 50) -> Log:
             case "burst":
                 kind = draw(st.sampled_from(DOES))
                 new = [event(who, kind, clock + n, 3, f"{name}.{n}") for n in range(draw(st.integers(2, 12)))]
+            case "monthly":
+                kind = draw(st.sampled_from(["recharge", "payment", "sms"]))
+                new = [event(who, kind, clock + n * 31 * DAY, 9, f"{name}.{n}") for n in range(16)]
+                clock += 16 * 31 * DAY
             case "again" if sent:
                 new = [draw(st.sampled_from(sent))]
             case "refund":
-                known = [json.loads(value) for value in sent]
-                of = draw(st.sampled_from([each["event_id"] for each in known] or ["none"]))
-                refunds = draw(st.sampled_from([of, of, of, of, "other", name, 5, None]))
-                source = draw(st.sampled_from(["test", "test", "test", "billing"]))
-                amount = draw(st.sampled_from(AMOUNTS))
-                new = [event(who, "refund", clock, amount, name, source, refunds=refunds, **draw(details()))]
+                paid = [each for each in map(json.loads, sent) if UNIT_OF[each["event_type"]] == "currency"]
+                of = draw(st.sampled_from(paid or [json.loads(event(who, "sms", clock))]))
+                refunds = draw(st.sampled_from([*[of["event_id"]] * 6, "other", name, 5, None]))
+                source = draw(st.sampled_from([*[of["source"]] * 5, "billing"]))
+                amount, whom = draw(st.sampled_from(AMOUNTS)), of["customer_id"]
+                new = [event(whom, "refund", clock, amount, name, source, refunds=refunds, **draw(details()))]
             case "answer":
                 segments.append([])
                 kind = draw(st.sampled_from(["grant_fulfilled", "grant_failed"]))
@@ -156,8 +162,9 @@ def game_logs(draw: st.DrawFn, max_size: int = 50) -> Log:
                 clock += draw(st.sampled_from([0, MINUTE, HOUR, DAY, 2 * DAY]))
                 segments[-1].append(tick(clock, everyone=step == "everyone"))
             case "marker":
-                revisions = st.sampled_from([*sorted(GAMES), *sorted(GAMES), *sorted(CONTENTS)])
-                segments[-1].append(marker(draw(revisions), clock))
+                later = [each for each in CONTENTS if each > revision]
+                revision = draw(st.sampled_from(later[:9] or [1]))
+                segments[-1].append(marker(revision, clock))
             case "cut":
                 segments.append([])
         segments[-1] += new
@@ -189,7 +196,26 @@ def commands(draw: st.DrawFn, who: str, name: str, when: int) -> bytes:
     rare = ("predict", "repeat_grant", "opt_in", "opt_out", "erase", "dance")
     command = draw(st.sampled_from([*kinds, *kinds, *rare, "repeat_grant", "erase"]))
     points = st.sampled_from(
-        [1, 5, 30, 100, 3_000_000_000, 2**32 - 1, 2**32, 0, -1, -7, -40, 2.5, 5.0, "5", None, True]
+        [
+            1,
+            5,
+            30,
+            100,
+            1,
+            5,
+            -1,
+            -7,
+            -40,
+            3_000_000_000,
+            2**32 - 1,
+            2**32,
+            0,
+            2.5,
+            5.0,
+            "5",
+            None,
+            True,
+        ]
     )
     arguments: Any = {}
     if command in ("adjust", "redeem"):
