@@ -135,8 +135,17 @@ class Recording:
 
     def publish(self, effect: Effect) -> None:
         """Put an effect on its topic."""
-        self._producer.produce(effect.topic, effect.value, effect.key, headers=effect.headers)
+        self._producer.produce(effect.topic, effect.value, effect.key, headers=[*effect.headers])
         self._producer.poll(0)
+
+    def recorded(self, topic: str) -> list[tuple[int, int, bytes]]:
+        """Partition, offset and value of all that a topic holds."""
+        reader = Reader(self.settings, held(self.settings, [topic]))
+        found = []
+        while not reader.done:
+            found += [(m.partition() or 0, m.offset() or 0, m.value() or b"") for m in reader.read()]
+        reader.close()
+        return found
 
     def _fresh(self) -> dict[int, tuple[list[bytes | None], int]]:
         offsets = held(self.settings, [topics.CUSTOMER_EVENTS])
