@@ -1,7 +1,7 @@
 """A catalog revision: what people have defined, whole, under its number.
 
-It travels on the topic `catalog` as JSON and never changes afterwards.  What the fold reads of it is defined in
-`loyalty.content` (decisions, policy) and `loyalty.game`.
+It travels on the topic `catalog` as JSON and never changes afterwards.  What the fold reads of it is defined
+in `loyalty.content` (decisions, policy) and `loyalty.game`.
 """
 
 from __future__ import annotations

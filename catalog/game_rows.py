@@ -1,8 +1,8 @@
 """The game in the catalog's tables, and back.
 
-Rows are never deleted, so that a number is never given to another rule.  A rule of earning or an offer that is
-no longer wanted has a row that is not active, and is no part of the game; templates and badges know themselves
-whether they are active.
+Rows are never deleted, so that a number is never given to another rule.  A rule of earning or an offer that
+is no longer wanted has a row that is not active, and is no part of the game; templates and badges know
+themselves whether they are active.
 """
 
 from __future__ import annotations

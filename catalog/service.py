@@ -171,8 +171,9 @@ class CatalogService:
             raise _told(error) from None
 
     def ensure_first_revision(self) -> int:
-        """The last revision's number.  Where there is none, settings, default policy, `custom` and the seed of
-        the game make 1.
+        """The last revision's number.
+
+        Where there is none, settings, default policy, `custom` and the seed of the game make 1.
         """
         self.migrate()
         with self._locked(EDIT_LOCK) as session:
