@@ -1,8 +1,9 @@
 """The fold alone, without Kafka and RocksDB: `python -m bench.fold`.
 
 CDRs, app events and payments of 100,000 customers over a month, in batches of 5,000, over a state in memory.
-Printed: what decoding takes, what the kernel takes, and what a batch takes from bytes to effects and
-changelog records.  CPU time, so that neighbours matter less.
+Printed: what decoding takes, and what a batch takes from bytes to effects and changelog records, with scores
+alone, with the game of `catalog/seed`, and with ten times its templates.  CPU time, so that neighbours matter
+less.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ import time
 import msgspec
 import numpy as np
 
-from loyalty import kernel
-from loyalty.columns import DESK, EFFECT, EFFECTS_PER_EVENT, NEVER
+from catalog import draft
 from loyalty.content import Decisions, ScoringPolicy
-from loyalty.decode import Batch, decode, integers
+from loyalty.decode import decode
 from loyalty.engine import Engine
-from loyalty.policy import compile_policy
-from loyalty.row import ROW
+from loyalty.game import Game
 from loyalty.state import State
 from loyalty.times import iso_many
 
@@ -37,6 +36,23 @@ class Content(msgspec.Struct):
 
     decisions: Decisions = msgspec.field(default_factory=Decisions)
     policy: ScoringPolicy = msgspec.field(default_factory=ScoringPolicy)
+    game: Game = Game()
+
+
+def games() -> dict[str, Game]:
+    """Scores alone, the game as it comes, and the same with ten times the templates."""
+    game = draft.seed().onto(Game(), 2)
+    many = [
+        msgspec.structs.replace(
+            template,
+            number=template.number + 30 * n,
+            name=f"{template.name} {n}" if n else template.name,
+            after=[],
+        )
+        for n in range(10)
+        for template in game.templates
+    ]
+    return {"scores": Game(), "game": game, "290 templates": msgspec.structs.replace(game, templates=many)}
 
 
 def generate(seed: int = 1) -> list[Log]:
@@ -70,35 +86,10 @@ def decode_alone(batches: list[Log]) -> float:
     return time.process_time() - started
 
 
-def kernel_alone(batches: list[Log]) -> float:
-    """Seconds in `kernel.fold`."""
-    policy, rows = compile_policy(Content()), np.empty(CUSTOMERS, ROW)
-    rows[:] = np.zeros(1, ROW)  # memory of a worker at work, not the kernel's first touch of it
-    slot: dict[bytes, int] = {}
-    seconds = 0.0
-    for decoded in map(decode, batches):
-        events = _prepared(decoded, slot, policy)
-        size = len(events)
-        seen, flags = np.full(size, NEVER, np.int64), np.zeros((2, size), np.bool_)
-        desk, effects = np.zeros(1, DESK), np.empty(EFFECTS_PER_EVENT * size, EFFECT)
-        links = np.empty(0, ROW)
-        started = time.process_time()
-        kernel.fold(rows, events, decoded.profiles, links, seen, flags[0], flags[1], 0, policy, desk, effects)
-        seconds += time.process_time() - started
-    return seconds
-
-
-def _prepared(decoded: Batch, slot: dict[bytes, int], policy: np.ndarray) -> np.ndarray:
-    events = decoded.events
-    events["slot"] = [slot.setdefault(id, len(slot)) for id in decoded.ids]
-    events["key"] = np.arange(len(events))
-    events["value"] = integers(decoded.values, events["kind"], policy)
-    return events
-
-
-def whole(batches: list[Log]) -> tuple[float, int, int]:
+def whole(batches: list[Log], game: Game) -> tuple[float, int, int]:
     """Seconds from bytes to effects and changelog records, and how many there were of each."""
-    engine = Engine(0, State(), lambda revision: Content())
+    content = Content(game=game)
+    engine = Engine(0, State(), lambda revision: content)
     effects = changed = 0
     started = time.process_time()
     for batch in batches:
@@ -112,15 +103,16 @@ def whole(batches: list[Log]) -> tuple[float, int, int]:
 def main() -> None:
     """Print the figures."""
     batches = generate()
-    kernel_alone(batches[:1])  # compiles
-    whole(batches[:1])
-    for name, seconds in (("decode", decode_alone(batches)), ("kernel", kernel_alone(batches))):
-        print(f"{name}: {seconds / EVENTS * 1e6:.2f} us an event, {EVENTS / seconds:,.0f} events/s")
-    seconds, effects, changed = whole(batches)
-    print(
-        f"bytes to effects and changelog: {seconds / EVENTS * 1e6:.2f} us an event, {EVENTS / seconds:,.0f} "
-        f"events/s, {effects / EVENTS:.2f} effects and {changed / EVENTS:.2f} changelog records an event"
-    )
+    whole(batches[:1], Game())  # compiles
+    seconds = decode_alone(batches)
+    print(f"decode: {seconds / EVENTS * 1e6:.2f} us an event, {EVENTS / seconds:,.0f} events/s")
+    for name, game in games().items():
+        seconds, effects, changed = whole(batches, game)
+        print(
+            f"{name}, bytes to effects and changelog: {seconds / EVENTS * 1e6:.2f} us an event, "
+            f"{EVENTS / seconds:,.0f} events/s, {effects / EVENTS:.2f} effects and {changed / EVENTS:.2f} "
+            "changelog records an event"
+        )
 
 
 if __name__ == "__main__":

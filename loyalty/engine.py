@@ -73,7 +73,7 @@ from loyalty.rules import Rules, term_table
 from loyalty.side import Side
 from loyalty.single import Single
 from loyalty.state import State
-from loyalty.telling import Teller, columns
+from loyalty.telling import Teller
 from loyalty.times import iso_many
 from loyalty.vocabulary import FEATURES
 from loyalty.words import event_words
@@ -261,20 +261,23 @@ class Engine:
         by_time = np.flatnonzero(found["cause"] != BY_EVENT)
         at = dict(zip(by_time.tolist(), iso_many(found["caused_at"][by_time]), strict=True))
         games = np.flatnonzero(found["kind"] >= MISSION)
-        game = dict(zip(games.tolist(), columns(found[games]), strict=True))
+        game = dict(zip(games.tolist(), teller.columns(found[games], self.seen, revision), strict=True))
         names = (found[name].tolist() for name in ("kind", "detail", "cause", "event"))
+        last, why = -1, Cause("", "")
         for n, (kind, detail, cause, event) in enumerate(zip(*names, strict=True)):
             i, id = start + event, ids[n]
             if cause == BY_EVENT:
-                why = Cause(records[i].source, records[i].event_id)
+                if i != last:
+                    last, why = i, Cause(records[i].source, records[i].event_id)
             else:
+                last = -1
                 why = Cause(SOURCE, f"{_BY.get(cause, 'tick')}:{at[n]}")
             if kind == PUBLICATION:
                 out.effects.append(scores_effect(id, as_ofs[n], revision, why, REASONS[detail], scores[n]))
             elif kind == MISSION:
-                teller.mission(id, as_ofs[n], revision, why, game[n], self.seen, out.effects, out.forwards)
+                teller.mission(id, as_ofs[n], revision, why, game[n], out.effects, out.forwards)
             elif kind == BADGE:
-                teller.badge(id, as_ofs[n], revision, why, game[n], self.seen, out.effects)
+                teller.badge(id, as_ofs[n], revision, why, game[n], out.effects)
             elif kind == GRANT:
                 paid = cause == BY_EVENT and batch.events["kind"][i] in _MONEY
                 hash_ = int(batch.events["hash"][i]) if paid else None

@@ -22,14 +22,14 @@ from loyalty.columns import (
     UNKNOWN_GRANT,
 )
 from loyalty.decode import FULFILLED, OPS, REFUND, Batch, Record
-from loyalty.effects import Cause, digest, erased, result_effect
+from loyalty.effects import Cause, digest, erased, mission_id, result_effect
 from loyalty.hashing import hash64
 from loyalty.links import own_record
 from loyalty.moving import in_control
 from loyalty.points import balance
-from loyalty.row import OPEN
+from loyalty.row import ACTIVE, OPEN
 from loyalty.rules import Rules
-from loyalty.telling import ask, columns
+from loyalty.telling import ask
 from loyalty.times import iso
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Single:
 
         def emit(found: Any) -> None:
             at = iso(int(row["as_of"]))
-            for n, told in enumerate(columns(found)):
+            for n, told in enumerate(engine.teller.columns(found, engine.seen, revision)):
                 if n < len(undone):
                     engine.teller.grant(id, at, revision, why, told, out.effects, None, undone[n][0])
                 else:
@@ -160,13 +160,27 @@ class Single:
         row = state.rows[slot]
         at = iso(state.partition.tick) if state.partition.tick else record.occurred_at
         if row["state"] == OPEN:
-            self._side.erase(id)
+            self._give_back(row, record.customer_id, out)
+            engine.owe(row, -1)
+        self._side.erase(id)
         state.rows[slot] = np.zeros(1, state.rows.dtype)[0]
         state.touch(np.array([slot], np.int32))
         engine.erased.add(digest(id))
         self._side.set_erased(digest(id), True)
         out.effects.extend(erased(id, at))
         out.counts["erased"] += 1
+
+    def _give_back(self, row: Any, customer_id: str, out: Outcome) -> None:
+        """Let other customers have the capped missions of one who goes."""
+        engine, at = self._engine, iso(int(row["as_of"]))
+        if in_control(row["id_hash"], engine.policy()[0]):
+            return
+        for n in np.flatnonzero(row["mission_status"] == ACTIVE).tolist():
+            number = int(row["mission_template"][n])
+            rule = engine.teller.names(int(row["mission_revision"][n])).rule(number)
+            if rule.capped:
+                event_id = f"release:{mission_id(customer_id, number, int(row['mission_started'][n]))}"
+                out.forwards.append(ask(number, customer_id, event_id, at, -1, -rule.points))
 
     # -- accounts -----------------------------------------------------------------------------------
 

@@ -112,6 +112,8 @@ class State:
         self._bucketless = False
         self._by_id: list[bytes] = []
         self._side_changed: dict[bytes, bytes | None] = {}
+        # By customer: keys of these two, so that nobody walks through all of them.
+        self._side_keys: dict[bytes, set[bytes]] = {}
         self._side_pending: dict[bytes, bytes | None] = {}
         self._partition_changed = False
         self._partition_pending = False
@@ -431,12 +433,19 @@ class State:
     def side_put(self, key: bytes, value: bytes | None) -> None:
         """Set a side value; None deletes it."""
         self._side_changed[key] = value
+        owner = key[: key.index(0)]
+        keys = self._side_keys.get(owner)
+        if keys is None:
+            self._side_keys[owner] = {key}
+        else:
+            keys.add(key)
 
     def side_scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Side entries under a prefix in the order of their keys, as this transaction sees them."""
+        """A customer's side entries under a prefix, in order, as this transaction sees them."""
         found: dict[bytes, bytes | None] = dict(self._cold.scan(prefix))
-        for overlay in (self._side_pending, self._side_changed):
-            found.update((key, value) for key, value in overlay.items() if key.startswith(prefix))
+        for key in self._side_keys.get(prefix[: prefix.index(0)], ()):
+            if key.startswith(prefix):
+                found[key] = self._side_changed[key] if key in self._side_changed else self._side_pending[key]
         return iter([(key, value) for key, value in sorted(found.items()) if value is not None])
 
     def partition_changed(self) -> None:
@@ -471,6 +480,7 @@ class State:
         """The cold store has all that was pending."""
         self._dirty[: self._used] = False
         self._side_pending.clear()
+        self._side_keys.clear()
         self._partition_pending = False
 
     def _require_flushed(self) -> None:

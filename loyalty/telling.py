@@ -5,15 +5,18 @@ The kernel says in numbers what happened; whoever reads a topic wants names, ids
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from loyalty import conditions
 from loyalty.columns import (
     CANCELLED,
     EXPIRED,
     GIVEN,
+    MISSION,
     OF_MISSION,
     OFFER,
     POINTS,
@@ -40,17 +43,17 @@ from loyalty.effects import (
     told,
 )
 from loyalty.events import scale
-from loyalty.game import LEVELS, Template
+from loyalty.game import LEVELS
 from loyalty.links import own_record
 from loyalty.policy import Content
 from loyalty.side import Grant, Side
-from loyalty.times import iso
+from loyalty.times import iso_many
 from loyalty.vocabulary import INDEX, KINDS
 
 STATUSES = ("given", "progress", "completed", "expired", "replaced", "cancelled", "reserved", "refused")
 REASONS = ("", "priority", "linked", "ended", "opted_out", "earned", "reward", "up", "down")
 GRANTS = ("points", "offer", "redeemed", "adjusted", "expired", "reversed", "forfeited")
-_ENDS = (EXPIRED, REPLACED, CANCELLED)
+_ENDS = frozenset((EXPIRED, REPLACED, CANCELLED))
 _DAY_MS = 86_400_000
 MOST_REPEATS = 7
 
@@ -58,17 +61,14 @@ Forward = tuple[bytes, bytes]
 
 
 class Told(NamedTuple):
-    """An effect's columns as plain numbers."""
+    """An effect of the game, as plain values."""
 
     as_of: int
-    event: int
     points: int
     balance: int
     revision: int
-    seen: int
     offer: int
     started: int
-    ends: int
     progress: int
     target: int
     number: int
@@ -79,6 +79,16 @@ class Told(NamedTuple):
     reason: int
     tenths: int
     control: int
+    began: str
+    over: str
+    saw: list[Comparison] | None
+
+
+_NUMBERS = Told._fields[:-3]
+_BEGINS = frozenset((GIVEN, RESERVED, REFUSED_MISSION))
+_TESTS: dict[str, Callable[[Any, float], Any]] = {
+    "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "=": np.equal,
+}  # fmt: skip
 
 
 class _Condition:
@@ -86,22 +96,41 @@ class _Condition:
 
     def __init__(self, text: str) -> None:
         node = conditions.parse(text, KINDS)
-        self._parts = [
-            (str(each), INDEX[each.name], KINDS[each.name], each)
-            for each in (conditions.comparisons(node) if node else [])
+        self._parts = [(str(each), INDEX[each.name], each) for each in conditions.comparisons(node)]
+        #: Names of the words it speaks of: they are looked up in the profile when the effect's turn comes.
+        self.words = [
+            (n, each.name) for n, (_, _, each) in enumerate(self._parts) if KINDS[each.name] is Kind.WORD
         ]
 
-    def seen(self, features: Any, profile: Callable[[], dict[str, Any]]) -> list[Comparison]:
-        found = []
-        for text, index, kind, comparison in self._parts:
-            value = float(features[index])
-            shown: float | str | bool | None = None if math.isnan(value) else value
-            if shown is not None and kind is Kind.WORD:
-                shown = profile().get(comparison.name)
-            elif shown is not None and kind is Kind.FLAG:
-                shown = value == 1
-            found.append(Comparison(text, shown, conditions.compare(comparison, value)))
-        return found
+    def seen(self, features: NDArray[np.float64]) -> list[list[Comparison]]:
+        """The comparisons for each row of features; words are left out."""
+        columns = []
+        for text, index, comparison in self._parts:
+            values = features[:, index]
+            test = _TESTS.get(comparison.operator)
+            if test is not None:
+                held = test(values, conditions.number(comparison.literals[0])).tolist()
+            else:
+                held = [conditions.compare(comparison, value) for value in values.tolist()]
+            shown: list[Any] = values.tolist()
+            if np.isnan(values).any():
+                shown = [None if value != value else value for value in shown]
+            if KINDS[comparison.name] is Kind.FLAG:
+                shown = [None if value is None else value == 1 for value in shown]
+            columns.append([Comparison(text, *each) for each in zip(shown, held, strict=True)])
+        return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in features]
+
+
+class _Rule(NamedTuple):
+    """What is told of a template, again and again."""
+
+    name: str
+    category: str
+    rule: str
+    units: int
+    capped: bool
+    points: int
+    condition: _Condition
 
 
 class _Names:
@@ -113,22 +142,29 @@ class _Names:
         self.badges = {badge.number: badge for badge in game.badges}
         self.tiers = [tier.name for tier in game.tiers]
         self._decimals = content.decisions.currency_decimals
-        self._conditions: dict[tuple[str, int, int], _Condition] = {}
+        self._rules: dict[int, _Rule] = {}
+        self._levels: dict[tuple[int, int], _Condition] = {}
 
-    def scale(self, template: Template) -> int:
-        """Smallest units of a template's target."""
-        return scale(template.goal.types[0], self._decimals) if template.goal.kind == "sum" else 1
-
-    def condition(self, kind: str, number: int, level: int = 0) -> _Condition:
-        key = (kind, number, level)
-        found = self._conditions.get(key)
+    def rule(self, number: int) -> _Rule:
+        """What is told of a template."""
+        found = self._rules.get(number)
         if found is None:
-            text = (
-                self.templates[number].eligibility
-                if kind == "mission"
-                else self.badges[number].levels[level - 1].condition
-            )
-            found = self._conditions[key] = _Condition(text)
+            template = self.templates[number]
+            limits, goal = template.limits, template.goal
+            units = scale(goal.types[0], self._decimals) if goal.kind == "sum" else 1
+            found = self._rules[number] = _Rule(
+                template.name, template.category, f"mission:{number}", units,
+                bool(limits.total or limits.budget), template.rewards.points,
+                _Condition(template.eligibility),
+            )  # fmt: skip
+        return found
+
+    def level(self, number: int, level: int) -> _Condition:
+        """The condition of a badge's level (1 to 4)."""
+        found = self._levels.get((number, level))
+        if found is None:
+            found = _Condition(self.badges[number].levels[level - 1].condition)
+            self._levels[number, level] = found
         return found
 
 
@@ -147,34 +183,62 @@ class Teller:
             found = self._names[revision] = _Names(self._contents(revision))
         return found
 
+    def columns(self, found: Any, seen: NDArray[np.float64], revision: int) -> list[Told]:
+        """The columns of effects of the game, as plain values."""
+        by_name = {name: found[name].tolist() for name in _NUMBERS}
+        by_name["began"] = iso_many(found["started"].astype(np.int64) * 1000)
+        by_name["over"] = iso_many(found["ends"].astype(np.int64) * 1000)
+        by_name["saw"] = self._saw(found, seen, revision)
+        return [Told(*values) for values in zip(*(by_name[name] for name in Told._fields), strict=True)]
+
+    def _saw(self, found: Any, seen: NDArray[np.float64], revision: int) -> list[list[Comparison] | None]:
+        """What the conditions of effects saw, worked out for all of a rule at once."""
+        saw: list[list[Comparison] | None] = [None] * len(found)
+        chosen = np.flatnonzero(found["seen"] >= 0)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        keys = (found[name][chosen].tolist() for name in ("kind", "revision", "number", "level"))
+        for n, key in zip(chosen.tolist(), zip(*keys, strict=True), strict=True):
+            groups.setdefault(key, []).append(n)
+        for (kind, given_by, number, level), members in groups.items():
+            condition = (
+                self.names(given_by).rule(number).condition
+                if kind == MISSION
+                else self.names(revision).level(number, level)
+            )
+            for n, row in zip(members, condition.seen(seen[found["seen"][members]]), strict=True):
+                saw[n] = row
+        return saw
+
+    def _with_words(self, id: bytes, condition: _Condition, saw: list[Comparison] | None) -> list[Comparison]:
+        """What a condition saw, with the words that the profile has at this moment."""
+        if saw is None:
+            return []
+        for n, name in condition.words:
+            known = saw[n].seen is not None
+            word = self._side.profile(id).get(name) if known else None
+            saw[n] = Comparison(saw[n].condition, word, saw[n].holds)
+        return saw
+
     def mission(
-        self, id: bytes, at: str, revision: int, cause: Cause, row: Told, seen: Any,
+        self, id: bytes, at: str, revision: int, cause: Cause, row: Told,
         effects: list[Effect], forwards: list[Forward],
     ) -> None:  # fmt: skip
         """What became of a mission."""
-        customer_id = id.decode()
-        names = self.names(row.revision)
-        template = names.templates[row.number]
-        status = STATUSES[row.detail]
-        rule = f"mission:{row.number}:{status}"
-        if row.detail == PROGRESS:
-            rule = f"{rule}:{row.tenths}"
+        customer_id, detail = id.decode(), row.detail
+        template = self.names(row.revision).rule(row.number)
+        status = STATUSES[detail]
+        rule = f"{template.rule}:{status}:{row.tenths}" if detail == PROGRESS else f"{template.rule}:{status}"
+        given = detail in _BEGINS
         id_ = mission_id(customer_id, row.number, row.started)
-        if not row.control and row.detail not in (RESERVED, REFUSED_MISSION):
-            units = names.scale(template)
+        if not row.control and detail < RESERVED:
             value = MissionProgress(
                 effect_id(customer_id, rule, revision, cause, 0), customer_id, at, revision, cause, id_,
                 row.number, template.name, template.category, status, REASONS[row.reason],
-                row.progress / units, row.target / units, row.tenths,
-                iso(row.started * 1000), iso(row.ends * 1000),
+                row.progress / template.units, row.target / template.units, row.tenths, row.began, row.over,
             )  # fmt: skip
             effects.append(told(MISSION_PROGRESS, id, value))
-        if row.detail in (GIVEN, RESERVED, REFUSED_MISSION) or (row.control and row.detail != PROGRESS):
-            found: list[Comparison] = []
-            if row.seen >= 0:
-                found = names.condition("mission", row.number).seen(
-                    seen[row.seen], lambda: self._side.profile(id)
-                )
+        if given or (row.control and detail != PROGRESS):
+            saw = self._with_words(id, template.condition, row.saw)
             effects.append(
                 self._decision(
                     id,
@@ -184,22 +248,20 @@ class Teller:
                     rule,
                     "mission",
                     status,
-                    f"mission:{row.number}",
+                    template.rule,
                     template.name,
                     row.control,
-                    found,
+                    saw,
                 )
             )
-        limits = template.limits
-        if (limits.total or limits.budget) and not row.control:
-            points = template.rewards.points
-            if row.detail == RESERVED:
-                forwards.append(ask(row.number, customer_id, id_, at, 1, points))
-            elif row.detail in _ENDS:
-                forwards.append(ask(row.number, customer_id, f"release:{id_}", at, -1, -points))
+        if template.capped and not row.control:
+            if detail == RESERVED:
+                forwards.append(ask(row.number, customer_id, id_, at, 1, template.points))
+            elif detail in _ENDS:
+                forwards.append(ask(row.number, customer_id, f"release:{id_}", at, -1, -template.points))
 
     def badge(
-        self, id: bytes, at: str, revision: int, cause: Cause, row: Told, seen: Any, effects: list[Effect]
+        self, id: bytes, at: str, revision: int, cause: Cause, row: Told, effects: list[Effect]
     ) -> None:
         """A level awarded."""
         customer_id = id.decode()
@@ -212,13 +274,10 @@ class Teller:
                 row.number, badge.name, row.level, LEVELS[row.level - 1], REASONS[row.reason],
             )  # fmt: skip
             effects.append(told(BADGE_AWARDS, id, value))
-        found: list[Comparison] = []
-        if row.seen >= 0:
-            condition = names.condition("badge", row.number, row.level)
-            found = condition.seen(seen[row.seen], lambda: self._side.profile(id))
+        saw = self._with_words(id, names.level(row.number, row.level), row.saw)
         effects.append(
             self._decision(
-                id, at, revision, cause, rule, "badge", "awarded", rule, badge.name, row.control, found
+                id, at, revision, cause, rule, "badge", "awarded", rule, badge.name, row.control, saw
             )
         )
 
@@ -259,11 +318,9 @@ class Teller:
         if row.detail in (POINTS, OFFER) and row.origin <= 1:
             found: list[Comparison] = []
             if row.origin == OF_MISSION:
-                names = self.names(row.revision)
-                template = names.templates[row.number]
-                units = names.scale(template)
-                target = row.target / units
-                found = [Comparison(f"progress >= {plain(target)}", row.progress / units, True)]
+                template = self.names(row.revision).rule(row.number)
+                target = row.target / template.units
+                found = [Comparison(f"progress >= {plain(target)}", row.progress / template.units, True)]
                 title = template.name
             else:
                 title = self.names(revision).badges[row.number].name
@@ -352,8 +409,3 @@ def ask(template: int, customer_id: str, event_id: str, at: str, count: int, poi
     """Ask a template's account for a mission, or give one back."""
     attributes = {"customer": customer_id, "template": template, "count": count, "points": points}
     return own_record(f"template:{template}", "_reserve", event_id, at, attributes)
-
-
-def columns(found: Any) -> list[Told]:
-    """The columns of effects, as plain numbers."""
-    return [Told(*values) for values in zip(*(found[name].tolist() for name in Told._fields), strict=True)]
