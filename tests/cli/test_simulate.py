@@ -16,6 +16,7 @@ from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.content import ScoringPolicy
 from loyalty.game import Game, Limits, Reward
+from streams.partition import partition_of
 from tests.cli.recording import Recording, broker, khaywe, recording
 from tests.cli.test_replay import CUSTOMERS, GAME, days, played
 from tests.reference.records import command, event, marker, tick
@@ -167,6 +168,23 @@ def test_what_is_under_way_at_the_begin_arrives(recording: Recording) -> None:
     assert {id for id, got in found.draft.got.items() if got["mission", 2, "given"]} == asked
 
 
+def test_what_has_overtaken_the_begin_counts_once(recording: Recording) -> None:
+    """A reservation of the range that its account has recorded before its own part of the range begins."""
+    partitions = recording.settings.partitions
+    account = partition_of(b"template:2", partitions)
+    first, second = [f"c{n}" for n in range(9) if partition_of(b"c%d" % n, partitions) != account][:2]
+    game = with_template(2, limits=Limits(total=2))
+    recording.content(game)
+    recording.log(marker(1), event(first, "sms", "2026-01-01T12:00"))
+    recording.work()
+    everywhere = [event(f"x{n}", "sms", "2026-01-01T12:00:20", _backfill=True) for n in range(30)]
+    recording.log(*everywhere, event(second, "sms", "2026-01-01T12:00:30"))
+    recording.work()
+    found = simulated(recording.settings, game, "2026-01-01T12:00:00.000Z")
+    assert found.recorded.missions[2, "given"] == 2
+    assert found.draft.missions[2, "given"] == 2
+
+
 def test_answers_for_grants_are_not_taken(recording: Recording) -> None:
     recording.content(GAME)
     recording.log(marker(1), *days(["a"], 1, 4))
@@ -179,8 +197,8 @@ def test_answers_for_grants_are_not_taken(recording: Recording) -> None:
     recording.log(event("a", "grant_fulfilled", "2026-01-04", grant_id=grant))
     recording.log(*days(["a"], 5, 9))
     recording.work()
-    found = simulated(recording.settings, GAME)
-    # Nobody has answered: it is told again and again, and counted once.
+    found = simulated(recording.settings, GAME, "2026-01-04T00:00:00.000Z")
+    # Nobody has answered for the offer of before: it is told again and again, and not counted again.
     assert found.draft.offers == found.recorded.offers
     assert found.draft.effects[topics.REWARD_GRANTS] > found.recorded.effects[topics.REWARD_GRANTS]
 
