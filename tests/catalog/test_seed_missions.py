@@ -136,7 +136,7 @@ CASES = [
     ),
     Case(
         "No Inactivity Period", e("sms", range(1, 11)), e("sms", range(1, 10)), 60,
-        e("sms", range(16, 66, 7)) + until(71), e("sms", [16, *range(24, 66, 7)]) + until(71),
+        e("sms", range(16, 66, 7)) + until(71), e("sms", [16, *range(24, 66, 7), 65]) + until(71),
     ),
     Case(
         "Anniversary Mission", OLD + until(363), OLD + until(362), 3,
@@ -170,6 +170,54 @@ CASES = [
         e("payment", 61, 20, on_time=True) + e("payment", 91, 20, on_time=False),
     ),
 ]  # fmt: skip
+
+#: Further conditions: who just fits, and who just does not.
+EDGES = [
+    ("First Recharge", OLD + until(30), OLD + until(31)),
+    ("Weekly Activity Goal", e("sms", 83) + OLD + e("sms", range(7, 64, 7), _backfill=True) + until(84),
+     e("sms", 83) + OLD + e("sms", range(7, 71, 7), _backfill=True) + until(84)),
+    ("Data Usage Goal", NEW + e("data_session", 10, 250) + until(30),
+     NEW + e("data_session", 10, 249) + until(30)),
+    ("Data Usage Goal", NEW + e("data_session", 10, 20_000) + until(30),
+     NEW + e("data_session", 10, 20_001) + until(30)),
+    ("Data Usage Goal", NEW + e("data_session", 10, 250) + until(30),
+     NEW + e("data_session", 10, 250) + until(29)),
+    ("Call Frequency", NEW + e("voice_call", 10, n=100) + until(30),
+     NEW + e("voice_call", 10, n=101) + until(30)),
+    ("App Feature Adoption", e("feature_use", 1, 10) + e("app_login"),
+     e("feature_use", 1, 11) + e("app_login")),
+    ("Content Consumption", e("content_view", 1, 50) + e("app_login", n=2),
+     e("content_view", 1, 51) + e("app_login", n=2)),
+    ("Multi-Channel Usage", e("app_login", range(1, 5), 5) + e("web_login", 5, 9),
+     e("app_login", range(1, 5), 5) + e("web_login", 5, 10)),
+    ("Bundle Purchase", NEW + e("bundle_purchase", 5, n=3) + e("data_session", 5, 300) + until(14),
+     NEW + e("bundle_purchase", 5, n=4) + e("data_session", 5, 300) + until(14)),
+    ("Premium Upgrade", NEW + e("plan_upgrade", 5, n=2) + e("recharge", 70, 45) + until(90),
+     NEW + e("plan_upgrade", 5, n=3) + e("recharge", 70, 45) + until(90)),
+    ("Premium Upgrade", NEW + e("recharge", 70, 45) + until(90), NEW + e("recharge", 70, 45) + until(89)),
+    ("Roaming Usage", e("roaming_data"), e("data_session")),
+    ("High Value Purchase", e("recharge", 1, 29) + e("purchase", 1, 1), e("recharge", 1, 30)),
+    ("Monthly ARPU Goal", NEW + e("recharge", 80, 15) + until(90),
+     NEW + e("recharge", 80, 14.99) + until(90)),
+    ("Monthly ARPU Goal", NEW + e("recharge", 80, 15) + until(90), NEW + e("recharge", 80, 15) + until(89)),
+    ("90 Days Loyal", NEW + e("sms", range(7, 50, 7)) + until(60),
+     NEW + e("sms", range(7, 50, 7)) + until(59)),
+    ("On-Time Payment", e("payment", on_time=False), e("payment")),
+    ("No Inactivity Period", e("sms", range(1, 11), _backfill=True) + until(17),
+     e("sms", range(1, 11), _backfill=True) + until(18)),
+    ("Low Usage Recovery", NEW + e("data_session", 1, 1_000) + e("sms", 45) + until(60),
+     NEW + e("data_session", 1, 999) + e("sms", 45) + until(60)),
+    ("Low Usage Recovery", NEW + e("voice_call", 1, n=20) + e("sms", 45) + until(60),
+     NEW + e("voice_call", 1, n=20) + e("sms", 45) + until(59)),
+    ("Low Usage Recovery", NEW + e("voice_call", 1, n=20) + e("sms", 45) + until(66),
+     NEW + e("voice_call", 1, n=20) + e("sms", 45) + until(67)),
+    ("Churn Risk Intervention", e("recharge", 10, 10) + e("sms", 30) + until(59),
+     e("recharge", 10, 10) + e("sms", 30) + until(60)),
+    ("QoE Compensation", e("sms") + e("qoe_degradation", 15, n=3), e("sms") + e("qoe_degradation", 16, n=3)),
+    ("Reactivation Mission", e("sms", 1) + until(181), e("sms", 1) + until(182)),
+    ("Payment Recovery", e("payment", 1, on_time=False) + e("payment", 2, on_time=True),
+     e("payment", 1, on_time=False)),
+]  # fmt: skip
 cases = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
@@ -185,6 +233,12 @@ def test_who_fits_is_given_the_mission_with_its_target(case: Case) -> None:
 @cases
 def test_who_just_does_not_fit_is_not(case: Case) -> None:
     assert missions(with_only(case.name), case.unfit, case.name) == []
+
+
+@pytest.mark.parametrize(("name", "fits", "unfit"), EDGES, ids=[name for name, _, _ in EDGES])
+def test_further_conditions_are_held(name: str, fits: list[Step], unfit: list[Step]) -> None:
+    assert [status for status, _ in missions(with_only(name), fits, name)] == ["given"]
+    assert missions(with_only(name), unfit, name) == []
 
 
 @cases
