@@ -23,8 +23,11 @@ SOURCE = "khaywe"
 RECALCULATE = "recalculate"
 TICK = "tick"
 REPLAY = "replay"
-#: Commands that the fold knows; DESIGN.md names the ones to come.
-FORWARDED = frozenset({RECALCULATE})
+#: Commands that the fold obeys or refuses; docs/game.md says what each does.
+FORWARDED = (
+    RECALCULATE, "generate", "award", "adjust", "redeem", "predict", "repeat_grant", "opt_in", "opt_out",
+    "erase",
+)  # fmt: skip
 
 DONE = "done"
 REFUSED = "refused"

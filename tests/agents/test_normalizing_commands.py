@@ -10,6 +10,7 @@ import pytest
 from agents import commands
 from agents.clock import Clock, marker, tick
 from agents.commands import Refused, Unreadable, parse
+from loyalty.decode import OPS
 from tests.agents.records import Record
 
 GOOD = {"command_id": "a", "command": "recalculate", "customer_id": "c"}
@@ -59,6 +60,17 @@ def test_a_broken_command_keeps_its_id(members: dict[str, object], words: str) -
     with pytest.raises(Unreadable, match=words) as caught:
         parsed(**members)
     assert caught.value.command_id == "a"
+
+
+@pytest.mark.parametrize("name", commands.FORWARDED)
+def test_every_command_of_the_game_says_whom_it_concerns(name: str) -> None:
+    assert parsed(command=name, arguments={"points": "many"}).command == name, "the fold refuses the rest"
+    with pytest.raises(Unreadable, match="either"):
+        parsed(command=name, segment="all")
+
+
+def test_the_fold_knows_every_command_that_enters_the_log() -> None:
+    assert {*OPS, "predict"} == set(commands.FORWARDED)
 
 
 def test_unknown_commands_are_left_to_the_one_who_knows_them() -> None:

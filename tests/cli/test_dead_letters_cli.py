@@ -219,3 +219,16 @@ def test_recalculate_without_waiting(khaywe: Khaywe, producer: Producer) -> None
     done = khaywe("command", "recalculate", "--customer", "4670", "--no-wait")
     assert (done.returncode, done.stdout.startswith("sent: ")) == (0, True)
     assert khaywe("command", "recalculate").returncode == 2
+
+
+def test_a_command_takes_its_arguments_along_and_answers_a_program(
+    khaywe: Khaywe, producer: Producer, services: Settings
+) -> None:
+    refusal = {"status": "refused", "partition": 2, "reason": "insufficient_points"}
+    with Answerer(services, lambda _: [dict(refusal)]) as worker:
+        done = khaywe("command", "redeem", "--customer", "4670", "--points", "30", "--json")
+    sent = worker.commands[0]
+    assert (sent.command, sent.arguments) == ("redeem", {"points": 30})
+    assert [each["reason"] for each in json.loads(done.stdout)] == ["insufficient_points"]
+    assert (done.returncode, "1 refused" in done.stderr) == (1, True)
+    assert khaywe("command", "dance", "--customer", "4670").returncode == 2
