@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Consumer, TopicPartition
 
 from catalog.content import decode
-from catalog.draft import SEED
+from catalog.draft import SEED, seed
+from catalog.entries import TemplateEntry
 from cli.main import cli
 from config import topics as names
 from config.settings import Settings, settings
+from loyalty.game import Game
 from streams import topics as on_brokers
 
+DOCS = Path(__file__).parents[2] / "docs" / "catalog.md"
 CHANGED = """\
 templates:
   - name: Call Frequency
@@ -194,3 +198,30 @@ def test_load_without_files_is_for_a_catalog_without_rules(khaywe: Khaywe) -> No
     told = khaywe.refused("load")
     assert "the catalog has rules already" in told
     assert str(SEED) in told
+
+
+def test_the_examples_of_the_page_load(khaywe: Khaywe, tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.S)
+    assert len(blocks) == 4
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(block, encoding="utf-8")
+        assert f"revision {number + 2}, published" in khaywe.said("load", path)
+    path.write_text(blocks[0].replace("14 days", "a fortnight"), encoding="utf-8")
+    shown = khaywe.refused("load", path).replace(str(path), "night.yaml")
+    assert shown.partition("hint:")[0].strip() in DOCS.read_text(encoding="utf-8")
+
+
+def test_the_page_lists_what_is_shipped() -> None:
+    rows = [line.split(" | ") for line in DOCS.read_text(encoding="utf-8").splitlines() if " | " in line]
+    named = [row[0].removeprefix("| ") for row in rows]
+    game = seed().onto(Game(), 2)
+    offers = {offer.offer_id: offer.name for offer in game.offers}
+    for template in game.templates:
+        row = next(row for row in rows if row[0] == f"| {template.name}" and len(row) == 4)
+        assert row[3].split(",")[0].strip(" |") == str(template.rewards.points)
+        assert template.rewards.offer < 0 or offers[template.rewards.offer] in row[3]
+    assert {badge.name for badge in game.badges} <= set(named)
+    assert {field for field in TemplateEntry.model_fields if field != "number"} <= {
+        each.strip("`") for each in named
+    }
