@@ -87,7 +87,9 @@ class Reader:
     def read(self) -> list[Message]:
         """The next records, none where it takes a moment.  Raises KafkaAway where nothing comes for long."""
         found = []
-        for message in self._consumer.consume(CHUNK, _POLL_SECONDS):
+        # What is there, without waiting for more.
+        messages = self._consumer.consume(1, _POLL_SECONDS)
+        for message in [*messages, *(self._consumer.consume(CHUNK, 0) if messages else ())]:
             self._moved = time.monotonic()
             place = Partition(str(message.topic()), int(message.partition() or 0))
             error, offset = message.error(), int(message.offset() or 0)

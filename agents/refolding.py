@@ -160,25 +160,28 @@ def plan(settings: Settings, since: str | None, ends: Mapping[int, int] | None =
     Raises KhayweError where there is neither.
     """
     log = topic_id(settings.kafka_config(), topics.CUSTOMER_EVENTS)
+    places = held(settings, [topics.CUSTOMER_EVENTS])
     found = []
-    for place, (begin, end) in sorted(held(settings, [topics.CUSTOMER_EVENTS]).items()):
+    for place, (begin, end) in sorted(places.items()):
         end = max(begin, min(end, end if ends is None else ends.get(place.partition, 0)))
-        found.append(_begun(settings, place.partition, (begin, end), log, since))
+        root = snapshots.directory(settings)
+        found.append(_begun(root, place.partition, len(places), (begin, end), log, since))
     return found
 
 
-def _begun(settings: Settings, partition: int, offsets: Offsets, log: str, since: str | None) -> Stretch:
+def _begun(
+    root: Path, partition: int, partitions: int, offsets: Offsets, log: str, since: str | None
+) -> Stretch:
     begin, end = offsets
     empty = Stretch(partition, 0, end, end)
     if since is None and begin == 0:
         return empty
-    root = snapshots.directory(settings)
     paths = snapshots.found(root, partition)
     oldest, unusable = "", 0
     for path in reversed(paths) if since is not None else paths:
         try:
             header = snapshots.read_header(path)
-            if (header.log, header.partitions) != (log, settings.partitions):
+            if (header.log, header.partitions) != (log, partitions):
                 raise TableError("of another log")
             if not begin <= header.position <= end:
                 raise TableError("of a time that the log lacks")

@@ -64,6 +64,8 @@ class Simulation:
         #: Forwards that were sent before the range and are recorded in it; below 0, the other way round.
         self._under_way: Counter[bytes] = Counter()
         self._forwards = _Forwards(len(self._stretches))
+        #: By partition, records of the range that the first fold has not taken yet: nobody waits for it.
+        self._behind: dict[int, list[bytes | None]] = {stretch.partition: [] for stretch in self._stretches}
 
     def run(self, progress: Callable[[int], None]) -> Simulated:
         """Fold; `progress` is told how many more offsets are read.  Raises KhayweError, KafkaException."""
@@ -96,6 +98,7 @@ class Simulation:
                 head = next(logs[partition], None)
             if head is not None:
                 heads[partition] = head
+        self._under_way = Counter({value: count for value, count in self._under_way.items() if count})
         for partition, refold in self._recorded.items():
             self._drafts[partition] = refold.fork(self._content)
             self._under_draft(partition, [marker(self._draft.revision, _ANY_TIME)])
@@ -109,6 +112,8 @@ class Simulation:
                         heads[stretch.partition] = head
             for partition, values in self._forwards.rounds():
                 self._under_draft(partition, values)
+        for partition in self._recorded:
+            self._as_recorded(partition)
 
     def _content(self, revision: int) -> Content:
         return self._draft if revision == self._draft.revision else self._contents(revision)
@@ -125,9 +130,16 @@ class Simulation:
                 stretch.begin = batch[0].offset
             stretch.records += len(batch)
             stretch.end = batch[-1].offset + 1
-            for outcome in self._recorded[stretch.partition].fold([record.value for record in batch]):
-                self._found.recorded.add(outcome.effects)
+            behind = self._behind[stretch.partition]
+            behind += [record.value for record in batch]
+            if len(behind) >= BATCH:
+                self._as_recorded(stretch.partition)
             self._under_draft(stretch.partition, [record.value for record in batch if self._counts(record)])
+
+    def _as_recorded(self, partition: int) -> None:
+        for outcome in self._recorded[partition].fold(self._behind[partition]):
+            self._found.recorded.add(outcome.effects)
+        self._behind[partition].clear()
 
     def _counts(self, record: Recorded) -> bool:
         """Whether the draft takes a recorded record of the range."""

@@ -9,8 +9,8 @@ import click
 from agents.published import Compared, Difference
 from agents.recorded import Contents
 from agents.replaying import Replay, Replayed
-from cli import ui
-from cli.options import TIME
+from cli import ranges, ui
+from cli.ranges import TIME
 from cli.simulated import partition
 from config.settings import settings
 
@@ -29,10 +29,12 @@ def replay(ctx: click.Context, since: str | None, until: str | None, as_json: bo
     Decisions can be trusted if they are the same on replay: every effect under the same id with the same
     bytes.  Nothing is written.  Exit code 1 if anything differs.
     """
+    ranges.check(since, until)
     config = settings()
     run = Replay(config, Contents(config), since, until)
     with ui.progress_bar("folding again", run.total) as progress:
         found = run.run(progress)
+    ranges.require_records(found.stretches, since, until)
     same = all(compared.same for compared in found.topics.values())
     if as_json:
         ui.show_json(_plain(found, since, until))

@@ -1,4 +1,4 @@
-"""`khaywe simulate`: what a draft of the catalog would have done with the recorded log, beside what happened."""
+"""`khaywe simulate`: what a draft of the catalog would have done with what is recorded, beside what was."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import msgspec
 from agents.recorded import Contents
 from agents.simulation import Simulation
 from catalog import draft as drafts
-from cli import simulated, ui
-from cli.options import TIME
+from cli import ranges, simulated, ui
+from cli.ranges import TIME
 from config.settings import settings
 
 
@@ -38,6 +38,7 @@ def simulate(
 
     The draft is laid over the newest revision.  Nothing is written but the report, and nobody gets anything.
     """
+    ranges.check(since, until)
     config = settings()
     contents = Contents(config)
     base = contents.last
@@ -46,6 +47,7 @@ def simulate(
     run = Simulation(config, draft, contents, since, until)
     with ui.progress_bar("simulating", run.total) as progress:
         found = run.run(progress)
+    ranges.require_records(found.stretches, since, until)
     if out is not None:
         out.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in simulated.customers(found))
     asked = {"catalog": [str(path) for path in paths], "from": since, "to": until, "revision": base.revision}

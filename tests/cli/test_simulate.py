@@ -314,6 +314,22 @@ def test_a_draft_that_makes_no_sense(recording: Recording, tmp_path: Path) -> No
     assert "no ISO 8601 time: 'yesterday'" in done.stderr
 
 
+def test_a_range_without_records(recording: Recording, tmp_path: Path) -> None:
+    played(recording)
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(DRAFT)
+    asked = ("simulate", "--catalog", str(draft), "--from", "2026-03-01")
+    done = khaywe(recording.settings, *asked)
+    assert done.returncode == 1
+    assert "holds no record from 2026-03-01T00:00:00.000Z to" in done.stderr
+    done = khaywe(recording.settings, *asked, "--to", "2026-02-28")
+    assert done.returncode == 2
+    assert "does not lie behind" in done.stderr
+    done = khaywe(recording.settings, "replay", "--from", "2026-03-01")
+    assert done.returncode == 1
+    assert "holds no record" in done.stderr
+
+
 def test_a_telephone_with_a_wrong_clock_does_not_end_the_range(recording: Recording) -> None:
     recording.content(GAME)
     ahead = json.loads(event("b", "app_login", "2026-01-02T09:00"))
