@@ -108,7 +108,7 @@ class Draft:
         if self.tiers is not None:
             changed["tiers"] = [each.entry.build() for each in self.tiers]
         if self.valid_months is not None:
-            changed["points_valid_months"] = self.valid_months.entry
+            changed["points_valid_months"] = int(self.valid_months.entry)
         if faults:
             raise DraftError(faults)
         found = msgspec.structs.replace(game, **changed)
@@ -227,8 +227,8 @@ def read(paths: Sequence[Path]) -> Draft:
         tiers = _entries("tiers", TierEntry, alone["tiers"], faults)
     if alone["points_valid_months"] is not None:
         place = alone["points_valid_months"]
-        months = Written(_value(place.node), place)
-        if type(months.entry) is not int:
+        months = Written(place.node.value, place)
+        if place.node.tag != "tag:yaml.org,2002:int" or not months.entry.isdecimal():
             faults.append(f"{place.of('')}: points_valid_months: must be a whole number")
     if faults:
         raise DraftError(faults)
@@ -252,7 +252,7 @@ def _root(path: Path, faults: list[str]) -> yaml.MappingNode | None:
     try:
         with open(path, encoding="utf-8") as file:
             root = yaml.compose(file, _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         faults.append(f"{path}: no YAML: {' '.join(str(error).split())}")
         return None
     if not isinstance(root, yaml.MappingNode):
@@ -284,9 +284,12 @@ def _find_twice(node: yaml.Node, file: str, faults: list[str], known: set[int]) 
 
 
 def _value(node: yaml.Node) -> Any:
+    """What a node says.  Raises ValueError for what is no value, whatever PyYAML raises."""
     loader = _Loader("")
     try:
         return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no value: {' '.join(str(error).split())}") from None
     finally:
         loader.dispose()
 
@@ -300,8 +303,8 @@ def _entries(section: str, model: Any, place: Place, faults: list[str]) -> list[
         here = Place(place.file, node)
         try:
             value = _value(node)
-        except yaml.YAMLError as error:
-            faults.append(f"{here.of('')}: {section}[{index}]: {' '.join(str(error).split())}")
+        except ValueError as error:
+            faults.append(f"{here.of('')}: {section}[{index}]: {error}")
             continue
         name = value.get("name") if isinstance(value, dict) else None
         shown = f'{section}["{name}"]' if isinstance(name, str) else f"{section}[{index}]"

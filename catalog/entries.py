@@ -37,6 +37,8 @@ GROUPS: dict[str, frozenset[str]] = {
     "calls": CALLS,
     "data": DATA,
 }
+#: What neither PostgreSQL nor UTF-8 takes.
+_UNFIT = re.compile("[\\0\ud800-\udfff]")
 _DAYS = re.compile(r"(\d+) (days?|weeks?)")
 
 
@@ -85,7 +87,15 @@ LevelName = Literal["bronze", "silver", "gold", "platinum"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _texts_can_be_stored(cls, value: Any) -> Any:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and _UNFIT.search(text):
+                raise ValueError("has a character that cannot be kept")
+        return value
 
 
 class GoalEntry(_Strict):

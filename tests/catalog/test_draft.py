@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from catalog.draft import DraftError, read, seed
 from catalog.written import FILES, dump, files, written
@@ -216,6 +221,12 @@ def test_numbers_of_offers_that_went_are_never_used_again(write: Write) -> None:
         ("templets: []\n", ["rules.yaml:1: there is no 'templets'; is it templates?"]),
         ("templates: 5\n", ["rules.yaml:1: templates: must be a list"]),
         ("templates: [5]\n", ["rules.yaml:1: templates[0]: must be fields with their values"]),
+        ('offers: [{name: a, description: "b\\0"}]\n', [
+            'rules.yaml:1: offers["a"].description: has a character that cannot be kept'
+        ]),
+        ("earning: [{name: a, types: sms, points_per_unit: .inf}]\n", [
+            'rules.yaml:1: earning["a"].points_per_unit: Input should be a finite number'
+        ]),
         ("points_valid_months: a year\n", ["rules.yaml:1: points_valid_months: must be a whole number"]),
         ("- a\n", [
             "rules.yaml: must hold offers, badges, templates, earning, tiers or points_valid_months"
@@ -264,3 +275,60 @@ def test_one_section_in_two_files_is_one(write: Write, tmp_path: Path) -> None:
 def test_a_directory_without_yaml_is_told(tmp_path: Path) -> None:
     with pytest.raises(DraftError, match=r"there is no \.yaml in this directory"):
         read([tmp_path])
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text(max_size=5)
+    | st.sampled_from(["14 days", "risk >= 1", "recharge", "Custom", "gold", "2020-13-45"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_stands_in_a_field_is_taken_or_told(data: st.DataObject) -> None:
+    """One value of the seed is another one, or is called otherwise."""
+    whole = written(seeded())
+    at: Any = whole
+    while True:
+        key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+        if not isinstance(at[key], dict | list) or not at[key] or data.draw(st.integers(0, 3)) == 0:
+            break
+        at = at[key]
+    if isinstance(at, dict) and data.draw(st.booleans()):
+        at[data.draw(st.text(max_size=5) | st.integers())] = at.pop(key)
+    else:
+        at[key] = data.draw(VALUES)
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "rules.yaml"
+        path.write_text(dump(whole), encoding="utf-8")
+        try:
+            game = read([path]).onto(Game(), 2)
+        except DraftError as error:
+            faults = error.faults
+        else:
+            faults = []
+            assert msgspec.json.decode(msgspec.json.encode(game), type=Game) == game
+        assert all(fault.startswith(f"{path}") for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "!!bool x",
+        "!!int x",
+        "!!timestamp x",
+        "2020-13-45",
+        "!!set {a}",
+        "!!binary é",
+        "&a [*a]",
+        "!x y",
+        "[" * 999,
+    ],
+)
+def test_odd_yaml_is_told(write: Write, said: str) -> None:
+    for place in ("points_valid_months", "tiers", "templates"):
+        for text in (f"{place}: {said}\n", f"{place}:\n  - {said}\n"):
+            assert all(fault.startswith("rules.yaml") for fault in refused(write, text))
