@@ -52,6 +52,7 @@ def test_a_batch_of_records_becomes_what_the_reference_says(pipeline: Pipeline) 
         pipeline.settled(worker.log)
         assert worker.stop() == 0
     pipeline.check()
+    pipeline.check_reference()
 
 
 @pytest.mark.parametrize("app", ["khaywe-customers", "khaywe-normalizer"])

@@ -1,7 +1,7 @@
-"""The whole pipeline in a test: a broker of its own, sources, workers as processes, and the reference.
+"""The whole pipeline in a test: a broker of its own, sources, workers as processes, and an undisturbed fold.
 
-`Pipeline.check` reads back what is committed: every record sent stands once on customer-events, every row of
-the changelog is what the reference makes of the log, every effect is there once.
+`Pipeline.check` reads back what is committed: every record sent stands once on customer-events; changelog and
+effects are, byte for byte, what one undisturbed fold makes of the log.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,17 @@ from cli import lag
 from config import topics
 from config.settings import Settings
 from loyalty import row as rows
-from loyalty.state import ROW_KEY
+from loyalty.engine import Engine
+from loyalty.state import ROW_KEY, State
 from streams.embedded import services as embedded
 from tests.faults.harness import ROOT, Committed, Worker, until
 from tests.reference.fold import ReferenceFold
 
+#: What the fold tells, but for compacted topics' tombstones.
+EFFECTS = (
+    topics.BEHAVIOR_SCORES, topics.MISSION_PROGRESS, topics.BADGE_AWARDS, topics.REWARD_GRANTS,
+    topics.DECISIONS, topics.COMMAND_RESULTS,
+)  # fmt: skip
 SOURCE = {
     "name": "mixed",
     "source_type": "cdr",
@@ -153,38 +160,75 @@ class Pipeline:
         )
         assert max(events.values()) == 1, "records doubled on customer-events"
 
+        folded = self.folded(log)
+        assert folded.changelog
+        last = {(m.partition(), m.key()): m.value() for m in self.committed(topics.CHANGELOG)}
+        found = {key: value for key, value in last.items() if value is not None}
+        # A customer at a time: a difference is to be read by people.
+        assert {key for key in found if key[1][:1] == ROW_KEY} == {
+            key for key in folded.changelog if key[1][:1] == ROW_KEY
+        }
+        for (partition, key), expected in folded.changelog.items():
+            if key[:1] == ROW_KEY:
+                assert rows.decode(found[partition, key]) == rows.decode(expected), key
+        assert found == folded.changelog
+
+        effects: Counter[tuple[str, bytes, bytes | None]] = Counter()
+        for topic in EFFECTS:
+            for m in self.committed(topic):
+                # What the normaliser answered by itself (a tick's command) is nothing the fold knows.
+                if json.loads(m.value()).get("partition", 0) is not None:
+                    effects[topic, m.key(), m.value()] += 1
+        assert max(effects.values()) == 1, "effects doubled"
+        assert {topic for topic, _, _ in effects} >= set(EFFECTS[:5]), "not every kind of effect was at stake"
+        missing, more = folded.effects - effects, effects - folded.effects
+        assert not missing, f"{len(missing)} effects lost, as {next(iter(missing))}"
+        assert not more, f"{len(more)} effects never due, as {next(iter(more))}"
+
+    def folded(self, log: list[Any]) -> Folded:
+        """What one fold, from the first record to the last and never disturbed, makes of the log."""
         contents = self.contents()
-        expected_rows: dict[str, Any] = {}
-        expected_effects: Counter[str] = Counter()
+        result = Folded({}, Counter())
+        for partition in range(self.settings.partitions):
+            state = State()
+            engine = Engine(partition, state, contents.__getitem__)
+            records = [(m.offset(), m.value()) for m in log if m.partition() == partition]
+            for start in range(0, len(records), 1_000):
+                batch = records[start : start + 1_000]
+                for outcome in engine.fold(batch, batch[-1][0] + 1):
+                    result.effects.update((e.topic, e.key, e.value) for e in outcome.effects)
+                    changes = state.changes()
+                    for key, value in zip(changes.keys, changes.values, strict=True):
+                        if value is None:
+                            result.changelog.pop((partition, key), None)
+                        else:
+                            result.changelog[partition, key] = value
+                    state.committed()
+        return result
+
+    def check_reference(self) -> None:
+        """The same rows and effects as the plain reference has, which knows nothing of batches and bytes."""
+        log, contents = self.committed(topics.CUSTOMER_EVENTS), self.contents()
+        expected: Counter[str] = Counter()
+        found = {m.key(): m.value() for m in self.committed(topics.CHANGELOG)}
         for partition in range(self.settings.partitions):
             reference = ReferenceFold(partition, contents)
-            for effect in reference.fold(
-                [(m.offset(), m.value()) for m in log if m.partition() == partition]
-            ):
-                expected_effects[effect["value"]["effect_id"]] += 1
-            expected_rows |= {customer: reference.snapshot(customer) for customer in reference.customers}
-        assert expected_rows
+            records = [(m.offset(), m.value()) for m in log if m.partition() == partition]
+            for effect in reference.fold(records):
+                expected[effect["value"]["effect_id"]] += 1
+            for customer in reference.customers:
+                row = found[ROW_KEY + customer.encode()]
+                assert rows.decode(row) == reference.snapshot(customer), customer
+        published = (json.loads(m.value()) for topic in EFFECTS for m in self.committed(topic))
+        assert Counter(v["effect_id"] for v in published if v.get("partition", 0) is not None) == expected
 
-        last = {m.key(): m.value() for m in self.committed(topics.CHANGELOG)}
-        found_rows = {
-            key[1:].decode(): rows.decode(value)
-            for key, value in last.items()
-            if key[:1] == ROW_KEY and value is not None
-        }
-        assert found_rows.keys() == expected_rows.keys()
-        for customer, expected in expected_rows.items():
-            assert found_rows[customer] == expected, customer
 
-        effects = Counter(
-            json.loads(m.value())["effect_id"]
-            for topic in (topics.BEHAVIOR_SCORES, topics.COMMAND_RESULTS)
-            for m in self.committed(topic)
-            # What the normaliser answered by itself (a tick's command) is nothing the reference knows.
-            if json.loads(m.value()).get("partition", 0) is not None
-        )
-        missing, more = expected_effects - effects, effects - expected_effects
-        assert not missing, f"{len(missing)} effects lost"
-        assert not more, f"{len(more)} effects doubled or never due"
+@dataclass
+class Folded:
+    """A changelog by (partition, key), and effects (topic, key, value)."""
+
+    changelog: dict[tuple[int, bytes], bytes]
+    effects: Counter[tuple[str, bytes, bytes | None]]
 
 
 def mixed(seed: int, customers: int, count: int, prefix: str = "e") -> list[dict[str, Any]]:
