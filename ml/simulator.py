@@ -61,7 +61,7 @@ class _Quiet(Engine):
 
 @dataclass(slots=True)
 class Events:
-    """Events in columns, to be sorted by time: who (index), when (ms), what, how much, with what attributes."""
+    """Events in columns: who (index), when (ms), what, how much, with what attributes."""
 
     who: list[NDArray[np.int64]] = field(default_factory=list)
     at: list[Times] = field(default_factory=list)

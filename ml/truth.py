@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-HORIZON = 30  # days that labels look ahead
+from ml.labels import HORIZON, OFFER_KINDS, PRODUCT_KINDS
 
-#: What an offer is about; `ml.ranking` knows which of the seed's offers is which.
-OFFER_KINDS = ("points", "data", "recharge", "bundle", "roaming", "upgrade", "comeback", "service")
-PRODUCT_KINDS = ("data", "voice", "sms", "roaming", "content", "device")
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
