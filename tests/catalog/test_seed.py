@@ -58,7 +58,6 @@ def test_all_of_it_is_there() -> None:
         "Double Points Weekend", "Earn double points on all purchases this weekend",
     )  # fmt: skip
     assert {each.goal.kind for each in game().templates} == set(GOALS)
-    assert len({each.priority for each in game().templates}) == 29
 
 
 def numbers(text: str, operator: str) -> Iterator[tuple[str, float]]:
@@ -119,6 +118,14 @@ def test_a_mission_is_worth_it_and_says_what_to_do(template: Template) -> None:
     assert template.eligibility
     assert 7 <= template.duration_days <= 100
     assert template.cooldown_days >= 14
+
+
+def test_corrections_come_before_onboarding_and_that_before_the_others() -> None:
+    first, second = ("behavioral_correction",), ("onboarding",)
+    anniversary = next(each for each in game().templates if each.goal.kind == "days" and each.priority > 90)
+    for each in game().templates:
+        least = 90 if each.category in first or each is anniversary else 80 if each.category in second else 0
+        assert least <= each.priority < (least + 10 if least else 80)
 
 
 @each_badge
