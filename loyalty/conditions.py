@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ MOST_CHARACTERS, MOST_DEPTH = 2_000, 50
 
 _OPS = {"<": LESS, "<=": AT_MOST, ">": MORE, ">=": AT_LEAST, "=": EQUAL, "!=": DIFFERENT}
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>-?\d[\d_]*(?:\.\d+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_.]*)"
-    r"""|(?P<word>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<sign><=|>=|!=|<|>|=|\(|\)|,))"""
+    r"\s*(?:(?P<number>-?[0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_.]*)"
+    r"""|(?P<word>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<sign><=|>=|!=|<|>|=|\(|\)|,))""",
+    re.DOTALL,
 )
 _RESERVED = {"and", "or", "not", "in", "is", "known", "unknown", "yes", "no"}
 
@@ -35,6 +38,9 @@ class Kind(Enum):
     NUMBER = "number"
     WORD = "word"
     FLAG = "yes/no"
+
+
+_A = {Kind.NUMBER: "a number", Kind.WORD: "a word", Kind.FLAG: "yes or no"}
 
 
 class ConditionError(ValueError):
@@ -85,7 +91,7 @@ class Not:
     part: Node
 
     def __str__(self) -> str:
-        return f"not ({self.part})"
+        return f"not {self.part}" if isinstance(self.part, Not) else f"not ({self.part})"
 
 
 Node = Comparison | And | Or | Not
@@ -114,10 +120,13 @@ class _Token(NamedTuple):
     text: str
     at: int
 
+    def __str__(self) -> str:
+        return repr(self.text) if self.kind != "end" else "the end"
+
 
 def _tokens(text: str) -> list[_Token]:
     if len(text) > MOST_CHARACTERS:
-        raise ConditionError(f"has {len(text):,} characters, more than {MOST_CHARACTERS:,}")
+        raise ConditionError(f"column {MOST_CHARACTERS + 1}: longer than {MOST_CHARACTERS:,} characters")
     found, at = [], 0
     end = len(text.rstrip())
     while at < end:
@@ -125,6 +134,8 @@ def _tokens(text: str) -> list[_Token]:
         if match is None or match.lastgroup is None:
             while text[at].isspace():
                 at += 1
+            if text[at] in "\"'":
+                raise ConditionError(f"column {at + 1}: a word without its closing {text[at]}")
             raise ConditionError(f"column {at + 1}: {text[at]!r} has no meaning here")
         kind = match.lastgroup
         found.append(_Token(kind, match[kind], match.start(kind)))
@@ -155,25 +166,32 @@ class _Parser:
 
     def _need(self, text: str) -> None:
         if not self._take(text):
-            raise self._fail(f"{text!r} expected, not {self._token.text or 'the end'!r}")
+            raise self._fail(f"{text!r} expected, not {self._token}")
 
     def whole(self) -> Node:
         node = self._or()
         if self._token.kind != "end":
-            raise self._fail(f"'and', 'or' or the end expected, not {self._token.text!r}")
+            raise self._fail(f"'and', 'or' or the end expected, not {self._token}")
         return node
 
     def _or(self) -> Node:
         parts = [self._and()]
         while self._take("or"):
             parts.append(self._and())
-        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+        if len(parts) == 1:
+            return parts[0]
+        # Parentheses that change nothing leave no trace, so that what is written out reads as the same tree.
+        return Or(tuple(each for part in parts for each in (part.parts if isinstance(part, Or) else (part,))))
 
     def _and(self) -> Node:
         parts = [self._not()]
         while self._take("and"):
             parts.append(self._not())
-        return parts[0] if len(parts) == 1 else And(tuple(parts))
+        if len(parts) == 1:
+            return parts[0]
+        return And(
+            tuple(each for part in parts for each in (part.parts if isinstance(part, And) else (part,)))
+        )
 
     def _not(self) -> Node:
         self._depth += 1
@@ -192,7 +210,7 @@ class _Parser:
     def _comparison(self) -> Comparison:
         token = self._token
         if token.kind != "name" or token.text in _RESERVED:
-            raise self._fail(f"a name expected, not {token.text or 'the end'!r}")
+            raise self._fail(f"a name expected, not {token}")
         self._next += 1
         name = token.text
         if self._names is not None and name not in self._names:
@@ -207,16 +225,16 @@ class _Parser:
         negated = self._take("not")
         if self._take("in"):
             self._need("(")
-            literals = [self._literal(name, "=")]
+            literals = [self._literal(name, "in")]
             while self._take(","):
-                literals.append(self._literal(name, "="))
+                literals.append(self._literal(name, "in"))
             self._need(")")
             if len({type(each) is str for each in literals}) > 1:
-                raise self._fail("words and numbers do not mix")
+                raise self._fail("words and numbers do not mix", token)
             return Comparison(name, "not in" if negated else "in", tuple(literals))
         operator = self._token
         if negated or operator.kind != "sign" or operator.text not in _OPS:
-            raise self._fail(f"a comparison expected after {name}, not {operator.text or 'the end'!r}")
+            raise self._fail(f"a comparison expected after {name}, not {operator}")
         self._next += 1
         return Comparison(name, operator.text, (self._literal(name, operator.text),))
 
@@ -225,24 +243,35 @@ class _Parser:
         self._next += token.kind != "end"
         literal: float | int | str | bool
         if token.kind == "number":
-            literal = float(token.text) if "." in token.text else int(token.text)
+            if math.isinf(float(token.text)):
+                raise self._fail("a number beyond all that can be compared", token)
+            literal = float(token.text) if re.search("[.eE]", token.text) else int(token.text)
             kind = Kind.NUMBER
         elif token.kind == "word":
-            literal, kind = re.sub(r"\\(.)", r"\1", token.text[1:-1]), Kind.WORD
-            if not literal:
-                raise self._fail("an empty word; write 'is unknown'", token)
+            literal, kind = self._word(token), Kind.WORD
         elif token.text in ("yes", "no"):
             literal, kind = token.text == "yes", Kind.FLAG
         else:
-            raise self._fail(
-                f"a number, a word in quotes, yes or no expected, not {token.text or 'the end'!r}", token
-            )
+            raise self._fail(f"a number, a word in quotes, yes or no expected, not {token}", token)
         wanted = self._kind(name)
         if wanted is not None and kind is not wanted:
-            raise self._fail(f"{name} compares with a {wanted.value}, not {token.text}", token)
-        if kind is not Kind.NUMBER and operator not in ("=", "!="):
+            raise self._fail(f"{name} compares with {_A[wanted]}, not {token.text}", token)
+        if kind is Kind.FLAG and operator == "in":
+            raise self._fail(f"{token.text} stands alone: write {name} = {token.text}", token)
+        if kind is not Kind.NUMBER and operator not in ("=", "!=", "in"):
             raise self._fail(f"{operator} compares numbers; {token.text} is none", token)
         return literal
+
+    def _word(self, token: _Token) -> str:
+        inside = token.text[1:-1]
+        if not inside:
+            raise self._fail("an empty word; write 'is unknown'", token)
+        odd = re.search(r"""[\x00-\x1f\ud800-\udfff]|\\[^"'\\]""", inside)
+        if odd is not None:
+            raise self._fail(
+                f"{odd[0]!r} cannot stand in a word", token._replace(at=token.at + 1 + odd.start())
+            )
+        return re.sub(r"\\(.)", r"\1", inside)
 
     def _kind(self, name: str) -> Kind | None:
         if self._names is not None:
