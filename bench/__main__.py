@@ -8,14 +8,14 @@ from pathlib import Path
 
 import psutil
 
-from bench import pipeline, restore
+from bench import pipeline, restore, ticks
 
 RESULTS = Path(__file__).with_name("results.json")
 
 
 def main() -> None:
     """Measure, print, and keep in bench/results.json."""
-    khaywe = {**pipeline.run(), **restore.run()}
+    khaywe = {**pipeline.run(), **restore.run(), **ticks.run()}
     results = {
         "machine": {
             "cores": psutil.cpu_count(),

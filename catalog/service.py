@@ -170,10 +170,10 @@ class CatalogService:
         except OperationalError as error:
             raise _told(error) from None
 
-    def ensure_first_revision(self) -> int:
+    def ensure_first_revision(self, game: Draft | None = None) -> int:
         """The last revision's number.
 
-        Where there is none, settings, default policy, `custom` and the seed of the game make 1.
+        Where there is none, settings, default policy, `custom` and a game (None: the seed) make 1.
         """
         self.migrate()
         with self._locked(EDIT_LOCK) as session:
@@ -181,7 +181,7 @@ class CatalogService:
             if last == 0:
                 session.add(_row(parse_source(CUSTOM)))
                 decisions = decisions_of(self._settings)
-                store(session, seed().onto(Game(), decisions.currency_decimals))
+                store(session, (game or seed()).onto(Game(), decisions.currency_decimals))
                 return self._revise(session, "first revision", decisions, ScoringPolicy())
             return last
 
