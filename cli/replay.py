@@ -13,6 +13,7 @@ from cli import ranges, ui
 from cli.ranges import TIME
 from cli.simulated import partition
 from config.settings import settings
+from loyalty.prepare import prepare
 
 #: Characters of a record that are shown around the first one that differs.
 _AROUND = 60
@@ -32,6 +33,9 @@ def replay(ctx: click.Context, since: str | None, until: str | None, as_json: bo
     ranges.check(since, until)
     config = settings()
     run = Replay(config, Contents(config), since, until)
+    with ui.progress_line() as say:
+        say("preparing the fold: the first time on a machine it takes a minute", None)
+        prepare()
     with ui.progress_bar("folding again", run.total) as progress:
         found = run.run(progress)
     ranges.require_records(found.stretches, since, until)

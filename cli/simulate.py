@@ -15,6 +15,7 @@ from catalog import draft as drafts
 from cli import ranges, simulated, ui
 from cli.ranges import TIME
 from config.settings import settings
+from loyalty.prepare import prepare
 
 
 @click.command()
@@ -45,6 +46,9 @@ def simulate(
     game = drafts.read(paths).onto(base.game, base.decisions.currency_decimals)
     draft = msgspec.structs.replace(base, revision=base.revision + 1, game=game)
     run = Simulation(config, draft, contents, since, until)
+    with ui.progress_line() as say:
+        say("preparing the fold: the first time on a machine it takes a minute", None)
+        prepare()
     with ui.progress_bar("simulating", run.total) as progress:
         found = run.run(progress)
     ranges.require_records(found.stretches, since, until)

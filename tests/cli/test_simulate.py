@@ -229,7 +229,11 @@ def test_from_a_snapshot_it_is_the_same(recording: Recording, tmp_path: Path) ->
     assert {stretch.snapshot is None for stretch in from_snapshot.stretches} == {False}
     assert sums(from_snapshot) == sums(from_empty)
     assert from_snapshot.owed == from_empty.owed
-    # One that has seen the begin is of no use.
+    # One that is damaged makes no difference, one that has seen the begin is of no use.
+    for path in tmp_path.glob("*/*.snap"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert sums(simulated(settings, draft, since)) == sums(from_empty)
+    recording.snapshot(tmp_path)
     early = simulated(settings, draft, "2026-01-03T00:00:00.000Z")
     assert {stretch.snapshot for stretch in early.stretches} == {None}
 
