@@ -102,6 +102,14 @@ FEATURES: tuple[Feature, ...] = (
         campaigns_delivered="Campaigns delivered",
         campaigns_converted="Campaigns converted",
     ),
+    *_of(
+        "a month",
+        _LIFE,
+        purchases_per_month="Purchases in a month of tenure",
+        bundles_per_month="Bundles bought in a month of tenure",
+        roaming_per_month="Calls and data sessions abroad in a month of tenure",
+        complaints_per_month="Complaints in a month of tenure",
+    ),
     *_of("share", _LIFE, on_time_share="Share of payments on time"),
     *_of("share", _LIFE, campaign_share="Share of campaigns converted"),
     *_of("code", "now", tariff="Tariff"),
@@ -204,6 +212,9 @@ def _columns(rows: Rows, day: int | NDArray[np.int64] | None, decimals: int, tim
     began = np.where(rows["activation"] > 0, rows["activation"], rows["first_event"])
     delivered, converted = of_type("campaign_delivered"), of_type("campaign_converted")
     weeks = (rows["weeks"].astype(np.uint64) << _week_shift(stands, now)) & np.uint64(0xFFF)
+    tenure = np.where(began > 0, np.maximum(now - local(began), 0), -1)
+    months = np.maximum(tenure, MONTH) / MONTH
+    roaming = of_type("roaming_call", "roaming_data")
     revenue_now, revenue_before = rings.sum("revenue", MONTH), rings.sum("revenue", 2 * MONTH, MONTH)
     return {
         "calls_30d": calls,
@@ -219,7 +230,7 @@ def _columns(rows: Rows, day: int | NDArray[np.int64] | None, decimals: int, tim
         "payment_size_90d": _share(revenue, paying, 0.0),
         "days_since_transaction": since("last_transaction"),
         "days_since_activity": since("last_activity"),
-        "tenure_days": np.where(began > 0, np.maximum(now - local(began), 0), -1),
+        "tenure_days": tenure,
         "active_days_30": month,
         "active_days_90": quarter,
         "active_weeks_12": np.bitwise_count(weeks),
@@ -240,7 +251,7 @@ def _columns(rows: Rows, day: int | NDArray[np.int64] | None, decimals: int, tim
         "revenue_trend": _trend(np.maximum(revenue_now, 0), np.maximum(revenue_before, 0)),
         "complaints": rows["life_complaints"],
         "referrals": rows["life_referrals"],
-        "roaming_uses": of_type("roaming_call", "roaming_data"),
+        "roaming_uses": roaming,
         "purchases": of_type("purchase"),
         "bundle_purchases": of_type("bundle_purchase"),
         "plan_upgrades": of_type("plan_upgrade"),
@@ -248,6 +259,10 @@ def _columns(rows: Rows, day: int | NDArray[np.int64] | None, decimals: int, tim
         "payments_known": rows["life_payments_known"],
         "campaigns_delivered": delivered,
         "campaigns_converted": converted,
+        "purchases_per_month": of_type("purchase") / months,
+        "bundles_per_month": of_type("bundle_purchase") / months,
+        "roaming_per_month": roaming / months,
+        "complaints_per_month": rows["life_complaints"] / months,
         "on_time_share": _share(rows["life_payments_on_time"], rows["life_payments_known"], -1.0),
         "campaign_share": _share(np.minimum(converted, delivered), delivered, -1.0),
         "tariff": _tariff(rows["tariff"]),

@@ -27,7 +27,7 @@ from ml.truth import Truth, draw_traits, truth_of
 #: The local day that features are for: 2025-06-30, days since 1970-01-01.
 AS_OF_DAY = 20_269
 HISTORY = 90  # days before it in which every use is simulated
-RARE = 900  # days in which payments, campaigns and complaints are
+RARE = 1_800  # days in which payments, campaigns and complaints are: nobody is here for longer
 BATCH = 20_000
 _SOURCES = {
     "voice_call": "cdr", "sms": "cdr", "data_session": "cdr", "roaming_call": "cdr", "recharge": "billing",

@@ -39,12 +39,12 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
     tariff = rng.choice(3, count, p=[0.5, 0.35, 0.15]).astype(np.float64)
     declining = rng.random(count) < 0.35
     network = np.exp(0.9 * normal() - 2.6)
-    rich = np.exp(0.45 * wealth)
+    rich = np.exp(0.6 * wealth)
     return {
         "tenure": np.where(
             rng.random(count) < 0.04,
             rng.integers(1, 30, count),
-            np.floor(np.clip(np.exp(6.3 + 0.75 * sticky + 0.35 * normal()), 30, 3650)),
+            np.floor(np.clip(np.exp(6.3 + 0.75 * sticky + 0.35 * normal()), 30, 1800)),
         ),
         "tariff": tariff,
         "sticky": sticky,
@@ -61,16 +61,16 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
         "failures": network,
         "roaming": np.exp(-2.0 + 1.2 * abroad + 0.3 * wealth),
         "wealth": rich,
-        "recharges": np.exp(1.6 + 0.35 * active - 0.2 * wealth),
-        "recharge_size": 5.0 * rich,
+        "recharges": np.exp(1.9 + 0.35 * active - 0.1 * wealth),
+        "recharge_size": 3.5 * rich,
         "bill": 18.0 * rich,
         "bundles": np.exp(-1.1 + 0.7 * open_ + 0.3 * digital),
         "buys": np.exp(-2.6 + 0.5 * open_ + 0.3 * wealth),
         "upgrades": np.exp(-4.0 + 0.6 * open_),
-        "late": 1.0 / (1.0 + np.exp(1.8 + 1.5 * careful)),
+        "late": _sigmoid(-1.8 - 1.1 * careful - 0.7 * wealth - 0.5 * digital),
         "complaints": np.exp(-3.6 + 0.6 * np.log(network / np.exp(-2.6)) + 0.3 * normal()),
-        "campaigns": np.full(count, 3.0),
-        "responds": 1.0 / (1.0 + np.exp(1.5 - 0.8 * open_ - 0.4 * digital)),
+        "campaigns": np.full(count, 1.5),
+        "responds": _sigmoid(-1.5 + 0.5 * open_ + 0.6 * digital),
         "onset": np.where(declining, rng.uniform(5.0, 45.0, count), 0.0),
         "slope": np.where(declining, rng.exponential(2.2, count), 0.0),
     }
@@ -79,11 +79,11 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
 def truth_of(rng: np.random.Generator, traits: dict[str, Floats]) -> Truth:
     """What the traits make of the next HORIZON days, and what then happens."""
     t = traits
-    fallen = np.minimum(t["slope"] * t["onset"] / 30.0, 6.0)  # by how much activity fell, log
+    fallen = np.minimum(t["slope"] * t["onset"] / 30.0, 4.0)  # by how much activity fell, log
     left = np.exp(-fallen)
     failing, digital, data = np.log(t["failures"]), t["digital"], np.log(t["data_mb"] * t["data_days"])
     rich, bundles = np.log(t["wealth"]), np.log(t["bundles"])
-    churn = _sigmoid(-3.3 + 1.7 * fallen - 0.45 * t["sticky"] + 0.45 * (failing + 2.6))
+    churn = _sigmoid(-3.6 + 2.2 * fallen - 0.6 * (np.log(t["tenure"]) - 6.3) + 0.4 * (failing + 2.6))
     stays = 1.0 - churn
     monthly = _monthly(t, np.sqrt(left))
     offers = _sigmoid(
@@ -91,7 +91,7 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats]) -> Truth:
             [
                 -1.9 + 0.8 * digital,
                 -1.7 + 1.0 * (data - 4.5),
-                np.where(t["tariff"] == 1, -4.5, -1.4) + 0.5 * (np.log(t["recharges"]) - 1.6),
+                np.where(t["tariff"] == 1, -4.5, -1.4) + 0.5 * (np.log(t["recharges"]) - 1.9),
                 -1.5 + 0.9 * (bundles + 1.1),
                 -2.2 + 1.0 * (np.log(t["roaming"]) + 2.0),
                 -2.3 + 0.9 * rich + 0.5 * (data - 4.5),
@@ -119,7 +119,7 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats]) -> Truth:
         "churn": churn,
         "ltv": stays * monthly * 365.0 / HORIZON,
         "propensity": stays * (1.0 - np.exp(-(t["bundles"] * 1.2 + t["buys"]) * (0.4 + 0.6 * left))),
-        "upsell": stays * _sigmoid(-2.6 + 0.9 * (data - 4.5) + 0.8 * rich - 0.5 * postpaid),
+        "upsell": stays * _sigmoid(-2.7 + 0.8 * (data - 4.5) + 1.1 * rich + 0.8 * digital - 1.0 * postpaid),
         "campaign_response": _sigmoid(
             np.log(t["responds"] / (1 - t["responds"])) + 0.3 - 0.7 * fallen + 0.5 * digital
         ),
@@ -128,7 +128,7 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats]) -> Truth:
             1.0 - (1.0 - 0.4 * churn) * (1.0 - _sigmoid(1.1 * _logit(t["late"]) - 0.3 * rich)),
             np.nan,
         ),
-        "engagement": stays * _active_share(t, left * np.exp(-0.4 * t["slope"] * (t["onset"] > 0))),
+        "engagement": stays * _active_share(t, left),
         **{f"nbo:{kind}": offers[:, at] for at, kind in enumerate(OFFER_KINDS)},
         **{f"product:{kind}": products[:, at] for at, kind in enumerate(PRODUCT_KINDS)},
     }
