@@ -10,18 +10,20 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from agents import dead_letters
 from agents.catalog_feed import CatalogFeed
-from agents.portrait import portrait
+from agents.portrait import open_grants, portrait, why_or_not
 from catalog.content import Content
 from config import topics
 from config.settings import Settings
 from loyalty.engine import Engine, Outcome
-from loyalty.state import SIDE_KEY
+from loyalty.row import LINKED, ROW
+from loyalty.standing import month_start
+from loyalty.state import ROW_KEY
 from loyalty.upgrade import current
 from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch, Sink
@@ -31,11 +33,14 @@ from tables.customers import CustomerTable
 from tables.errors import StoreDamaged
 from tables.restore import Interrupted
 from tables.snapshots import Snapshots
+from tables.store import View
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two words about a revision that is waited for.
 PATIENCE = 5.0
+#: Rows come first in a store: no key of one is above.
+ROW_KEY_END = bytes([ROW_KEY[0] + 1])
 
 
 class CustomersProcessor:
@@ -181,20 +186,59 @@ class CustomersProcessor:
 
     def customer(self, customer_id: str) -> dict[str, Any] | None:
         """What is known of a customer whose partition is held; None for an unknown one."""
+        found = self._find(customer_id)
+        if found is None:
+            return None
+        row, engine = found
+        side, id = engine.side, customer_id.encode()
+        revision = engine.state.partition.revision
+        shown = portrait(customer_id, row, revision, self._content, side.profile(id), side.grants(id))
+        return shown | ({"linked_to": side.link(id)} if row["state"] == LINKED else {})
+
+    def why(self, customer_id: str, mission: str | None, badge: str | None) -> dict[str, Any] | None:
+        """What the game thinks of a customer; None for an unknown one.  Raises LookupError (no such name)."""
+        found = self._find(customer_id)
+        if found is None:
+            return None
+        row, engine = found
+        profile, revision = engine.side.profile(customer_id.encode()), engine.state.partition.revision
+        return why_or_not(customer_id, row, revision, self._content, profile, mission, badge)
+
+    def _find(self, customer_id: str) -> tuple[Any, Engine] | None:
         id = customer_id.encode()
         partition = partition_of(id, self._settings.partitions)
         if partition not in self._engines:
             return None
-        row = self._table.get(partition, id)
-        if row is None:
-            return None
-        state = self._table.state(partition)
-        content = self._content(state.partition.revision)
-        prefix = SIDE_KEY + id + b"\0"
-        side = dict(state.side_scan(prefix))
-        return portrait(
-            customer_id, current(row, id)[0], content, side.get(prefix + b"p"), side.get(prefix + b"l")
-        )
+        data = self._table.get(partition, id)
+        return None if data is None else (current(data, id)[0], self._engines[partition])
+
+    def views(self) -> list[View]:
+        """The held partitions' content as it is now, for `with_open_grants` in another thread."""
+        return [self._table.view(partition) for partition in sorted(self._engines)]
+
+    def open_grants(self, ids: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Open grants of these customers, of the partitions held."""
+        found = []
+        for id in ids:
+            engine = self._engines.get(partition_of(id, self._settings.partitions))
+            if engine is not None:
+                game = self._content(engine.state.partition.revision).game
+                for grant in open_grants(engine.side.grants(id), game):
+                    found.append({"customer_id": id.decode(), **grant})
+        return found
+
+    def points(self) -> list[dict[str, Any]]:
+        """Each held partition: points owed to open customers, by the day from which they are not."""
+        return [
+            {
+                "partition": partition,
+                "owed": {
+                    month_start(month): points
+                    for month, points in sorted(engine.state.partition.owed.items())
+                },
+            }
+            for partition, engine in sorted(self._engines.items())
+        ]
 
     def overview(self) -> list[dict[str, Any]]:
         """Each held partition: customers, where it stands, the revision it decides by."""
@@ -214,6 +258,25 @@ def _restoring(epoch: Epoch, partition: int, done: int, total: int) -> bool:
     metrics.RESTORE_DONE.labels(str(partition)).set(done)
     metrics.RESTORE_TOTAL.labels(str(partition)).set(total)
     return epoch.alive
+
+
+_OPEN_GRANTS = ROW.fields["open_grants"][1] if ROW.fields else 0  # where the row has this byte
+
+
+def with_open_grants(views: Sequence[View]) -> list[bytes]:
+    """Customers with open grants, of views that are closed then.  Raises TableError: a partition went."""
+    found = []
+    try:
+        for view in views:
+            for key, value in view:
+                if key >= ROW_KEY_END:
+                    break
+                if len(value) == ROW.itemsize and value[_OPEN_GRANTS]:
+                    found.append(key[1:])
+    finally:
+        for view in views:
+            view.close()
+    return found
 
 
 def count(counts: Mapping[str, int] | Counter[str]) -> None:

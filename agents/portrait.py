@@ -2,40 +2,99 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from catalog.content import Content
 from catalog.times import iso
+from loyalty import standing
 from loyalty.explain import counters, explain, recent
+from loyalty.game import Game
 from loyalty.row import OPEN
+from loyalty.side import Grant
+from loyalty.why import why
 
 _STATES = {0: "none", OPEN: "open", 2: "ended", 3: "linked"}
 
+Contents = Callable[[int], Content]
+Grants = Iterable[tuple[bytes, Grant]]
+
 
 def portrait(
-    customer_id: str, row: Any, content: Content, profile: bytes | None, link: bytes | None
+    customer_id: str, row: Any, revision: int, content_of: Contents, profile: dict[str, Any], grants: Grants
 ) -> dict[str, Any]:
-    """Scores with each component's measure and points, counters, last events, profile; times in ISO 8601."""
-    shown: dict[str, Any] = {
+    """Scores with each component's measure and points, counters, last events, profile, and the game's state.
+
+    Times are ISO 8601, amounts in canonical units.
+    """
+    content = content_of(revision)
+    return {
         "customer_id": customer_id,
         "as_of": iso(int(row["as_of"])),
         "state": _STATES[int(row["state"])],
         "revision": content.revision,
         "currency": content.decisions.currency,
+        "opted": standing.opted(row),
         "scores": explain(row, content),
+        "missions": standing.missions(row, content_of),
+        "badges": standing.badges(row, content.game),
+        "points": standing.points(row, content.game),
+        "grants": open_grants(grants, content.game),
         "counters": counters(row, content),
         "recent": [
             {"event_type": kind, "occurred_at": _seconds(at), "value": value}
             for kind, at, value in recent(row, content)
         ],
-        "profile": msgspec.json.decode(profile) if profile else {},
+        "profile": profile,
     }
-    if link is not None:
-        shown["linked_to"] = link.decode()
-    return shown
+
+
+def open_grants(grants: Grants, game: Game) -> list[dict[str, Any]]:
+    """Offers that the operator's systems have not answered for yet."""
+    names = {offer.offer_id: offer.name for offer in game.offers}
+    return [
+        {
+            "grant_id": id.hex(),
+            "rule": grant.rule,
+            "offer": grant.offer,
+            "name": names.get(grant.offer, ""),
+            "granted_at": iso(grant.at),
+            "last_told": iso(grant.told),
+            "repeats": grant.repeats,
+        }
+        for id, grant in grants
+        if grant.status == "open"
+    ]
+
+
+def why_or_not(
+    customer_id: str,
+    row: Any,
+    revision: int,
+    content_of: Contents,
+    profile: dict[str, Any],
+    mission: str | None,
+    badge: str | None,
+) -> dict[str, Any]:
+    """What `why` says, of one template or badge where it is named.  Raises LookupError: no such name."""
+    found = why(row, revision, content_of, profile)
+    if mission is not None:
+        found["templates"], found["badges"] = [_named("mission", mission, found["templates"])], []
+    elif badge is not None:
+        found["templates"], found["badges"] = [], [_named("badge", badge, found["badges"])]
+    return {"customer_id": customer_id, **found}
+
+
+def _named(kind: str, name: str, among: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    for each in among:
+        if each["name"].casefold() == name.casefold():
+            return each
+    near = difflib.get_close_matches(name, [each["name"] for each in among], 3, 0.5)
+    raise LookupError(
+        f"the catalog has no {kind} {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+    )
 
 
 def _seconds(at: int) -> str:

@@ -19,6 +19,7 @@ from agents.normalizing import NormalizerProcessor
 from catalog.service import CatalogService, check_settings
 from config.errors import KhayweError
 from config.settings import NoService, Settings, settings
+from loyalty import why
 from loyalty.prepare import prepare
 from streams import topics
 from streams.app import customers
@@ -95,6 +96,7 @@ def parts() -> Parts:
     # Before the group is joined: the first start on a machine compiles for tens of seconds.
     log.info("preparing the fold")
     prepare()
+    why.prepare()
     feed = CatalogFeed(config)
     feed.start()
     first_revision(config, feed)

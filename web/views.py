@@ -1,14 +1,15 @@
-"""Web views of a worker: one customer, the tables, health and metrics.  All give JSON but the last.
+"""Web views of a worker: a customer and why, the tables, grants, points, health, metrics.
 
-A customer is answered by the worker that owns the partition; any other worker asks that one.
+All give JSON but the last.  A customer is answered by the worker that owns the partition; any other worker
+asks that one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 from faust.web import Request, Response, View
@@ -19,12 +20,25 @@ from yarl import URL
 from streams.partition import partition_of
 from streams.record_app import RecordApp
 
-#: What is known of a customer whose partition this worker owns; None: nothing.
-Lookup = Callable[[str], Awaitable[dict[str, Any] | None]]
-#: What is to be said of each partition this worker owns.
-Overview = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
+Rows = Sequence[Mapping[str, Any]]
 
-TABLE = "customers"
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the app that owns the customer table can say; of customers only whose partition it owns.
+
+    `customer` and `why` (id, mission, badge) give None for an unknown customer; `why` raises LookupError for
+    a name that the catalog has not, `grants` where a partition goes meanwhile.
+    """
+
+    customer: Callable[[str], Awaitable[dict[str, Any] | None]]
+    why: Callable[[str, str | None, str | None], Awaitable[dict[str, Any] | None]]
+    overview: Callable[[], Awaitable[Rows]]
+    grants: Callable[[], Awaitable[Rows]]
+    points: Callable[[], Awaitable[Rows]]
+
+
+CUSTOMERS = "customers"
 #: Marks a question from worker to worker: it is never passed on again.
 ROUTED = "Khaywe-Routed"
 ROUTE_SECONDS = 5.0
@@ -32,27 +46,33 @@ ROUTE_SECONDS = 5.0
 STALE_SECONDS = 60.0
 
 
-def table_views(app: RecordApp, customer: Lookup, tables: Overview) -> None:
-    """Add `/customers/{id}` and `/tables` to the app that owns the customer table."""
+def table_views(app: RecordApp, table: Table) -> None:
+    """Add `/customers/{id}` and its `/why`, `/tables`, `/grants`, `/points` to the customer table's app."""
 
-    @app.page("/customers/{customer_id}", name="customer")
-    class Customer(View):
-        async def get(self, request: Request, customer_id: str) -> Response:
+    class OfCustomer(View):
+        """A view that the owner of the customer's partition answers."""
+
+        async def answer(
+            self, request: Request, customer_id: str, look: Callable[[], Awaitable[dict[str, Any] | None]]
+        ) -> Response:
             url = owner(app, customer_id)
             here = app.conf.canonical_url
             if url is not None and (url.host, url.port) != (here.host, here.port):
                 if ROUTED in request.headers:
                     return self.error(503, f"customer {customer_id}: the partition is moving to {url}")
-                return await self._ask(url, customer_id)
+                return await self._ask(url, request.rel_url, customer_id)
             if url is None or not app.ready:
                 return self.error(503, f"customer {customer_id}: the partition is being taken over")
-            found = await customer(customer_id)
+            try:
+                found = await look()
+            except LookupError as error:
+                return self.error(404, str(error.args[0]), customer_id=customer_id)
             if found is None:
                 return self.error(404, f"customer {customer_id} is unknown", customer_id=customer_id)
             return self.json(found)
 
-        async def _ask(self, url: URL, customer_id: str) -> Response:
-            target = URL(f"{str(url).rstrip('/')}/customers/{quote(customer_id, safe='')}", encoded=True)
+        async def _ask(self, url: URL, path: URL, customer_id: str) -> Response:
+            target = URL(f"{str(url).rstrip('/')}{path.raw_path_qs}", encoded=True)
             try:
                 async with app.http_client.get(
                     target, headers={ROUTED: "1"}, timeout=aiohttp.ClientTimeout(ROUTE_SECONDS)
@@ -63,6 +83,18 @@ def table_views(app: RecordApp, customer: Lookup, tables: Overview) -> None:
             except (aiohttp.ClientError, TimeoutError) as error:
                 return self.error(503, f"worker {url}, which owns customer {customer_id}: {error!r}")
 
+    @app.page("/customers/{customer_id}", name="customer")
+    class Customer(OfCustomer):
+        async def get(self, request: Request, customer_id: str) -> Response:
+            return await self.answer(request, customer_id, lambda: table.customer(customer_id))
+
+    @app.page("/customers/{customer_id}/why", name="why")
+    class Why(OfCustomer):
+        async def get(self, request: Request, customer_id: str) -> Response:
+            asked = request.rel_url.query
+            mission, badge = asked.get("mission"), asked.get("badge")
+            return await self.answer(request, customer_id, lambda: table.why(customer_id, mission, badge))
+
     @app.page("/tables", name="tables")
     class Tables(View):
         async def get(self, request: Request) -> Response:
@@ -70,8 +102,29 @@ def table_views(app: RecordApp, customer: Lookup, tables: Overview) -> None:
                 {
                     "worker": app.worker_name,
                     "ready": app.ready,
-                    "partitions": list(await tables()),
+                    "partitions": list(await table.overview()),
                     "workers": {url: sorted(numbers) for url, numbers in owners(app).items()},
+                }
+            )
+
+    @app.page("/grants", name="grants")
+    class Grants(View):
+        async def get(self, request: Request) -> Response:
+            try:
+                found = list(await table.grants())
+            except LookupError as error:
+                return self.error(503, f"a partition is moving: {error.args[0]}")
+            return self.json({"worker": app.worker_name, "grants": found})
+
+    @app.page("/points", name="points")
+    class Points(View):
+        async def get(self, request: Request) -> Response:
+            partitions = list(await table.points())
+            return self.json(
+                {
+                    "worker": app.worker_name,
+                    "owed": sum(sum(each["owed"].values()) for each in partitions),
+                    "partitions": partitions,
                 }
             )
 
@@ -99,7 +152,7 @@ def common_views(app: RecordApp) -> None:
 
 def owners(app: RecordApp) -> dict[str, list[int]]:
     """Partitions of the customer table by the address of the worker that owns them."""
-    hosts = app.router.table_metadata(TABLE)
+    hosts = app.router.table_metadata(CUSTOMERS)
     return {str(url): [n for numbers in topics.values() for n in numbers] for url, topics in hosts.items()}
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from agents.folding import CustomersProcessor, with_open_grants
 from agents.worker import parts
 from streams.app import customers, normalizer
-from web.views import common_views, table_views
+from tables.errors import TableError
+from web.views import Table, common_views, table_views
+
+#: Customers whose grants are looked up together, between two batches.
+TOGETHER = 500
 
 
 async def customer(customer_id: str) -> dict[str, Any] | None:
@@ -20,6 +27,34 @@ async def overview() -> Sequence[Mapping[str, Any]]:
     return await customers.work(lambda: parts().customers.overview())
 
 
-table_views(customers, customer, overview)
+async def why(customer_id: str, mission: str | None, badge: str | None) -> dict[str, Any] | None:
+    """What the game thinks of a customer."""
+    return await customers.work(lambda: parts().customers.why(customer_id, mission, badge))
+
+
+async def points() -> Sequence[Mapping[str, Any]]:
+    """Points owed, of each partition that this worker holds."""
+    return await customers.work(lambda: parts().customers.points())
+
+
+async def grants() -> Sequence[Mapping[str, Any]]:
+    """Open grants of those partitions.  Raises LookupError where one goes meanwhile."""
+    # To its end, whoever stops waiting: a view that nobody closes holds its store.
+    return await asyncio.shield(_grants(parts().customers))
+
+
+async def _grants(processor: CustomersProcessor) -> Sequence[Mapping[str, Any]]:
+    views = await customers.work(processor.views)
+    try:
+        ids = await asyncio.to_thread(with_open_grants, views)
+    except TableError as error:
+        raise LookupError(str(error)) from None
+    found: list[Mapping[str, Any]] = []
+    for start in range(0, len(ids), TOGETHER):
+        found += await customers.work(partial(processor.open_grants, ids[start : start + TOGETHER]))
+    return found
+
+
+table_views(customers, Table(customer, why, overview, grants, points))
 common_views(customers)
 common_views(normalizer)

@@ -20,7 +20,7 @@ from streams.batches import Epoch, Partition
 from streams.identity import free_port
 from streams.partition import partition_of
 from streams.record_app import RecordApp
-from web.views import STALE_SECONDS, common_views, faults_of, table_views
+from web.views import STALE_SECONDS, Table, common_views, faults_of, table_views
 
 HOST = "127.0.0.1"
 
@@ -41,6 +41,7 @@ class Nodes:
 
     def __init__(self, config: Settings) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.well = True
         self.apps = [self._app(config, name) for name in ("one", "two")]
         self.urls = [str(app.conf.canonical_url) for app in self.apps]
         self.share([0, 1], [2, 3])
@@ -60,7 +61,24 @@ class Nodes:
         async def tables() -> list[dict[str, int]]:
             return [{"partition": 0, "rows": 7}]
 
-        table_views(app, customer, tables)
+        async def why(customer_id: str, mission: str | None, badge: str | None) -> dict[str, Any] | None:
+            self.asked.append((name, customer_id))
+            if mission == "none":
+                raise LookupError("the catalog has no mission 'none'")
+            return {"customer_id": customer_id, "by": name, "mission": mission, "badge": badge}
+
+        async def grants() -> list[dict[str, Any]]:
+            if not self.well:
+                raise LookupError("customers/0 was closed")
+            return [{"customer_id": "a", "grant_id": "f"}]
+
+        async def points() -> list[dict[str, Any]]:
+            return [
+                {"partition": 0, "owed": {"2021-02-01": 30, "2021-03-01": 5}},
+                {"partition": 1, "owed": {"2021-02-01": 7}},
+            ]
+
+        table_views(app, Table(customer, why, tables, grants, points))
         common_views(app)
         return app
 
@@ -115,6 +133,36 @@ def test_the_owner_answers_whoever_is_asked(services: Settings) -> None:
             for asked in (0, 1):
                 status, found = await nodes.get(client, asked, f"/customers/{quote(customer, safe='')}")
                 assert (status, found) == (200, {"customer_id": customer, "by": name})
+
+    run(services, test)
+
+
+def test_why_goes_to_the_owner_with_its_question(services: Settings) -> None:
+    async def test(nodes: Nodes, client: aiohttp.ClientSession) -> None:
+        customer = owned_by(1)
+        path = f"/customers/{quote(customer, safe='')}/why?mission={quote('First Call & more', safe='')}"
+        for asked in (0, 1):
+            status, found = await nodes.get(client, asked, path)
+            assert status == 200
+            assert found == {
+                "customer_id": customer, "by": "two", "mission": "First Call & more", "badge": None,
+            }  # fmt: skip
+        status, found = await nodes.get(client, 0, f"/customers/{quote(customer, safe='')}/why?mission=none")
+        assert (status, found["error"]) == (404, "the catalog has no mission 'none'")
+
+    run(services, test)
+
+
+def test_grants_and_points_are_those_of_the_worker(services: Settings) -> None:
+    async def test(nodes: Nodes, client: aiohttp.ClientSession) -> None:
+        assert await nodes.get(client, 1, "/grants") == (
+            200, {"worker": "two", "grants": [{"customer_id": "a", "grant_id": "f"}]},
+        )  # fmt: skip
+        status, found = await nodes.get(client, 0, "/points")
+        assert (status, found["owed"], len(found["partitions"])) == (200, 42, 2)
+        nodes.well = False
+        status, found = await nodes.get(client, 0, "/grants")
+        assert (status, "moving" in found["error"]) == (503, True)
 
     run(services, test)
 
