@@ -46,7 +46,7 @@ MOST_NUMBER = {"templates": TEMPLATES, "badges": BADGES, "earning": 2**16 - 1, "
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at a place like `templates["Churn Risk Intervention"].goal.types[1]`."""
+    """What is wrong at a place like `templates["Summer Calls"].goal.types[1]`."""
 
     place: str
     message: str
