@@ -21,22 +21,20 @@ from pydantic import ValidationError
 
 from catalog.entries import SECTIONS, Entry, Numbers, TierEntry, Unresolved
 from config.errors import KhayweError
+from loyalty.checking import problems
 from loyalty.game import LEVELS, Game
-
-try:
-    from loyalty.checking import problems
-except ImportError:
-
-    def problems(game: Game, currency_decimals: int) -> list[Any]:
-        return []
-
 
 #: Numbers of a section that are taken, with the names they had, besides those of a game.
 Retired = Mapping[str, Mapping[int, str]]
 SEED = Path(__file__).with_name("seed")
 _ALL = (*SECTIONS, "tiers", "points_valid_months")
 #: Where `loyalty.game` says it otherwise than the files.
-_SHOWN = {"duration_days": "duration", "cooldown_days": "cooldown", "target.value": "target"}
+_SHOWN = {
+    "duration_days": "duration",
+    "cooldown_days": "cooldown",
+    "target.value": "target",
+    "rewards.level": "rewards.badge.level",
+}
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -181,7 +179,6 @@ class Draft:
         assert found is not None, place
         section, name, index, path = found.groups()
         path = re.sub(r"\blevels\[(\d)\]", lambda level: f"levels.{LEVELS[int(level[1])]}", path)
-        path = re.sub(r"\[(\d+)\]", r".\1", path)
         path = _SHOWN.get(path, path)
         if name is not None:
             written = places.get(section, {}).get(name)
@@ -194,7 +191,9 @@ class Draft:
             elif section == "points_valid_months":
                 written = self.valid_months
         shown = f"{shown}.{path}" if path else shown
-        return f"{written.place.of(path)}: {shown}" if written is not None else f"in the catalog: {shown}"
+        if written is None:
+            return f"in the catalog: {shown}"
+        return f"{written.place.of(path.replace('[', '.').replace(']', ''))}: {shown}"
 
 
 @lru_cache(maxsize=1)

@@ -31,6 +31,8 @@ templates:
     rewards: {points: 20}
 """
 
+SECOND = MISSION.removeprefix("templates:\n").replace("Night", "Day")
+
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
@@ -208,7 +210,7 @@ def test_numbers_of_offers_that_went_are_never_used_again(write: Write) -> None:
             ],
         ),
         (
-            MISSION + MISSION.removeprefix("templates:\n"),
+            MISSION + SECOND.replace("Day", "Night"),
             ['rules.yaml:10: templates["Night Calls"].name: is there twice, also at rules.yaml:2'],
         ),
         (
@@ -257,6 +259,59 @@ def test_a_fault_of_form_is_told_with_file_entry_and_field(
 def test_what_is_no_yaml_is_told(write: Write, text: str) -> None:
     (fault,) = refused(write, text)
     assert fault.startswith("rules.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            MISSION + "    eligibility: clals_30_days >= 1\n",
+            "rules.yaml:10: templates[\"Night Calls\"].eligibility: column 1: there is no 'clals_30_days'; "
+            "did you mean calls_30_days",
+        ),
+        (MISSION.replace("target: 3", "target: 0"), 'rules.yaml:5: templates["Night Calls"].target: must '),
+        (
+            MISSION + "    after: [Day Calls]\n" + SECOND + "    after: [Night Calls]\n",
+            'rules.yaml:10: templates["Night Calls"].after: goes in a circle: ',
+        ),
+        (
+            MISSION.replace("[voice_call]", "[sms, voice_cal]"),
+            "rules.yaml:4: templates[\"Night Calls\"].goal.types[1]: there is no event type 'voice_cal'",
+        ),
+        (MISSION.replace("2 weeks", "0 days"), 'rules.yaml:6: templates["Night Calls"].duration: must be'),
+        (
+            MISSION.replace("kind: count", "kind: days").replace("target: 3", "target: 15"),
+            'rules.yaml:5: templates["Night Calls"].target: must be 1 to 14, not 15',
+        ),
+        (
+            "badges: [{name: B, levels: {bronze: {condition: tier >= 1}, silver: {condition: tier >= 2},\n"
+            "  gold: {condition: tier > gold}, platinum: {condition: tier >= 4}}}]\n",
+            'rules.yaml:2: badges["B"].levels.gold.condition: column 8',
+        ),
+        (
+            "tiers: [{name: a, points: 0},\n  {name: b, points: 5},\n  {name: c, points: 5}]\n",
+            "rules.yaml:3: tiers[2].points: must be above",
+        ),
+        ("points_valid_months: 0\n", "rules.yaml:1: points_valid_months: must be 1 to"),
+        (
+            "earning: [{name: a, types: sms, points_per_unit: 0}]\n",
+            'rules.yaml:1: earning["a"].points_per_unit: must be above 0',
+        ),
+    ],
+)  # fmt: skip
+def test_a_rule_that_makes_no_sense_is_told_with_file_entry_and_field(
+    write: Write, text: str, fault: str
+) -> None:
+    (told,) = refused(write, text)
+    assert told.startswith(fault), told
+
+
+def test_what_a_draft_makes_wrong_elsewhere_is_told(write: Write) -> None:
+    text = "offers: [{name: Premium Trial, active: false}]\n"
+    assert [fault.partition(": there")[0] for fault in refused(write, text, seeded())] == [
+        'in the catalog: templates["Monthly ARPU Goal"].rewards.offer',
+        'in the catalog: badges["Big Spender"].levels.platinum.rewards.offer',
+    ]
 
 
 def test_one_section_in_two_files_is_one(write: Write, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ templates:
     duration: 14 days
     cooldown: 30 days
     priority: 10
+    rewards: {{points: 20}}
     active: {active}
 """
 
@@ -90,7 +91,7 @@ def test_other_edits_carry_the_game_on(service: CatalogService, draft: Write) ->
 def test_what_is_refused_changes_nothing(service: CatalogService, draft: Write) -> None:
     before = service.latest()
     with pytest.raises(DraftError):
-        service.load_game(draft(mission("Night Calls") + "    rewards: {offer: Nothing}\n"))
+        service.load_game(draft(mission("Night Calls").replace("points: 20", "offer: Nothing")))
     assert service.latest() == before
 
 
@@ -121,7 +122,7 @@ templates:
     cooldown: 1 day
     priority: 1
     rewards: {points: 9, offer: Extra, badge: {name: Owl, level: silver}}
-    limits: {per_customer: 1, total: 2, budget: 3}
+    limits: {per_customer: 1, total: 2, budget: 30}
   - name: Personal
     category: revenue
     goal: {kind: sum, types: [data], where: value > 1}
@@ -129,6 +130,7 @@ templates:
     duration: 30 days
     cooldown: 1 day
     priority: 1
+    rewards: {points: 1}
 """
         )
     )

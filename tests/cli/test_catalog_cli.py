@@ -32,7 +32,7 @@ templates:
     target: 20
     duration: 30 days
     cooldown: 30 days
-    priority: 48
+    priority: 50
     rewards: {points: 200}
 """
 
