@@ -128,13 +128,14 @@ def _constant(count: int) -> Callable[[Columns], Floats]:
     return lambda column: np.zeros((len(column("calls_30d")), count))
 
 
-_LIGHT = {"num_leaves": 7, "rounds": 60, "learning_rate": 0.1}
+_LIGHT = {"num_leaves": 7, "rounds": 80, "learning_rate": 0.1}
 
 DEFINITIONS: dict[str, Definition] = {
     "nbo": Definition(
         "Next best offer: how probably the customer takes an offer of each kind within 30 days.",
         tuple(f"nbo:{kind}" for kind in OFFER_KINDS), "logit", "binary", "taking the offer",
-        _best("offer_kind"), "the kind that most customers take", _constant(len(OFFER_KINDS)), ("offer_kind", "probability"),
+        _best("offer_kind"), "the kind that most customers take", _constant(len(OFFER_KINDS)),
+        ("offer_kind", "probability"),
         metric="chosen", bands=(0.15, 0.4), parameters=_LIGHT,
     ),
     "churn": Definition(

@@ -159,7 +159,8 @@ def _usage(events: Events, rng: np.random.Generator, traits: dict[str, Floats], 
     alive = ago[None, :] < traits["tenure"][:, None]
 
     def daily(rate: str, days: int) -> NDArray[np.int64]:
-        return np.asarray(rng.poisson(traits[rate][:, None] * level[:, :days] * alive[:, :days]), np.int64)
+        usual = traits[rate][:, None] * alive[:, :days]
+        return rng.poisson(usual if rate == "failures" else usual * level[:, :days])
 
     calls = daily("calls", 30)
     who, day = np.repeat(np.indices(calls.shape).reshape(2, -1), calls.ravel(), axis=1)
@@ -221,8 +222,8 @@ def _contacts(events: Events, rng: np.random.Generator, traits: dict[str, Floats
 
 def _level(traits: dict[str, Floats], ago: NDArray[np.int64]) -> Floats:
     """How much of their usual activity there is so many days ago, shape (customers, days)."""
-    since = np.maximum(traits["onset"][:, None] - ago[None, :], 0.0)
-    return np.asarray(np.exp(-traits["slope"][:, None] * since / 30.0))
+    since = ago[None, :] < traits["onset"][:, None]
+    return np.asarray(np.exp(-traits["fallen"][:, None] * since))
 
 
 def _moments(rng: np.random.Generator, end: int, ago: NDArray[np.int64]) -> Times:

@@ -21,7 +21,7 @@ from ml.simulator import AS_OF_DAY, simulate
 
 Floats = NDArray[np.float64]
 #: Customers of the simulation, and the seeds of those trained on and those held out.
-CUSTOMERS, HOLDOUT_CUSTOMERS = 16_000, 6_000
+CUSTOMERS, HOLDOUT_CUSTOMERS = 24_000, 6_000
 SEEDS = (1, 2)
 _KEY = b"khaywe.table"
 

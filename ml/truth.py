@@ -38,7 +38,7 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
     sticky, careful, open_, abroad = normal(), normal(), normal(), normal()
     tariff = rng.choice(3, count, p=[0.5, 0.35, 0.15]).astype(np.float64)
     declining = rng.random(count) < 0.35
-    network = np.exp(0.9 * normal() - 2.6)
+    network = np.exp(0.9 * normal() - 1.9)
     rich = np.exp(0.6 * wealth)
     return {
         "tenure": np.where(
@@ -50,40 +50,39 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
         "sticky": sticky,
         "digital": digital,
         "social": social,
-        "calls": np.exp(-0.4 + 0.5 * active + 0.45 * social),
+        "calls": np.exp(-0.2 + 0.5 * active + 0.45 * social),
         "call_seconds": np.exp(4.5 + 0.3 * social),
         "sms": np.exp(-1.4 + 0.8 * social - 0.3 * digital),
-        "data_days": np.exp(-0.7 + 0.4 * active + 0.35 * digital),
+        "data_days": np.exp(-0.5 + 0.4 * active + 0.35 * digital),
         "data_mb": np.exp(5.2 + 0.7 * digital),
-        "app": np.exp(-1.9 + 0.9 * digital),
-        "features": np.exp(-2.1 + 0.9 * digital),
-        "content": np.exp(-2.4 + 1.0 * digital),
+        "app": np.exp(-1.5 + 0.9 * digital),
+        "features": np.exp(-1.7 + 0.9 * digital),
+        "content": np.exp(-2.0 + 1.0 * digital),
         "failures": network,
         "roaming": np.exp(-2.0 + 1.2 * abroad + 0.3 * wealth),
         "wealth": rich,
         "recharges": np.exp(1.9 + 0.35 * active - 0.1 * wealth),
         "recharge_size": 3.5 * rich,
         "bill": 18.0 * rich,
-        "bundles": np.exp(-1.1 + 0.7 * open_ + 0.3 * digital),
+        "bundles": np.exp(-1.1 + 0.35 * open_ + 0.6 * digital),
         "buys": np.exp(-2.6 + 0.5 * open_ + 0.3 * wealth),
         "upgrades": np.exp(-4.0 + 0.6 * open_),
-        "late": _sigmoid(-1.8 - 1.1 * careful - 0.7 * wealth - 0.5 * digital),
-        "complaints": np.exp(-3.6 + 0.6 * np.log(network / np.exp(-2.6)) + 0.3 * normal()),
+        "late": _sigmoid(-1.8 - 0.5 * careful - 0.7 * wealth - 0.6 * digital),
+        "complaints": np.exp(-3.6 + 0.6 * np.log(network / np.exp(-1.9)) + 0.3 * normal()),
         "campaigns": np.full(count, 1.5),
-        "responds": _sigmoid(-1.5 + 0.5 * open_ + 0.6 * digital),
-        "onset": np.where(declining, rng.uniform(5.0, 45.0, count), 0.0),
-        "slope": np.where(declining, rng.exponential(2.2, count), 0.0),
+        "responds": _sigmoid(-1.5 + 0.3 * open_ + 0.8 * digital),
+        "onset": np.where(declining, rng.integers(10, 23, count), 0),  # days since activity fell,
+        "fallen": np.where(declining, rng.uniform(0.7, 4.0, count), 0.0),  # by how much, log
     }
 
 
 def truth_of(rng: np.random.Generator, traits: dict[str, Floats]) -> Truth:
     """What the traits make of the next HORIZON days, and what then happens."""
     t = traits
-    fallen = np.minimum(t["slope"] * t["onset"] / 30.0, 4.0)  # by how much activity fell, log
-    left = np.exp(-fallen)
-    failing, digital, data = np.log(t["failures"]), t["digital"], np.log(t["data_mb"] * t["data_days"])
+    fallen, left = t["fallen"], np.exp(-t["fallen"])
+    failing, digital, data = np.log(t["failures"]), t["digital"], np.log(t["data_mb"] * t["data_days"]) - fallen
     rich, bundles = np.log(t["wealth"]), np.log(t["bundles"])
-    churn = _sigmoid(-3.6 + 2.2 * fallen - 0.6 * (np.log(t["tenure"]) - 6.3) + 0.4 * (failing + 2.6))
+    churn = _sigmoid(-3.8 + 1.7 * fallen - 0.6 * (np.log(t["tenure"]) - 6.3) + 0.4 * (failing + 1.9))
     stays = 1.0 - churn
     monthly = _monthly(t, np.sqrt(left))
     offers = _sigmoid(
@@ -96,7 +95,7 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats]) -> Truth:
                 -2.2 + 1.0 * (np.log(t["roaming"]) + 2.0),
                 -2.3 + 0.9 * rich + 0.5 * (data - 4.5),
                 -3.2 + 1.6 * fallen,
-                -2.6 + 1.1 * (failing + 2.6),
+                -2.6 + 1.1 * (failing + 1.9),
             ],
             1,
         )
@@ -105,10 +104,10 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats]) -> Truth:
         np.stack(
             [
                 -1.6 + 0.9 * (data - 4.5),
-                -1.8 + 0.9 * (np.log(t["calls"]) + 0.4),
+                -1.8 + 0.9 * (np.log(t["calls"]) + 0.2),
                 -2.4 + 1.0 * (np.log(t["sms"]) + 1.4),
                 -2.5 + 1.1 * (np.log(t["roaming"]) + 2.0),
-                -2.4 + 1.2 * (np.log(t["content"]) + 2.4),
+                -2.4 + 1.2 * (np.log(t["content"]) + 2.0),
                 -3.4 + 1.2 * rich,
             ],
             1,
@@ -119,13 +118,13 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats]) -> Truth:
         "churn": churn,
         "ltv": stays * monthly * 365.0 / HORIZON,
         "propensity": stays * (1.0 - np.exp(-(t["bundles"] * 1.2 + t["buys"]) * (0.4 + 0.6 * left))),
-        "upsell": stays * _sigmoid(-2.7 + 0.8 * (data - 4.5) + 1.1 * rich + 0.8 * digital - 1.0 * postpaid),
+        "upsell": stays * _sigmoid(-2.5 + 0.5 * (data - 4.5) + 1.1 * rich + 1.0 * digital - 1.0 * postpaid),
         "campaign_response": _sigmoid(
             np.log(t["responds"] / (1 - t["responds"])) + 0.3 - 0.7 * fallen + 0.5 * digital
         ),
         "payment_default": np.where(
             postpaid,
-            1.0 - (1.0 - 0.4 * churn) * (1.0 - _sigmoid(1.1 * _logit(t["late"]) - 0.3 * rich)),
+            1.0 - (1.0 - 0.4 * churn) * (1.0 - _sigmoid(_logit(t["late"]) + 0.6 * fallen - 0.5 * rich)),
             np.nan,
         ),
         "engagement": stays * _active_share(t, left),
