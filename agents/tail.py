@@ -40,10 +40,15 @@ class NoTopic(KhayweError):
 
 
 class Tail:
-    """One reader of all partitions of a topic.  Used from one thread."""
+    """One reader of all partitions of a topic, or `only` one.  Used from one thread."""
 
     def __init__(
-        self, settings: Settings, topic: str, from_end: bool = False, start: Mapping[int, int] | None = None
+        self,
+        settings: Settings,
+        topic: str,
+        from_end: bool = False,
+        start: Mapping[int, int] | None = None,
+        only: int | None = None,
     ) -> None:
         """From the beginning, the end or the offsets `start`.  Raises KafkaAway, NoTopic."""
         self._settings = settings
@@ -62,7 +67,7 @@ class Tail:
                 "log_level": 2,  # what goes wrong is said by whoever asks
             })
         )  # fmt: skip
-        partitions = self._partitions()
+        partitions = self._partitions() if only is None else [only]
         beginning = dict.fromkeys(partitions, 0)
         #: The offset after the last record read, of each partition.
         self.positions = self._ends(partitions) if from_end else beginning | dict(start or {})

@@ -1,79 +1,23 @@
-"""`khaywe customer show`: what the worker that owns a customer knows of it, and why its scores are so."""
+"""`khaywe customer show`: what a customer's worker knows of it, and what was lately told of it."""
 
 from __future__ import annotations
 
-import json
-import sys
-import urllib.error
-import urllib.request
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from cli import ui
-from config.errors import KhayweError
-from config.settings import Settings, settings
+from cli.ask_worker import fetch
+from cli.timeline import Names, timeline, words
+from config.settings import settings
 
-#: Seconds a worker may take: it may have to ask the one that owns the customer.
-ANSWER_SECONDS = 10.0
 BAR = 20  # characters
 #: Ends of counters' names: what they count over.
 WINDOWS = ("30_days", "90_days", "lifetime")
-
-
-class NoAnswer(KhayweError):
-    """No worker can answer now."""
-
-
-class UnknownCustomer(KhayweError):
-    """The customer is not in the table."""
-
-
-def web_url(config: Settings) -> str:
-    """Where the worker's web views are, as seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.web_host, config.web_host)
-    return f"http://{host}:{config.web_port}"
-
-
-def fetch(config: Settings, customer_id: str) -> dict[str, Any]:
-    """What is known of a customer.  Raises NoAnswer, UnknownCustomer."""
-    base = web_url(config)
-    try:
-        with urllib.request.urlopen(
-            f"{base}/customers/{quote(customer_id, safe='')}", timeout=ANSWER_SECONDS
-        ) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
-    except urllib.error.HTTPError as error:
-        try:
-            why = json.load(error)["error"]
-        except (ValueError, LookupError, TypeError):
-            raise _stranger(base) from None
-        if error.code == 404:
-            raise UnknownCustomer(
-                why,
-                hint="ids are as the mapping leaves them; `khaywe lag` says whether events are on their way",
-            ) from None
-        raise NoAnswer(why, hint="try again in a moment; `khaywe lag` and /health say more") from None
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise NoAnswer(
-            f"no worker answers at {base}: {reason}",
-            hint="start one: `khaywe worker`; KHAYWE_WEB_HOST and KHAYWE_WEB_PORT say where it answers",
-        ) from None
-    except ValueError:
-        raise _stranger(base) from None
-
-
-def _stranger(base: str) -> NoAnswer:
-    return NoAnswer(
-        f"what answers at {base} is no worker of khaywe",
-        hint="set KHAYWE_WEB_PORT to the port that the worker's log names",
-    )
 
 
 @click.group()
@@ -83,31 +27,109 @@ def customer() -> None:
 
 @customer.command()
 @click.argument("customer_id", metavar="ID")
+@click.option("--events", default=12, show_default=True, metavar="N", help="Entries of the timeline.")
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
-def show(customer_id: str, as_json: bool) -> None:
-    """Show scores with what they are made of, counters, profile and last events of a customer."""
-    found = fetch(settings(), customer_id)
+def show(customer_id: str, events: int, as_json: bool) -> None:
+    """Show scores with what they are made of, missions, badges, points, timeline, counters, profile."""
+    config = settings()
+    found = fetch(config, customer_id)
+    with ui.progress_line() as line:
+
+        def progress(done: int, all_: int) -> None:
+            line(f"looking for what was told of {customer_id}", done / all_ if all_ else 1.0)
+
+        told = timeline(config, customer_id, events, progress) if events else []
     if as_json:
-        ui.show_json(found)
-    else:
-        console = Console() if sys.stdout.isatty() else Console(width=ui.PIPE_WIDTH, no_color=True)
-        console.print(portrait(found))
+        ui.show_json(found | {"timeline": [{"topic": topic, **effect} for _, topic, effect in told]})
+        return
+    names = Names.read(config) if told else Names()
+    lines = [(when, words(topic, effect, names)) for when, topic, effect in told]
+    ui.console().print(portrait(found, lines))
 
 
-def portrait(found: dict[str, Any]) -> Group:
-    """What `fetch` gives, for people."""
+def portrait(found: dict[str, Any], told: Sequence[tuple[str, str]] = ()) -> Group:
+    """What `fetch` gives, for people; `told`: the timeline, (time, words), oldest first."""
     head = Text.assemble(
         (found["customer_id"], "bold"), f"  as of {found['as_of']}, catalog revision {found['revision']}"
     )
     if found.get("state", "open") != "open":
         to = f" to {found['linked_to']}" if "linked_to" in found else ""
         head.append(f", {found['state']}{to}", "bold red")
-    parts: list[Any] = [head, Text(), scores_table(found["scores"]), Text(), _counters(found["counters"])]
+    if found.get("opted") == "out":
+        head.append(", opted out", "bold red")
+    parts: list[Any] = [head, Text(), scores_table(found["scores"])]
+    if found.get("missions"):
+        parts += [Text(), missions_table(found["missions"])]
+    if found.get("badges"):
+        parts += [Text(), _badges(found["badges"])]
+    if "points" in found:
+        parts += [Text(), _points(found["points"])]
+    if found.get("grants"):
+        parts += [Text(), _grants(found["grants"])]
+    if told:
+        parts += [Text(), timeline_table(told)]
+    parts += [Text(), _counters(found["counters"])]
     if found.get("profile"):
         parts += [Text(), _pairs("profile", found["profile"])]
     if found.get("recent"):
         parts += [Text(), _recent(found["recent"])]
     return Group(*parts)
+
+
+def missions_table(missions: list[dict[str, Any]]) -> Table:
+    """Running missions with how far they are."""
+    table = _table(
+        ("mission", ""), ("", ""), ("", "right"), ("progress", "right"), ("of", "right"), ("ends", "")
+    )
+    for each in missions:
+        ends = each["ends_at"][:16].replace("T", " ") if each["ends_at"] else "waits for its account"
+        table.add_row(
+            each["name"], bar(each["percent"] / 100, "magenta"), f"{each['percent']} %",
+            number(each["progress"]), number(each["target"]), ends,
+        )  # fmt: skip
+    return table
+
+
+def _badges(badges: list[dict[str, Any]]) -> Table:
+    table = _table(("badge", ""), ("level", ""))
+    for each in badges:
+        table.add_row(each["name"], each["level_name"])
+    return table
+
+
+def _points(points: dict[str, Any]) -> Table:
+    table = _table(("points", ""), ("", "right"), ("", ""))
+    table.add_row("balance", number(points["balance"]), f"debt {points['debt']:,}" if points["debt"] else "")
+    if points["tier"]:
+        above = points["next_tier"]
+        to_go = f"{above['points_missing']:,} points to {above['name']}" if above else "the highest"
+        table.add_row("tier", points["tier"], to_go)
+    table.add_row("earned this year", number(points["earned_this_year"]), "")
+    if points["expiring_next"]:
+        table.add_row(
+            "next to end", number(points["expiring_next"]["points"]), points["expiring_next"]["ends"]
+        )
+    return table
+
+
+def _grants(grants: list[dict[str, Any]]) -> Table:
+    table = _table(("open grant", ""), ("granted", ""), ("told again", "right"), ("id", ""))
+    for each in grants:
+        table.add_row(
+            each["name"] or f"offer {each['offer']}",
+            each["granted_at"],
+            str(each["repeats"]),
+            each["grant_id"],
+        )
+    return table
+
+
+def timeline_table(told: Sequence[tuple[str, str]]) -> Table:
+    """What was told of a customer, oldest first."""
+    table = _table(("timeline", ""), ("", ""))
+    for when, what in told:
+        table.add_row(when[:16].replace("T", " "), what)
+    return table
 
 
 def _table(*columns: tuple[str, str]) -> Table:

@@ -29,7 +29,7 @@ from agents.asking import send_command, wait_results
 from agents.commands import DONE, RECALCULATE, TICK, instant
 from catalog.service import CatalogService
 from cli import demo_home, lag, ui
-from cli.customer import web_url
+from cli.ask_worker import web_url
 from cli.demo_home import DemoError, Home
 from cli.demo_input import DAYS, END, SOURCES, Record, replay
 from cli.demo_report import Figures, figures, report

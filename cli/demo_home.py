@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from cli.customer import web_url
+from cli.ask_worker import web_url
 from config.errors import KhayweError
 from config.settings import Settings
 from streams.embedded import process as processes

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from agents.dead_letters import Letter, read
 from agents.tail import Tail
-from cli.customer import bar, fetch, scores_table, web_url
+from cli.ask_worker import fetch, web_url
+from cli.customer import bar, scores_table
 from cli.demo_input import SOURCES
 from config import topics
 from config.settings import Settings

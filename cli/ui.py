@@ -35,8 +35,12 @@ def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], title: 
         table.add_column(header, justify="right" if numbers else "left", header_style="bold", overflow="fold")
     for row in cells:
         table.add_row(*(Text(_cell(value)) for value in row))
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, no_color=True)
-    console.print(table)
+    console().print(table)
+
+
+def console() -> Console:
+    """For people where stdout is a terminal, else with lines as long as they are."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, no_color=True)
 
 
 def show_json(value: object) -> None:
@@ -75,8 +79,8 @@ def progress_line() -> Iterator[Callable[[str, float | None], None]]:
 @contextmanager
 def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Gives a function that says how many more are done; `total` None: unknown.  Silent off a terminal."""
-    console = Console(stderr=True)
-    with Progress(*_COLUMNS, console=console, disable=not console.is_terminal) as progress:
+    stderr = Console(stderr=True)
+    with Progress(*_COLUMNS, console=stderr, disable=not stderr.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.advance(task, done)
 

@@ -12,7 +12,8 @@ from urllib.parse import unquote
 import pytest
 from rich.console import Console
 
-from cli.customer import NoAnswer, UnknownCustomer, bar, fetch, number, portrait, web_url
+from cli.ask_worker import NoAnswer, UnknownCustomer, fetch, web_url
+from cli.customer import bar, number, portrait
 from config.settings import Settings
 from streams.identity import free_port
 

@@ -1,0 +1,84 @@
+"""What was told of one customer lately: the newest records of a topic that is keyed by customer.
+
+They are looked for backwards, in pieces of its partition that grow: whoever was busy lately is found at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from agents.tail import ASK_SECONDS, Tail
+from config.settings import Settings
+from streams.partition import partition_of
+
+#: Offsets of the first piece; each is twice as long as the one before.
+PIECE = 20_000
+
+Progress = Callable[[int, int], None]
+
+
+def nobody(_done: int, _all: int) -> None:
+    """Progress that nobody watches."""
+
+
+def newest(
+    settings: Settings,
+    topic: str,
+    customer_id: str,
+    most: int,
+    wanted: Callable[[dict[str, Any]], bool] = lambda _: True,
+    progress: Progress = nobody,
+) -> list[dict[str, Any]]:
+    """The newest records of a customer that are wanted, at most so many, oldest first.
+
+    `progress` is told how many offsets were looked at, of how many.  Raises KafkaAway, NoTopic.
+    """
+    key = customer_id.encode()
+    partition = partition_of(key, settings.partitions)
+    tail = Tail(settings, topic, from_end=True, only=partition)
+    end = tail.positions[partition]
+    tail.close()
+    begin = _begin(settings, topic, partition)
+    found: list[dict[str, Any]] = []
+    high, piece = end, PIECE
+    while high > begin and len(found) < most:
+        low = max(begin, high - piece)
+        found = _piece(settings, topic, partition, key, low, high, wanted) + found
+        high, piece = low, piece * 2
+        progress(end - high, end - begin)
+    return found[-most:]
+
+
+def _piece(
+    settings: Settings, topic: str, partition: int, key: bytes, low: int, high: int,
+    wanted: Callable[[dict[str, Any]], bool],
+) -> list[dict[str, Any]]:  # fmt: skip
+    found = []
+    tail = Tail(settings, topic, start={partition: low}, only=partition)
+    try:
+        for record in tail.to_end():
+            if int(record.offset() or 0) >= high:
+                break
+            value = record.value()
+            if record.key() == key and value is not None:
+                told = msgspec.json.decode(value)
+                if wanted(told):
+                    found.append(told)
+    finally:
+        tail.close()
+    return found
+
+
+def _begin(settings: Settings, topic: str, partition: int) -> int:
+    """The first offset that is still there."""
+    place = TopicPartition(topic, partition)
+    asked = AdminClient(settings.kafka_config(log_level=2)).list_offsets(
+        {place: OffsetSpec.earliest()},  # type: ignore[no-untyped-call]
+        request_timeout=ASK_SECONDS,
+    )
+    return int(asked[place].result().offset)

@@ -1,0 +1,89 @@
+"""Questions to a worker's web views, and what is said where nobody answers."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from config.errors import KhayweError
+from config.settings import Settings
+
+#: Seconds a worker may take: it may have to ask the one that owns the customer.
+ANSWER_SECONDS = 10.0
+
+
+class NoAnswer(KhayweError):
+    """No worker can answer now."""
+
+
+class UnknownCustomer(KhayweError):
+    """The customer is not in the table."""
+
+
+class UnknownName(KhayweError):
+    """The catalog has no mission or badge of that name."""
+
+
+def web_url(config: Settings) -> str:
+    """Where the worker's web views are, as seen from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.web_host, config.web_host)
+    return f"http://{host}:{config.web_port}"
+
+
+def fetch(config: Settings, customer_id: str) -> dict[str, Any]:
+    """What is known of a customer.  Raises NoAnswer, UnknownCustomer."""
+    return ask(web_url(config), f"/customers/{quote(customer_id, safe='')}")
+
+
+def fetch_why(
+    config: Settings, customer_id: str, mission: str | None = None, badge: str | None = None
+) -> dict[str, Any]:
+    """What the game thinks of a customer.  Raises NoAnswer, UnknownCustomer, UnknownName."""
+    asked = {name: value for name, value in (("mission", mission), ("badge", badge)) if value is not None}
+    query = f"?{urlencode(asked, quote_via=quote)}" if asked else ""
+    return ask(web_url(config), f"/customers/{quote(customer_id, safe='')}/why{query}")
+
+
+def everywhere(config: Settings, path: str) -> list[dict[str, Any]]:
+    """What every worker answers.  Raises NoAnswer where one does not."""
+    workers = ask(web_url(config), "/tables")["workers"]
+    return [ask(url.rstrip("/"), path) for url in sorted(workers) if workers[url]]
+
+
+def ask(base: str, path: str) -> dict[str, Any]:
+    """The JSON of a view.  Raises NoAnswer, UnknownCustomer, UnknownName."""
+    try:
+        with urllib.request.urlopen(f"{base}{path}", timeout=ANSWER_SECONDS) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+    except urllib.error.HTTPError as error:
+        try:
+            why = json.load(error)["error"]
+        except (ValueError, LookupError, TypeError):
+            raise _stranger(base) from None
+        if error.code == 404 and why.startswith("the catalog"):
+            raise UnknownName(why, hint="`khaywe catalog show` lists missions and badges") from None
+        if error.code == 404:
+            raise UnknownCustomer(
+                why,
+                hint="ids are as the mapping leaves them; `khaywe lag` says whether events are on their way",
+            ) from None
+        raise NoAnswer(why, hint="try again in a moment; `khaywe lag` and /health say more") from None
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise NoAnswer(
+            f"no worker answers at {base}: {reason}",
+            hint="start one: `khaywe worker`; KHAYWE_WEB_HOST and KHAYWE_WEB_PORT say where it answers",
+        ) from None
+    except ValueError:
+        raise _stranger(base) from None
+
+
+def _stranger(base: str) -> NoAnswer:
+    return NoAnswer(
+        f"what answers at {base} is no worker of khaywe",
+        hint="set KHAYWE_WEB_PORT to the port that the worker's log names",
+    )
