@@ -194,9 +194,9 @@ class _Parser:
         )
 
     def _not(self) -> Node:
-        self._depth += 1
         if self._depth > MOST_DEPTH:
             raise self._fail(f"nested more than {MOST_DEPTH} deep")
+        self._depth += 1
         if self._take("not"):
             node: Node = Not(self._not())
         elif self._take("("):
