@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Consumer, TopicPartition
 
 from catalog.content import decode
-from catalog.draft import SEED, seed
+from catalog.draft import SEED, Draft, seed
 from catalog.entries import TemplateEntry
+from catalog.service import CatalogService
 from cli.main import cli
 from config import topics as names
 from config.settings import Settings, settings
@@ -194,7 +195,16 @@ def test_show_gives_all_or_one_by_its_name(khaywe: Khaywe) -> None:
     assert "did you mean Premium" in khaywe.refused("show", "Premum")
 
 
-def test_load_without_files_is_for_a_catalog_without_rules(khaywe: Khaywe) -> None:
+def test_load_without_files_is_for_a_catalog_without_rules(
+    khaywe: Khaywe, database: str, services: Settings
+) -> None:
+    service = CatalogService(database, services)
+    service.ensure_first_revision(Draft([]))
+    service.close()
+    assert khaywe.json("show")["templates"] == []
+    assert "points are valid for 12 months" in khaywe.said("show")
+    assert khaywe.said("load").splitlines()[-1] == "revision 2, published"
+    assert len(khaywe.json("show")["templates"]) == 29
     told = khaywe.refused("load")
     assert "the catalog has rules already" in told
     assert str(SEED) in told
