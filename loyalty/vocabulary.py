@@ -172,9 +172,9 @@ _FILTERS_HEAD = """\
 
 `where` and `among` of goals, and `where` of earning, ask events instead of customers. A name is `value`
 (a number, in the unit of the event's type), `source` (a word: the name of the data source) or any
-attribute of the event. The literal says as what an attribute is compared: with a word if it is a string or a whole
-number, with a number if it is one, with yes or no if it reads so (`true`, `"true"`, `"yes"`, 1).
-Otherwise it is unknown, as is one that the event does not have.
+attribute of the event. The literal says as what an attribute is compared: with a word if it is a string
+or a whole number, with a number if it is one, with yes or no if it reads so (`true`, `"true"`, `"yes"`,
+1). Otherwise it is unknown, as is one that the event does not have.
 """
 
 _FEATURES_HEAD = """\
