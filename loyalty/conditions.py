@@ -223,6 +223,7 @@ class _Parser:
                 raise self._fail("'known' or 'unknown' expected")
             return Comparison(name, "is known" if known else "is unknown", ())
         negated = self._take("not")
+        operator = self._token
         if self._take("in"):
             self._need("(")
             literals = [self._literal(name, "in")]
@@ -230,9 +231,8 @@ class _Parser:
                 literals.append(self._literal(name, "in"))
             self._need(")")
             if len({type(each) is str for each in literals}) > 1:
-                raise self._fail("words and numbers do not mix", token)
+                raise self._fail("words and numbers do not mix", operator)
             return Comparison(name, "not in" if negated else "in", tuple(literals))
-        operator = self._token
         if negated or operator.kind != "sign" or operator.text not in _OPS:
             raise self._fail(f"a comparison expected after {name}, not {operator}")
         self._next += 1
@@ -266,11 +266,10 @@ class _Parser:
         inside = token.text[1:-1]
         if not inside:
             raise self._fail("an empty word; write 'is unknown'", token)
-        odd = re.search(r"""[\x00-\x1f\ud800-\udfff]|\\[^"'\\]""", inside)
-        if odd is not None:
-            raise self._fail(
-                f"{odd[0]!r} cannot stand in a word", token._replace(at=token.at + 1 + odd.start())
-            )
+        for odd in re.finditer(r"\\.|[\x00-\x1f\ud800-\udfff]", inside, re.DOTALL):
+            if odd[0] not in ("\\\\", "\\'", '\\"'):
+                at = token.at + 1 + odd.start()
+                raise self._fail(f"{odd[0]!r} cannot stand in a word", token._replace(at=at))
         return re.sub(r"\\(.)", r"\1", inside)
 
     def _kind(self, name: str) -> Kind | None:
