@@ -114,7 +114,7 @@ def _condition(place: str, text: str, names: Mapping[str, Kind] | None) -> Itera
     try:
         parse(text, names)
     except ConditionError as error:
-        yield Problem(place, f"{error}, in: {' '.join(text.split())}")
+        yield Problem(place, str(error))
 
 
 def _types(place: str, types: Sequence[str]) -> Iterator[Problem]:
