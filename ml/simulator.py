@@ -114,8 +114,9 @@ def simulate(count: int, seed: int = 1) -> tuple[Population, Truth]:
     rng = np.random.default_rng(seed)
     traits = draw_traits(rng, count)
     ids = [f"sim-{seed}-{n:06}" for n in range(count)]
-    rows = fold(history(rng, traits).records(ids), ids)
-    return Population(ids, rows, AS_OF_DAY), truth_of(rng, traits)
+    events = history(rng, traits)
+    rows = fold(events.records(ids), ids)
+    return Population(ids, rows, AS_OF_DAY), truth_of(rng, traits, lived(events, count))
 
 
 def fold(records: list[bytes], ids: list[str], day: int = AS_OF_DAY) -> NDArray[Any]:
@@ -150,6 +151,26 @@ def history(rng: np.random.Generator, traits: dict[str, Floats]) -> Events:
     _money(events, rng, traits, end)
     _contacts(events, rng, traits, end)
     return events
+
+
+def lived(events: Events, count: int) -> dict[str, Floats]:
+    """What the customers did and met, shape (customers,): `kind` how often, `kind:30` in 30 days, `kind:90`
+    the amount in 90 days, and `late` payments."""
+    end = (AS_OF_DAY + 1) * DAY_MS
+    found: dict[str, Floats] = {}
+
+    def add(name: str, who: NDArray[np.int64], value: Any) -> None:
+        found[name] = found.get(name, np.zeros(count)) + np.bincount(who, value, count)
+
+    columns = zip(events.kind, events.who, events.at, events.value, events.attributes, strict=True)
+    for kind, who, at, value, attributes in columns:
+        month, quarter = at >= end - 30 * DAY_MS, at >= end - 90 * DAY_MS
+        add(kind, who, None)
+        add(f"{kind}:30", who[month], None if kind == "voice_call" else value[month])
+        add(f"{kind}:90", who[quarter], value[quarter])
+        if kind == "payment" and attributes is not None:
+            add("late", who, np.array(["false" in one for one in attributes], np.float64))
+    return found
 
 
 def _usage(events: Events, rng: np.random.Generator, traits: dict[str, Floats], end: int) -> None:

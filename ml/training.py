@@ -29,8 +29,8 @@ FOLDS = 4  # for margins of rows that a model was not trained on: the calibratio
 FOLDS_ALONE = 5  # where nothing is held out and they are the figures as well
 LEAST_ROWS, LEAST_OUTCOMES = 200, 20
 _DEFAULTS: dict[str, Any] = {
-    "num_leaves": 8, "rounds": 140, "learning_rate": 0.08, "min_data_in_leaf": 50, "lambda_l2": 5.0,
-    "feature_fraction": 0.6, "bagging_fraction": 0.8, "bagging_freq": 1,
+    "num_leaves": 6, "rounds": 200, "learning_rate": 0.06, "min_data_in_leaf": 80, "lambda_l2": 5.0,
+    "feature_fraction": 0.4, "bagging_fraction": 0.8, "bagging_freq": 1,
 }  # fmt: skip
 _FIXED: dict[str, Any] = {
     "verbose": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 1,

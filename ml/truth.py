@@ -37,7 +37,8 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
     active, social, digital, wealth = normal(), normal(), normal(), normal()
     sticky, careful, open_, abroad = normal(), normal(), normal(), normal()
     tariff = rng.choice(3, count, p=[0.5, 0.35, 0.15]).astype(np.float64)
-    declining = rng.random(count) < 0.35
+    # How activity fell, log: not at all, somewhat, nearly to nothing.
+    fallen = rng.choice((0.0, 0.9, 2.7), count, p=(0.65, 0.2, 0.15))
     network = np.exp(0.9 * normal() - 1.9)
     rich = np.exp(0.6 * wealth)
     return {
@@ -47,9 +48,9 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
             np.floor(np.clip(np.exp(6.3 + 0.75 * sticky + 0.35 * normal()), 30, 1800)),
         ),
         "tariff": tariff,
-        "sticky": sticky,
         "digital": digital,
-        "social": social,
+        "open": open_,
+        "careful": careful,
         "calls": np.exp(-0.2 + 0.5 * active + 0.45 * social),
         "call_seconds": np.exp(4.5 + 0.3 * social),
         "sms": np.exp(-1.4 + 0.8 * social - 0.3 * digital),
@@ -65,76 +66,106 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
         "recharge_size": 3.5 * rich,
         "bill": 18.0 * rich,
         "bundles": np.exp(-1.1 + 0.35 * open_ + 0.6 * digital),
-        "buys": np.exp(-2.6 + 0.5 * open_ + 0.3 * wealth),
+        "buys": np.exp(-2.9 + 0.2 * open_ + 0.4 * wealth),
         "upgrades": np.exp(-4.0 + 0.6 * open_),
         "late": _sigmoid(-1.8 - 0.5 * careful - 0.7 * wealth - 0.6 * digital),
         "complaints": np.exp(-3.6 + 0.6 * np.log(network / np.exp(-1.9)) + 0.3 * normal()),
         "campaigns": np.full(count, 1.5),
         "responds": _sigmoid(-1.5 + 0.3 * open_ + 0.8 * digital),
-        "onset": np.where(declining, rng.integers(10, 23, count), 0),  # days since activity fell,
-        "fallen": np.where(declining, rng.uniform(0.7, 4.0, count), 0.0),  # by how much, log
+        "onset": np.where(fallen > 0, rng.integers(11, 21, count), 0),  # days since activity fell,
+        "fallen": fallen,
     }
 
 
-def truth_of(rng: np.random.Generator, traits: dict[str, Floats]) -> Truth:
-    """What the traits make of the next HORIZON days, and what then happens."""
-    t = traits
-    fallen, left = t["fallen"], np.exp(-t["fallen"])
-    failing, digital, data = np.log(t["failures"]), t["digital"], np.log(t["data_mb"] * t["data_days"]) - fallen
-    rich, bundles = np.log(t["wealth"]), np.log(t["bundles"])
-    churn = _sigmoid(-3.8 + 1.7 * fallen - 0.6 * (np.log(t["tenure"]) - 6.3) + 0.4 * (failing + 1.9))
+def truth_of(rng: np.random.Generator, traits: dict[str, Floats], lived: dict[str, Floats]) -> Truth:
+    """What traits, and what the customers did and met (`ml.simulator.lived`), make of the next HORIZON days.
+
+    Habit and experience count beside character: who met failures leaves, who bought bundles buys them again.
+    """
+    t, open_, digital = traits, traits["open"], traits["digital"]
+    fallen, left, tenure = t["fallen"], np.exp(-t["fallen"]), np.log(t["tenure"]) - 6.3
+    months = np.minimum(t["tenure"], 1_800) / 30.0
+
+    def recent(*kinds: str) -> Floats:
+        """Log of how much of it there was in 30 days; 0 is the middle of the market."""
+        return np.log1p(sum(lived[f"{kind}:30"] for kind in kinds))
+
+    def often(kind: str) -> Floats:
+        """Log of how often in a month, drawn to the market's mean where the customer is new."""
+        mean = lived[kind].sum() / months.sum()
+        return np.asarray(np.log((lived[kind] + mean * 3.0) / (months + 3.0) / mean))
+
+    def share(part: str, whole: str) -> Floats:
+        mean = lived[part].sum() / lived[whole].sum()
+        return _logit((lived[part] + 4.0 * mean) / (lived[whole] + 4.0))
+
+    revenue = sum(lived[f"{kind}:90"] for kind in _REVENUE)
+    spends = np.log((revenue + 5.0) / 3.0) - 3.3
+    app = recent("app_login", "feature_use", "content_view") - 2.7
+    data, calls = recent("data_session") - 7.6, recent("voice_call") - 3.2
+    failed, roams = recent("qoe_degradation") - 1.6, often("roaming_call")
+    bundles, postpaid = often("bundle_purchase"), t["tariff"] > 0
+    churn = _sigmoid(-3.7 + 1.6 * fallen - 0.6 * tenure + 0.5 * failed)
     stays = 1.0 - churn
-    monthly = _monthly(t, np.sqrt(left))
-    offers = _sigmoid(
-        np.stack(
-            [
-                -1.9 + 0.8 * digital,
-                -1.7 + 1.0 * (data - 4.5),
-                np.where(t["tariff"] == 1, -4.5, -1.4) + 0.5 * (np.log(t["recharges"]) - 1.9),
-                -1.5 + 0.9 * (bundles + 1.1),
-                -2.2 + 1.0 * (np.log(t["roaming"]) + 2.0),
-                -2.3 + 0.9 * rich + 0.5 * (data - 4.5),
-                -3.2 + 1.6 * fallen,
-                -2.6 + 1.1 * (failing + 1.9),
-            ],
-            1,
-        )
-    )
-    products = stays[:, None] * _sigmoid(
-        np.stack(
-            [
-                -1.6 + 0.9 * (data - 4.5),
-                -1.8 + 0.9 * (np.log(t["calls"]) + 0.2),
-                -2.4 + 1.0 * (np.log(t["sms"]) + 1.4),
-                -2.5 + 1.1 * (np.log(t["roaming"]) + 2.0),
-                -2.4 + 1.2 * (np.log(t["content"]) + 2.0),
-                -3.4 + 1.2 * rich,
-            ],
-            1,
-        )
-    )
-    postpaid = t["tariff"] > 0
     expected = {
         "churn": churn,
-        "ltv": stays * monthly * 365.0 / HORIZON,
-        "propensity": stays * (1.0 - np.exp(-(t["bundles"] * 1.2 + t["buys"]) * (0.4 + 0.6 * left))),
-        "upsell": stays * _sigmoid(-2.5 + 0.5 * (data - 4.5) + 1.1 * rich + 1.0 * digital - 1.0 * postpaid),
+        "ltv": stays
+        * 365.0
+        / HORIZON
+        * (0.3 * _monthly(t, np.sqrt(left)) + 0.7 * revenue / 3.0 * np.sqrt(left)),
+        "propensity": stays * _sigmoid(-0.9 + 1.0 * bundles + 0.6 * app + 0.2 * open_),
+        "upsell": stays
+        * _sigmoid(-2.9 + 0.6 * data + 1.2 * spends + 0.6 * app - 1.0 * postpaid + 0.2 * open_),
         "campaign_response": _sigmoid(
-            np.log(t["responds"] / (1 - t["responds"])) + 0.3 - 0.7 * fallen + 0.5 * digital
+            share("campaign_converted", "campaign_delivered") - 0.8 * fallen + 0.6 * app + 0.2 * digital
         ),
         "payment_default": np.where(
             postpaid,
-            1.0 - (1.0 - 0.4 * churn) * (1.0 - _sigmoid(_logit(t["late"]) + 0.6 * fallen - 0.5 * rich)),
+            _sigmoid(share("late", "payment") + 0.9 * fallen - 0.7 * spends + 0.1 * t["careful"]),
             np.nan,
         ),
         "engagement": stays * _active_share(t, left),
-        **{f"nbo:{kind}": offers[:, at] for at, kind in enumerate(OFFER_KINDS)},
-        **{f"product:{kind}": products[:, at] for at, kind in enumerate(PRODUCT_KINDS)},
+        **_offers(fallen, app, data, failed, bundles, roams, spends, t, recent("recharge") - 3.0),
+        **_products(stays, app, data, calls, recent("sms") - 2.2, roams, spends),
     }
-    return Truth(traits, expected, _draw(rng, expected, traits))
+    return Truth(traits, expected, _draw(rng, expected))
 
 
-def _draw(rng: np.random.Generator, expected: dict[str, Floats], traits: dict[str, Floats]) -> dict[str, Any]:
+def _offers(
+    fallen: Floats, app: Floats, data: Floats, failed: Floats, bundles: Floats, roams: Floats, spends: Floats,
+    t: dict[str, Floats], topped: Floats,
+) -> dict[str, Floats]:  # fmt: skip
+    prepaid = np.where(t["tariff"] == 1, -3.0, 0.0)
+    margins = (
+        -1.9 + 0.9 * app,
+        -1.7 + 0.9 * data,
+        -1.5 + prepaid + 0.6 * topped,
+        -1.5 + 1.1 * bundles + 0.2 * t["open"],
+        -2.0 + 1.2 * roams,
+        -2.2 + 1.0 * spends + 0.4 * data,
+        -3.0 + 1.4 * fallen,
+        -2.3 + 1.1 * failed,
+    )
+    return {f"nbo:{kind}": _sigmoid(margin) for kind, margin in zip(OFFER_KINDS, margins, strict=True)}
+
+
+def _products(
+    stays: Floats, app: Floats, data: Floats, calls: Floats, sms: Floats, roams: Floats, spends: Floats
+) -> dict[str, Floats]:
+    margins = (
+        -1.6 + 0.9 * data, -1.9 + 0.9 * calls, -2.3 + 0.8 * sms, -2.2 + 1.2 * roams, -2.2 + 1.0 * app,
+        -2.8 + 1.4 * spends,
+    )  # fmt: skip
+    return {
+        f"product:{kind}": stays * _sigmoid(margin)
+        for kind, margin in zip(PRODUCT_KINDS, margins, strict=True)
+    }
+
+
+_REVENUE = ("recharge", "bundle_purchase", "purchase", "plan_upgrade", "payment")
+
+
+def _draw(rng: np.random.Generator, expected: dict[str, Floats]) -> dict[str, Floats]:
     gone = rng.random(len(expected["churn"])) < expected["churn"]
     stays = np.maximum(1.0 - expected["churn"], 1e-9)
     outcomes: dict[str, Floats] = {"churn": gone.astype(np.float64)}
