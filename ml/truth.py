@@ -38,7 +38,7 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
     sticky, careful, open_, abroad = normal(), normal(), normal(), normal()
     tariff = rng.choice(3, count, p=[0.5, 0.35, 0.15]).astype(np.float64)
     # How activity fell, log: not at all, somewhat, nearly to nothing.
-    fallen = rng.choice((0.0, 0.9, 2.7), count, p=(0.65, 0.2, 0.15))
+    fallen = rng.choice((0.0, 1.4, 3.0), count, p=(0.65, 0.2, 0.15))
     network = np.exp(0.9 * normal() - 1.9)
     rich = np.exp(0.6 * wealth)
     return {
@@ -105,23 +105,23 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats], lived: dict[st
     data, calls = recent("data_session") - 7.6, recent("voice_call") - 3.2
     failed, roams = recent("qoe_degradation") - 1.6, often("roaming_call")
     bundles, postpaid = often("bundle_purchase"), t["tariff"] > 0
-    churn = _sigmoid(-3.7 + 1.6 * fallen - 0.6 * tenure + 0.5 * failed)
+    churn = _sigmoid(-3.7 + 1.4 * fallen - 0.6 * tenure + 0.5 * failed)
     stays = 1.0 - churn
     expected = {
         "churn": churn,
         "ltv": stays
         * 365.0
         / HORIZON
-        * (0.3 * _monthly(t, np.sqrt(left)) + 0.7 * revenue / 3.0 * np.sqrt(left)),
+        * (0.15 * _monthly(t, np.sqrt(left)) + 0.85 * revenue / 3.0 * np.sqrt(left)),
         "propensity": stays * _sigmoid(-0.9 + 1.0 * bundles + 0.6 * app + 0.2 * open_),
         "upsell": stays
-        * _sigmoid(-2.9 + 0.6 * data + 1.2 * spends + 0.6 * app - 1.0 * postpaid + 0.2 * open_),
+        * _sigmoid(-2.9 + 0.6 * data + 1.3 * spends + 0.9 * app - 1.2 * postpaid + 0.1 * open_),
         "campaign_response": _sigmoid(
             share("campaign_converted", "campaign_delivered") - 0.8 * fallen + 0.6 * app + 0.2 * digital
         ),
         "payment_default": np.where(
             postpaid,
-            _sigmoid(share("late", "payment") + 0.9 * fallen - 0.7 * spends + 0.1 * t["careful"]),
+            _sigmoid(share("late", "payment") + 0.9 * fallen - 1.0 * spends - 0.5 * app),
             np.nan,
         ),
         "engagement": stays * _active_share(t, left),
@@ -153,7 +153,7 @@ def _products(
     stays: Floats, app: Floats, data: Floats, calls: Floats, sms: Floats, roams: Floats, spends: Floats
 ) -> dict[str, Floats]:
     margins = (
-        -1.6 + 0.9 * data, -1.9 + 0.9 * calls, -2.3 + 0.8 * sms, -2.2 + 1.2 * roams, -2.2 + 1.0 * app,
+        -1.6 + 1.1 * data, -1.9 + 1.1 * calls, -2.3 + 0.8 * sms, -2.2 + 1.4 * roams, -2.2 + 1.3 * app,
         -2.8 + 1.4 * spends,
     )  # fmt: skip
     return {
