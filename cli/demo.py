@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
+from urllib.parse import quote
 
 import click
 from confluent_kafka import Producer
@@ -73,8 +74,8 @@ def demo(keep: bool, stop: bool) -> None:
         console.print(
             f"A demo of {home.state.started} runs in {home.shown}: it goes on, nothing is sent again.\n"
         )
-        report(console, home.settings(), figures(home.settings()), None)
-        _addresses(home, running=True)
+        told = report(console, home.settings(), figures(home.settings()), None)
+        _addresses(home, told, running=True)
         return
     home.check()
     kept = False
@@ -82,11 +83,11 @@ def demo(keep: bool, stop: bool) -> None:
         _prepare(home)
         took = _replay(home)
         _settle(home)
-        report(console, home.settings(), figures(home.settings()), took)
+        told = report(console, home.settings(), figures(home.settings()), took)
         if keep:
             home.keep()
             kept = True
-        _addresses(home, running=keep)
+        _addresses(home, told, running=keep)
     except KeyboardInterrupt:
         console.print("\nStopped before its end.")
         sys.exit(130)
@@ -254,7 +255,8 @@ def _command(config: Settings, command: str, **whom: str) -> None:
         raise DemoError(f"the command {command} was {f'refused: {bad[0].reason}' if bad else 'not answered'}")
 
 
-def _addresses(home: Home, running: bool) -> None:
+def _addresses(home: Home, customer_id: str, running: bool) -> None:
+    """Where to click: `customer_id` is whose story was told."""
     config = home.settings()
     with_ = " ".join(f"{name}={shlex.quote(value)}" for name, value in home.environment().items())
     if not running:
@@ -266,7 +268,10 @@ def _addresses(home: Home, running: bool) -> None:
     web, url = web_url(config), make_url(config.database_url())
     console.print("\n[bold]It runs on; look at[/bold]")
     for what, where in (
-        ("a customer", f"{web}/customers/00184190197"),
+        ("that customer", f"{web}/customers/{quote(customer_id, safe='')}"),
+        ("why, why not", f"{web}/customers/{quote(customer_id, safe='')}/why"),
+        ("open grants", f"{web}/grants"),
+        ("points owed", f"{web}/points"),
         ("tables, health", f"{web}/tables  {web}/health"),
         ("metrics", f"{web}/metrics"),
         ("Kafka", config.bootstrap_servers()),
@@ -276,7 +281,10 @@ def _addresses(home: Home, running: bool) -> None:
         console.print(f"  {what:16}{where}", soft_wrap=True, markup=False)
     console.print(f"\nCommands find it with\n  export {with_}", soft_wrap=True, markup=False)
     console.print(
-        f"for instance\n  {KHAYWE} customer show 00184190197\n  {KHAYWE} dead-letters list\n  {KHAYWE} lag"
+        f"for instance\n  {KHAYWE} customer show {customer_id}\n  {KHAYWE} why {customer_id}\n"
+        f"  {KHAYWE} command redeem --customer {customer_id} --points 10\n  {KHAYWE} points\n"
+        f"  {KHAYWE} dead-letters list\n  {KHAYWE} lag",
+        markup=False,
     )
     here = "" if home.shown == demo_home.DEFAULT else f"KHAYWE_HOME={shlex.quote(str(home.path))} "
     stop = f"{here}{KHAYWE} demo --stop"

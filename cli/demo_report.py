@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from agents.dead_letters import Letter, read
 from agents.tail import Tail
+from cli import ui
 from cli.ask_worker import fetch, web_url
 from cli.customer import bar, scores_table
+from cli.demo_game import report_game
 from cli.demo_input import SOURCES
 from config import topics
 from config.settings import Settings
@@ -66,8 +67,11 @@ def figures(config: Settings) -> Figures:
     )
 
 
-def report(console: Console, config: Settings, now: Figures, seconds: float | None) -> None:
-    """Print everything; `seconds`: how long the records took, where they were sent in this run."""
+def report(console: Console, config: Settings, now: Figures, seconds: float | None) -> str:
+    """Print everything; `seconds`: how long the records took, where they were sent in this run.
+
+    Returns the customer whose story is told.
+    """
     records = sum(now.normalised.values())
     if seconds is not None:
         console.print(
@@ -79,7 +83,7 @@ def report(console: Console, config: Settings, now: Figures, seconds: float | No
         )  # fmt: skip
     letters = [entry for entry in read(config) if isinstance(entry, Letter)]
     console.print("\n[bold]What went in[/bold]")
-    table = _table("source", "type", ">records", ">events", ">dead letters")
+    table = ui.grid("source", "type", ">records", ">events", ">dead letters")
     for source in SOURCES:
         name = source["name"]
         count, dead = now.normalised[name], now.dead_by_source[name]
@@ -88,7 +92,7 @@ def report(console: Console, config: Settings, now: Figures, seconds: float | No
 
     scores = _scores(config)
     console.print("\n[bold]What came out[/bold]")
-    table = _table("", ">")
+    table = ui.grid("", ">")
     table.show_header = False
     for what, count in (
         ("customers in the table", now.customers),
@@ -103,7 +107,7 @@ def report(console: Console, config: Settings, now: Figures, seconds: float | No
 
     if letters:
         console.print("\n[bold]Dead letters[/bold]  `khaywe dead-letters list`")
-        table = _table("reason", ">records", "the first one says")
+        table = ui.grid("reason", ">records", "the first one says")
         counts = Counter(letter.reason for letter in letters)
         for reason, count in counts.most_common():
             first = next(letter for letter in letters if letter.reason == reason)
@@ -115,10 +119,11 @@ def report(console: Console, config: Settings, now: Figures, seconds: float | No
     best = max(scores, key=lambda customer: (scores[customer]["engagement"], customer))
     console.print(f"\n[bold]One customer, explained[/bold]  `khaywe customer show {best}`\n")
     console.print(scores_table(fetch(config, best)["scores"]))
+    return report_game(console, config) or best
 
 
 def _ranking(console: Console, scores: dict[str, dict[str, float]]) -> None:
-    table = _table("", "highest", ">", "", "lowest", ">")
+    table = ui.grid("", "highest", ">", "", "lowest", ">")
     for name in next(iter(scores.values())):
         ranked = sorted(scores, key=lambda customer: (-scores[customer][name], customer))
         rows = zip(ranked[:BEST], reversed(ranked[-BEST:]), strict=True)
@@ -142,14 +147,6 @@ def _scores(config: Settings) -> dict[str, dict[str, float]]:
     finally:
         tail.close()
     return found
-
-
-def _table(*columns: str) -> Table:
-    """`>` before a name: to the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for name in columns:
-        table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left")
-    return table
 
 
 def _short(message: str, most: int = 70) -> str:

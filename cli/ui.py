@@ -38,6 +38,14 @@ def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], title: 
     console().print(table)
 
 
+def grid(*columns: str) -> Table:
+    """A table without lines; `>` before a column's name: to the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for name in columns:
+        table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left")
+    return table
+
+
 def console() -> Console:
     """For people where stdout is a terminal, else with lines as long as they are."""
     return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, no_color=True)
