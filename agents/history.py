@@ -9,10 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from agents.tail import ASK_SECONDS, Tail
+from agents.tail import Tail
 from config.settings import Settings
 from streams.partition import partition_of
 
@@ -41,9 +39,8 @@ def newest(
     key = customer_id.encode()
     partition = partition_of(key, settings.partitions)
     tail = Tail(settings, topic, from_end=True, only=partition)
-    end = tail.positions[partition]
+    begin, end = tail.begin(partition), tail.positions[partition]
     tail.close()
-    begin = _begin(settings, topic, partition)
     found: list[dict[str, Any]] = []
     high, piece = end, PIECE
     while high > begin and len(found) < most:
@@ -72,13 +69,3 @@ def _piece(
     finally:
         tail.close()
     return found
-
-
-def _begin(settings: Settings, topic: str, partition: int) -> int:
-    """The first offset that is still there."""
-    place = TopicPartition(topic, partition)
-    asked = AdminClient(settings.kafka_config(log_level=2)).list_offsets(
-        {place: OffsetSpec.earliest()},  # type: ignore[no-untyped-call]
-        request_timeout=ASK_SECONDS,
-    )
-    return int(asked[place].result().offset)

@@ -104,6 +104,14 @@ class Tail:
             elif time.monotonic() - moved > patience:
                 raise KafkaAway(self._settings, f"{self._topic} cannot be read to its end")
 
+    def begin(self, partition: int) -> int:
+        """The first offset that is still there."""
+        try:
+            place = TopicPartition(self._topic, partition)
+            return int(self._consumer.get_watermark_offsets(place, timeout=ASK_SECONDS)[0])
+        except KafkaException as error:
+            raise KafkaAway(self._settings, error.args[0].str()) from None
+
     def close(self) -> None:
         """Stop reading."""
         self._consumer.close()
