@@ -26,6 +26,7 @@ from loyalty.game import (
     Goal,
     Limits,
     Reward,
+    Target,
     Template,
 )
 from loyalty.policy import TIERS
@@ -191,12 +192,15 @@ def _goal(place: str, goal: Goal, days: int) -> Iterator[Problem]:
 
 def _target(place: str, template: Template, decimals: int) -> Iterator[Problem]:
     goal, target = template.goal, template.target
-    if goal.kind in ("first", "inactivity"):  # these have their own
-        return
     place = f"{place}.target"
+    if goal.kind in ("first", "inactivity"):
+        own = 1 if goal.kind == "first" else template.duration_days
+        if target not in (Target(), Target(value=own)):
+            yield Problem(place, f"a goal of kind `{goal.kind}` has its own, {own:,}; leave it out")
+        return
     most, why = _most(template, decimals)
-    if target.value > 0 and target.baseline:
-        yield Problem(place, "is either a value or personal (baseline, low, high), not both")
+    if target.value > 0 and target != Target(value=target.value):
+        yield Problem(place, "is either a value or personal (baseline, stretch, low, high), not both")
     elif target.value:
         yield from _reachable(f"{place}.value", target.value, most, why)
     elif not target.baseline:

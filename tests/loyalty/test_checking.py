@@ -123,9 +123,10 @@ CASES: list[tuple[Game, str, str]] = [
     ),
     # Conditions.
     (
-        template(eligibility="risk > 1 and\n  calls_30_day > 3"),
+        template(eligibility="tier > 1 and\n  calls_30_days > 3 or recharge_counts > 1"),
         f"{CALL}.eligibility",
-        "column 16: there is no 'calls_30_day'; did you mean calls_30_days or sms_30_days or seconds_30_days?",
+        "column 37: there is no 'recharge_counts'; "
+        "did you mean recharge_count or purchase_count or self_care_count?",
     ),
     (
         template(eligibility="risk = 'high'"),
@@ -166,7 +167,7 @@ CASES: list[tuple[Game, str, str]] = [
         "have different units, which do not add up: currency and megabytes",
     ),
     (
-        goal("first", ["recharge"], where="value > 5"),
+        goal("first", ["recharge"], Target(value=1), where="value > 5"),
         f"{CALL}.goal.where",
         "`first` is the first event of these types at all; with a filter, use `count` and the target 1",
     ),
@@ -200,8 +201,12 @@ CASES: list[tuple[Game, str, str]] = [
         f"{CALL}.goal.at_least",
         "belongs to goals of kind `share`; this one is `sum`",
     ),
-    (goal("inactivity", ["sms"], days=5, gap=5), f"{CALL}.goal.gap", "must be 0 to 4 days, not 5"),
-    (goal("inactivity", ["sms"], days=5, gap=-1), f"{CALL}.goal.gap", "must be 0 to 4 days, not -1"),
+    (goal("inactivity", ["sms"], Target(), days=5, gap=5), f"{CALL}.goal.gap", "must be 0 to 4 days, not 5"),
+    (
+        goal("inactivity", ["sms"], Target(), days=5, gap=-1),
+        f"{CALL}.goal.gap",
+        "must be 0 to 4 days, not -1",
+    ),
     (
         goal("days", ["sms"], gap=1),
         f"{CALL}.goal.gap",
@@ -217,7 +222,7 @@ CASES: list[tuple[Game, str, str]] = [
     (
         template(target=replaced(PERSONAL, value=3)),
         f"{CALL}.target",
-        "is either a value or personal (baseline, low, high), not both",
+        "is either a value or personal (baseline, stretch, low, high), not both",
     ),
     (
         template(target=replaced(PERSONAL, baseline="call_30_days")),
@@ -234,6 +239,21 @@ CASES: list[tuple[Game, str, str]] = [
         template(target=replaced(PERSONAL, stretch=float("nan"))),
         f"{CALL}.target.stretch",
         "must be above 0, not nan",
+    ),
+    (
+        template(target=Target(value=3, high=5)),
+        f"{CALL}.target",
+        "is either a value or personal (baseline, stretch, low, high), not both",
+    ),
+    (
+        goal("first", ["sms"]),
+        f"{CALL}.target",
+        "a goal of kind `first` has its own, 1; leave it out",
+    ),
+    (
+        goal("inactivity", ["sms"], PERSONAL, gap=1),
+        f"{CALL}.target",
+        "a goal of kind `inactivity` has its own, 14; leave it out",
     ),
     (template(target=replaced(PERSONAL, low=0)), f"{CALL}.target.low", "must be at least 1, not 0"),
     (
@@ -464,13 +484,14 @@ NAMES = [
     "recharge",
     "_tick",
 ]
-LEAVES: st.SearchStrategy[Any] = st.one_of(
-    st.sampled_from([0, 1, 2, 5, 6, 7, 31, 100, 190, 255, 511, 2**31, 2**32, 2**63, -1, 0.5, 1e300]),
-    st.sampled_from([*NAMES, "risk >", "value > 1", "a = 1 and b = yes", "x in (1, 2)", "risk > 1", ""]),
-    st.booleans(),
-)
-
-
+LEAVES: dict[type, st.SearchStrategy[Any]] = {
+    int: st.sampled_from([0, 1, 2, 5, 6, 7, 31, 100, 190, 255, 511, 2**31, 2**32, 2**63, 2**64, -1]),
+    float: st.sampled_from([0.5, 0.0, 1e300, -1.0]),
+    str: st.sampled_from(
+        [*NAMES, "risk >", "value > 1", "a = 1 and b = yes", "x in (1, 2)", "risk > 1", "segment = 'a'", ""]
+    ),
+    bool: st.booleans(),
+}
 SEED = seed().onto(Game(), 2)
 
 
@@ -489,7 +510,7 @@ def test_what_has_no_problem_can_be_played(data: st.DataObject) -> None:
         if isinstance(at, list) and data.draw(st.booleans()):
             at.append(at[key])
         elif not isinstance(at[key], list):
-            at[key] = data.draw(LEAVES)
+            at[key] = data.draw(LEAVES[type(at[key])])
     try:
         found = msgspec.convert(game, Game)
     except msgspec.ValidationError:
