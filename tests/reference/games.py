@@ -181,7 +181,8 @@ CROWDED = Game(
             ][n % 5],
             1 + n % 3 if n % 3 else Target(baseline="sms_30_days", stretch=0.1 * n, low=1, high=5),
             days=1 + n % 4, cooldown=(0, 5, 40)[n % 3], priority=(n * 7) % 11 - 3, category=CATEGORIES[n % 5],
-            limits=Limits(per_customer=n % 2), rewards=Reward(points=n % 4, offer=1 if n % 6 == 5 else -1),
+            limits=Limits(per_customer=(0, 1, 1, 2)[n % 4]),
+            rewards=Reward(points=n % 4, offer=1 if n % 6 == 5 else -1),
             eligibility=["", "risk < 50", "sms_count >= 1", "days_to_anniversary is unknown"][n % 4],
         )
         for n in range(30)

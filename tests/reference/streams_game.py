@@ -7,6 +7,7 @@ command, erasures, links with missions and lots, revisions that change under run
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,9 @@ SEGMENTS = (
     "points_balance >= 10 and opted_in is unknown", "risk >=", "nothing = 1", "", " ", 7, None,
 )  # fmt: skip
 STEPS = (
-    *["event"] * 9, "streak", "streak", "burst", "again", "refund", "refund", "answer", "command", "command",
-    "segment", "opt", "profile", "link", "life", "monthly", "tick", "tick", "tick", "everyone", "marker",
+    *["event"] * 7, "days", "days", "streak", "streak", "burst", "again", "refund", "refund", "answer",
+    "command", "command", "segment", "opt", "profile", "link", "life", "monthly", "tick", "tick", "tick",
+    "everyone", "marker",
     "cut", "cut",
 )  # fmt: skip
 # A log of few kinds of steps goes deeper into them.
@@ -63,169 +65,173 @@ KINDS = (
     ("event", "event", "streak", "tick", "everyone", "marker", "late"),
     ("event", "refund", "refund", "answer", "cut", "command", "tick", "again"),
     ("event", "streak", "link", "link", "cut", "life", "refund", "tick", "opt"),
-    ("event", "event", "tick", "tick", "everyone", "cut"),
-    ("command", "segment", "event", "tick", "cut", "opt", "life"),
+    ("event", "days", "days", "days", "tick", "everyone", "cut"),
+    ("monthly", "monthly", "event", "marker", "refund", "command"),
+    ("days", "link", "erase", "cut", "life", "again"),
+    ("command", "segment", "event", "tick", "cut", "opt", "life", "erase"),
     ("event", "command", "command", "monthly", "refund", "everyone", "answer"),
 )
 FIRST = (0, *sorted(GAMES), *sorted(ANY), 20, 20, 20, 24)
 
 
-def details() -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(
-        {},
-        optional={
-            "on_time": st.sampled_from([True, True, False, "yes", "no", 1, 0, None, "late"]),
-            "channel": st.sampled_from(["ussd", "app", "", 5, None]),
-            "feature": st.sampled_from(["a", "b", "c", "d", "e", "f", "g", 1, 1.0, True, "", None, 2**70]),
-            "kind": st.sampled_from(["beta", "final", None, 3]),
-            "paid_from": st.sampled_from(["balance", "card", 3]),
-            "consent": st.sampled_from([True, "no", None]),
-            "_backfill": st.sampled_from([True, False, True, 1]),
-        },
-    )
+def _details(r: Random) -> dict[str, Any]:
+    choices: dict[str, tuple[Any, ...]] = {
+        "on_time": (True, True, False, "yes", "no", 1, 0, None, "late"),
+        "channel": ("ussd", "app", "", 5, None),
+        "feature": ("a", "b", "c", "d", "e", "f", "g", 1, 1.0, 1.5, True, "", None, 2**70, 10**400),
+        "kind": ("beta", "final", None, 3),
+        "paid_from": ("balance", "card", 3),
+        "consent": (True, "no", None),
+        "_backfill": (True, False, 1),
+    }
+    some = [name for name in choices if r.random() < (0.05 if name == "_backfill" else 0.3)]
+    return {name: r.choice(choices[name]) for name in some}
 
 
-@st.composite
-def game_logs(draw: st.DrawFn, max_size: int = 50) -> Log:
-    """Logs of one to four customers that play, by all revisions but mostly those with a game."""
-    customers = draw(
-        st.lists(st.sampled_from(CUSTOMERS), min_size=1, max_size=4, unique=True), label="customers"
-    )
-    clock = draw(st.sampled_from(STARTS), label="start")
-    revision = draw(st.sampled_from(FIRST), label="first revision")
-    segments: list[list[bytes | None]] = [[marker(revision)] if revision else []]
-    sent: list[bytes] = []
-    steps = st.sampled_from(draw(st.sampled_from(KINDS), label="kind of log"))
-    least = draw(st.sampled_from([1, max_size // 4, max_size // 2]))
-    for number, step in enumerate(draw(st.lists(steps, min_size=least, max_size=max_size), label="steps")):
-        who = draw(st.sampled_from(customers))
-        clock = min(
-            clock + draw(st.sampled_from(GAPS if draw(st.integers(0, 7)) else LEAPS)), at("2099-06-30")
-        )
-        name = f"e{number}"
-        new: list[bytes] = []
+def game_logs() -> st.SearchStrategy[Log]:
+    """Logs for hypothesis."""
+    return st.randoms(use_true_random=False).map(game_log)
+
+
+def game_log(r: Random) -> Log:
+    """A log of one to four customers that play, by revisions that mostly have a game."""
+    return _Writer(r).log()
+
+
+class _Writer:
+    """A log while it is written, step by step."""
+
+    def __init__(self, r: Random) -> None:
+        self.r = r
+        self.customers = r.sample(CUSTOMERS, r.choice([1, 1, 2, 2, 3, 4]))
+        self.clock = r.choice(STARTS)
+        self.revision = r.choice(FIRST)
+        self.segments: list[list[bytes | None]] = [[marker(self.revision)] if self.revision else []]
+        self.sent: list[bytes] = []
+        self.paid: list[dict[str, Any]] = []
+
+    def log(self) -> Log:
+        steps = self.r.choice(KINDS)
+        for number in range(self.r.choice([2, 10, 30, 60])):
+            gap = self.r.choice(GAPS) if self.r.random() < 0.9 else self.r.choice(LEAPS)
+            self.clock = min(self.clock + gap, at("2098-01-01"))
+            new = self._step(self.r.choice(steps), self.r.choice(self.customers), f"e{number}")
+            self.segments[-1] += new
+            self.sent += new
+            self.paid += [
+                each for each in map(json.loads, new) if UNIT_OF.get(each["event_type"]) == "currency"
+            ]
+        return Log(self.segments, twice=self.r.random() < 0.1)
+
+    def _step(self, step: str, who: str, name: str) -> list[bytes]:
+        """The events of a step; what else it brings joins the log at once."""
+        r, clock, put = self.r, self.clock, self.segments[-1].append
         match step:
             case "event" | "late":
-                late = draw(st.sampled_from(LATE)) if step == "late" or not draw(st.integers(0, 4)) else 0
-                kind = draw(st.sampled_from(DOES))
-                source = draw(st.sampled_from(["test", "test", "billing", "app", ""]))
-                amount = draw(st.sampled_from(AMOUNTS))
-                new = [event(who, kind, clock - late, amount, name, source, **draw(details()))]
+                late = r.choice(LATE) if step == "late" or r.random() < 0.15 else 0
+                source, amount = r.choice(["test", "test", "billing", "app", ""]), r.choice(AMOUNTS)
+                return [event(who, r.choice(DOES), clock - late, amount, name, source, **_details(r))]
             case "streak":
                 # One a day with a hole that comes later, or never.
-                kind = draw(st.sampled_from(["sms", "app_login", "voice_call"]))
-                days, hole = draw(st.integers(2, 9)), draw(st.integers(0, 9))
+                kind, days, hole = (
+                    r.choice(["sms", "app_login", "voice_call"]),
+                    r.randint(2, 9),
+                    r.randint(0, 9),
+                )
                 daily = [event(who, kind, clock + n * DAY, 1, f"{name}.{n}") for n in range(days)]
-                filled = draw(st.booleans())
-                new = daily[:hole] + daily[hole + 1 :] + (daily[hole : hole + 1] if filled else [])
-                clock += (days - 1) * DAY
+                self.clock += (days - 1) * DAY
+                return daily[:hole] + daily[hole + 1 :] + (daily[hole : hole + 1] if r.random() < 0.5 else [])
+            case "days":
+                # Some days of what one does.
+                self.clock += 4 * DAY
+                times = sorted(r.sample(range(0, 4 * DAY, HOUR), r.randint(4, 12)))
+                kinds = r.sample(DOES, 3)
+                return [
+                    event(who, r.choice(kinds), clock + t, r.choice([1, 2, 12]), f"{name}.{t}", **_details(r))
+                    for t in times
+                ]
             case "burst":
-                kind = draw(st.sampled_from(DOES))
-                new = [event(who, kind, clock + n, 3, f"{name}.{n}") for n in range(draw(st.integers(2, 12)))]
+                kind = r.choice(DOES)
+                return [event(who, kind, clock + n, 3, f"{name}.{n}") for n in range(r.randint(2, 12))]
             case "monthly":
-                kind = draw(st.sampled_from(["recharge", "payment", "sms"]))
-                new = [event(who, kind, clock + n * 31 * DAY, 9, f"{name}.{n}") for n in range(16)]
-                clock += 16 * 31 * DAY
-            case "again" if sent:
-                new = [draw(st.sampled_from(sent))]
-            case "refund":
-                paid = [each for each in map(json.loads, sent) if UNIT_OF[each["event_type"]] == "currency"]
-                of = draw(st.sampled_from(paid or [json.loads(event(who, "sms", clock))]))
-                refunds = draw(st.sampled_from([*[of["event_id"]] * 6, "other", name, 5, None]))
-                source = draw(st.sampled_from([*[of["source"]] * 5, "billing"]))
-                amount, whom = draw(st.sampled_from(AMOUNTS)), of["customer_id"]
-                new = [event(whom, "refund", clock, amount, name, source, refunds=refunds, **draw(details()))]
+                kind = r.choice(["recharge", "payment", "sms"])
+                self.clock += 16 * 31 * DAY
+                return [event(who, kind, clock + n * 31 * DAY, 9, f"{name}.{n}") for n in range(16)]
+            case "again" if self.sent:
+                return [r.choice(self.sent)]
+            case "refund" if self.paid:
+                paid = r.choice(self.paid[-6:])
+                refunds = paid["event_id"] if r.random() < 0.8 else r.choice(["other", name, 5, None])
+                source = paid["source"] if r.random() < 0.9 else "billing"
+                whom, amount = paid["customer_id"], r.choice(AMOUNTS)
+                return [event(whom, "refund", clock, amount, name, source, refunds=refunds, **_details(r))]
             case "answer":
-                segments.append([])
-                kind = draw(st.sampled_from(["grant_fulfilled", "grant_failed"]))
-                new = [event(who, kind, clock, 1, name, grant_id=draw(grant_ids()))]
+                self.segments.append([])
+                kind = r.choice(["grant_fulfilled", "grant_failed"])
+                return [event(who, kind, clock, 1, name, grant_id=_grant_id(r))]
             case "command":
-                segments.append([])
-                segments[-1].append(draw(commands(who, name, clock)))
+                self.segments.append([])
+                return [_command(r, who, name, clock)]
             case "segment":
-                segments[-1].append(draw(commands("", name, clock)))
+                return [_command(r, "", name, clock)]
             case "opt":
-                new = [event(who, draw(st.sampled_from(["opt_out", "opt_in"])), clock, 1, name)]
+                return [event(who, r.choice(["opt_out", "opt_in"]), clock, 1, name)]
             case "profile":
-                fields = st.sampled_from(["segment", "language", "tariff", "consent", "lifecycle_stage"])
-                words = st.sampled_from([*WORDS, "gold", "en", "t1", "yes"])
-                changed = draw(st.dictionaries(fields, words, max_size=4))
-                born = {"birthday": draw(st.sampled_from(["01-01", "02-29", "1990-02-30", "12-31", "3-1"]))}
-                new = [event(who, "profile_update", clock, 1, name, **changed, **born)]
+                fields = ("segment", "language", "tariff", "consent", "lifecycle_stage")
+                changed = {
+                    field: r.choice([*WORDS, "gold", "en", "t1", "yes"]) for field in r.sample(fields, 2)
+                }
+                born = {"birthday": r.choice(["01-01", "02-29", "1990-02-30", "12-31", "3-1"])}
+                return [event(who, "profile_update", clock, 1, name, **changed, **born)]
             case "link":
-                to = draw(st.sampled_from([*customers, *customers, "new", ""]))
-                new = [event(who, "customer_link", clock, 1, name, to=to)]
+                to = r.choice([*self.customers, *self.customers, "new", ""])
+                return [event(who, "customer_link", clock, 1, name, to=to)]
             case "life":
-                kind = draw(st.sampled_from(["customer_ended", "activation", "activation", "opt_in"]))
-                new = [event(who, kind, clock, 1, name)]
+                return [
+                    event(
+                        who,
+                        r.choice(["customer_ended", "activation", "activation", "opt_in"]),
+                        clock,
+                        1,
+                        name,
+                    )
+                ]
+            case "erase":
+                return [ask(who, "erase", clock, name)]
             case "tick" | "everyone":
-                clock += draw(st.sampled_from([0, MINUTE, HOUR, DAY, 2 * DAY]))
-                segments[-1].append(tick(clock, everyone=step == "everyone"))
+                self.clock += r.choice([0, MINUTE, HOUR, DAY, 2 * DAY])
+                put(tick(self.clock, everyone=step == "everyone"))
             case "marker":
-                later = [each for each in CONTENTS if each > revision]
-                revision = draw(st.sampled_from(later[:9] or [1]))
-                segments[-1].append(marker(revision, clock))
+                later = [each for each in CONTENTS if each > self.revision]
+                self.revision = r.choice(later[:9] or [1])
+                put(marker(self.revision, clock))
             case "cut":
-                segments.append([])
-        segments[-1] += new
-        sent += new
-    return Log(segments, twice=draw(st.integers(0, 6)) == 0)
+                self.segments.append([])
+        return []
 
 
-def grant_ids() -> st.SearchStrategy[Any]:
-    """Those of grants told before, by the driver; and others."""
-    told = st.integers(0, 30).map(lambda n: f"@{n}@")
-    return st.one_of(told, told, told, st.sampled_from(["", "xyz", "0" * 32, 7, None]))
+def _grant_id(r: Random) -> Any:
+    """Mostly of a grant told before, by the driver."""
+    return f"@{r.randint(0, 30)}@" if r.random() < 0.85 else r.choice(["", "xyz", "0" * 32, 7, None])
 
 
-@st.composite
-def commands(draw: st.DrawFn, who: str, name: str, when: int) -> bytes:
+def _command(r: Random, who: str, name: str, when: int) -> bytes:
     """Any command; without `who` for a segment."""
-    kinds = (
-        "recalculate",
-        "generate",
-        "generate",
-        "award",
-        "award",
-        "adjust",
-        "adjust",
-        "adjust",
-        "redeem",
-        "redeem",
-    )
-    rare = ("predict", "repeat_grant", "opt_in", "opt_out", "erase", "dance")
-    command = draw(st.sampled_from([*kinds, *kinds, *rare, "repeat_grant", "erase"]))
-    points = st.sampled_from(
-        [
-            1,
-            5,
-            30,
-            100,
-            1,
-            5,
-            -1,
-            -7,
-            -40,
-            3_000_000_000,
-            2**32 - 1,
-            2**32,
-            0,
-            2.5,
-            5.0,
-            "5",
-            None,
-            True,
-        ]
+    often = ("recalculate", "generate", "award", "adjust", "adjust", "redeem", "redeem", "repeat_grant")
+    command = (
+        r.choice(often) if r.random() < 0.85 else r.choice(["predict", "opt_in", "opt_out", "erase", "dance"])
     )
     arguments: Any = {}
     if command in ("adjust", "redeem"):
-        arguments = {"points": draw(points)}
+        odd = (3_000_000_000, 2**32 - 1, 2**32, 2**63, 0, 2.5, 5.0, "5", None, True)
+        points = r.choice([1, 5, 30, 100]) * (-1 if command == "adjust" and r.random() < 0.3 else 1)
+        arguments = {"points": points if r.random() < 0.85 else r.choice(odd)}
     elif command == "repeat_grant":
-        arguments = {"grant_id": draw(grant_ids())}
-    if not draw(st.integers(0, 15)):
-        arguments = draw(st.sampled_from([{}, None, [], "x"]))
-    more: dict[str, Any] = {} if who else {"segment": draw(st.sampled_from(SEGMENTS))}
-    return ask(who or "", command, when, draw(st.sampled_from([name, name, name, "same"])), arguments, **more)
+        arguments = {"grant_id": _grant_id(r)}
+    if r.random() < 0.05:
+        arguments = r.choice([{}, None, [], "x"])
+    more: dict[str, Any] = {} if who else {"segment": r.choice(SEGMENTS)}
+    return ask(who, command, when, name if r.random() < 0.9 else "same", arguments, **more)
 
 
 def ask(who: str, name: str, when: int | str, command_id: str, arguments: Any = None, **more: Any) -> bytes:
