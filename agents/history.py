@@ -34,7 +34,8 @@ def newest(
 ) -> list[dict[str, Any]]:
     """The newest records of a customer that are wanted, at most so many, oldest first.
 
-    `progress` is told how many offsets were looked at, of how many.  Raises KafkaAway, NoTopic.
+    `progress` is told how many offsets were looked at, of how many, where that takes longer.  Raises
+    KafkaAway, NoTopic.
     """
     key = customer_id.encode()
     partition = partition_of(key, settings.partitions)
@@ -47,7 +48,8 @@ def newest(
         low = max(begin, high - piece)
         found = _piece(settings, topic, partition, key, low, high, wanted) + found
         high, piece = low, piece * 2
-        progress(end - high, end - begin)
+        if high > begin and len(found) < most:
+            progress(end - high, end - begin)
     return found[-most:]
 
 

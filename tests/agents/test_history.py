@@ -35,7 +35,8 @@ def test_the_newest_are_found_however_long_the_pieces(
     looked: list[tuple[int, int]] = []
     found = newest(services, topic, "a", 3, progress=lambda done, all_: looked.append((done, all_)))
     assert [each["n"] for each in found] == [34, 36, 38]
-    assert all(0 < done <= all_ for done, all_ in looked)
+    assert all(0 < done < all_ for done, all_ in looked)
+    assert bool(looked) == (piece == 1)
     assert [each["n"] for each in newest(services, topic, "b", 100)] == list(range(1, 40, 2))
     assert [e["n"] for e in newest(services, topic, "a", 2, lambda told: told["n"] < 10)] == [6, 8]
     assert newest(services, topic, "nobody", 5) == []

@@ -12,9 +12,14 @@ from urllib.parse import unquote
 import pytest
 from rich.console import Console
 
-from cli.ask_worker import NoAnswer, UnknownCustomer, fetch, web_url
+from cli.ask_worker import NoAnswer, UnknownCustomer, UnknownName, fetch, fetch_why, web_url
 from cli.customer import bar, number, portrait
+from cli.grants import open_grants, points_owed
+from cli.timeline import Names
+from cli.timeline import words as words_of
+from cli.why import explained
 from config.settings import Settings
+from config.topics import BADGE_AWARDS, MISSION_PROGRESS, REWARD_GRANTS
 from streams.identity import free_port
 
 KNOWN = "+880 01/82"
@@ -38,6 +43,24 @@ CUSTOMER = {
 }  # fmt: skip
 
 
+PLAYER = CUSTOMER | {
+    "opted": "out",
+    "missions": [
+        {
+            "name": "Data Usage Goal", "percent": 45, "progress": 540.0, "target": 1200.0,
+            "ends_at": "2020-03-20T10:30:00.000Z",
+        },
+        {"name": "Capped", "percent": 0, "progress": 0.0, "target": 2.0, "ends_at": None},
+    ],
+    "badges": [{"name": "Power User", "level_name": "silver"}],
+    "points": {
+        "balance": 1250, "debt": 7, "tier": "silver", "next_tier": {"name": "gold", "points_missing": 4_375},
+        "earned_this_year": 1_300, "expiring_next": {"ends": "2021-02-01", "points": 300},
+    },
+    "grants": [{"name": "Cinema", "offer": 7, "granted_at": "2020-02-01", "repeats": 2, "grant_id": "f00"}],
+}  # fmt: skip
+
+
 class Worker(BaseHTTPRequestHandler):
     """A worker's web views, which know one customer."""
 
@@ -47,6 +70,11 @@ class Worker(BaseHTTPRequestHandler):
             KNOWN: (200, CUSTOMER),
             "moving": (503, {"error": "the partition is moving"}),
             "strange": (200, None),
+            "odd/why?mission=No & no": (404, {"error": "the catalog has no mission 'No & no'"}),
+            "odd/why": (200, {"customer_id": "odd"}),
+            "/tables": (200, {"workers": {self.server.url: [0, 1], "http://nobody:1": []}}),
+            "/grants": (200, {"grants": [{"granted_at": "1", "customer_id": "a", "grant_id": "f"}]}),
+            "/points": (200, {"partitions": [{"owed": {"2021-03-01": 1}}, {"owed": {"2021-03-01": 2}}]}),
         }
         status, body = answers.get(customer, (404, {"error": f"customer {customer} is unknown"}))
         self.send_response(status)
@@ -61,18 +89,24 @@ class Worker(BaseHTTPRequestHandler):
 def config() -> Iterator[Settings]:
     """Settings that lead to it."""
     server = HTTPServer(("127.0.0.1", 0), Worker)
+    server.url = f"http://127.0.0.1:{server.server_port}/"  # type: ignore[attr-defined]
     Thread(target=server.serve_forever, daemon=True).start()
     yield Settings(_env_file=None, web_host="0.0.0.0", web_port=server.server_port)
     server.shutdown()
     server.server_close()
 
 
-def shown(found: dict[str, Any]) -> str:
+def printed(what: Any) -> str:
     """What a person sees."""
-    console = Console(width=120, no_color=True)
+    console = Console(width=140, no_color=True)
     with console.capture() as capture:
-        console.print(portrait(found))
+        console.print(what)
     return capture.get()
+
+
+def shown(found: dict[str, Any]) -> str:
+    """A portrait as a person sees it."""
+    return printed(portrait(found, [("2020-02-03T10:20:30.000Z", "+50 points for Save, balance 80")]))
 
 
 def test_a_customer_with_every_sign_in_the_id(config: Settings) -> None:
@@ -93,6 +127,107 @@ def test_scores_counters_profile_and_events_are_shown() -> None:
     assert ["active_weeks", "9"] in words
     assert ["consent", "yes"] in words
     assert ["2020-02-29T23:00:00Z", "sms", "1"] in words
+
+
+def test_missions_badges_points_grants_and_the_timeline_are_shown() -> None:
+    said = shown(PLAYER)
+    assert "opted out" in said.splitlines()[0]
+    words = [line.split() for line in said.splitlines()]
+    bar_ = "█" * 9 + "░" * 11
+    assert ["Data", "Usage", "Goal", bar_, "45", "%", "540", "1,200", "2020-03-20", "10:30"] in words
+    assert "waits for its account" in said
+    assert ["Power", "User", "silver"] in words
+    assert ["balance", "1,250", "debt", "7"] in words
+    assert ["tier", "silver", "4,375", "points", "to", "gold"] in words
+    assert ["next", "to", "end", "300", "2021-02-01"] in words
+    assert ["Cinema", "2020-02-01", "2", "f00"] in words
+    assert "2020-02-03 10:20  +50 points for Save, balance 80" in said
+
+
+def test_what_the_game_told_stands_in_words() -> None:
+    names = Names({2: "Save"}, {3: "Sender"}, {1: "Top-ups"}, {7: "Cinema"})
+    mission = {
+        "name": "Save", "status": "given", "reason": "", "progress": 0.0, "target": 2.5,
+        "ends_at": "2020-02-03T00:00:00.000Z",
+    }  # fmt: skip
+    grant = {
+        "kind": "points", "rule": "badge:3:2", "points": 50, "offer": -1, "balance": 1_080, "repeat": 0,
+    }  # fmt: skip
+    for topic, effect, expected in (
+        (MISSION_PROGRESS, mission, "mission Save: 2.50 until 2020-02-03"),
+        (
+            MISSION_PROGRESS, mission | {"status": "cancelled", "reason": "opted_out", "progress": 1.0},
+            "mission Save cancelled (opted out): 1 of 2.50",
+        ),
+        (MISSION_PROGRESS, mission | {"status": "progress", "progress": 2.0}, "mission Save: 2 of 2.50"),
+        (BADGE_AWARDS, {"kind": "badge", "name": "Sender", "level_name": "gold"}, "badge Sender, gold"),
+        (BADGE_AWARDS, {"kind": "tier", "reason": "down", "level_name": "bronze"}, "tier: down to bronze"),
+        (REWARD_GRANTS, grant, "+50 points for Sender, level 2, balance 1,080"),
+        (REWARD_GRANTS, grant | {"rule": "earn:1"}, "+50 points for Top-ups, balance 1,080"),
+        (
+            REWARD_GRANTS, grant | {"kind": "expired", "rule": "expiry", "points": -3},
+            "-3 points expired, balance 1,080",
+        ),
+        (
+            REWARD_GRANTS, grant | {"kind": "offer", "rule": "mission:2", "offer": 7, "repeat": 2},
+            "offer Cinema for Save, told again (2)",
+        ),
+    ):  # fmt: skip
+        assert words_of(topic, effect, names) == expected
+
+
+def test_why_asks_with_the_name_and_says_where_there_is_none(config: Settings) -> None:
+    assert fetch_why(config, "odd") == {"customer_id": "odd"}
+    with pytest.raises(UnknownName, match="no mission 'No & no'"):
+        fetch_why(config, "odd", mission="No & no")
+
+
+def test_every_worker_that_owns_something_is_asked(config: Settings) -> None:
+    assert open_grants(config) == [{"granted_at": "1", "customer_id": "a", "grant_id": "f"}]
+    assert points_owed(config) == {"2021-03-01": 3}
+
+
+def test_why_shows_reasons_and_what_was_seen() -> None:
+    lacks = [
+        {"condition": "risk >= 60", "seen": 12.5, "holds": False},
+        {"condition": 'segment = "gold"', "seen": None, "holds": False},
+        {"condition": "consent = yes", "seen": True, "holds": True},
+    ]
+    save = {
+        "name": "Save", "given": False, "holds": False, "target": 1_500.0,
+        "eligibility": "risk >= 60 and ...",
+        "conditions": lacks,
+        "reasons": [
+            {"reason": "cooling", "message": "it cools down until 2020-03-10"},
+            {"reason": "condition", "message": "its eligibility does not hold"},
+        ],
+    }  # fmt: skip
+    badge = {
+        "name": "Sender", "active": True, "held": ["bronze"],
+        "next": {
+            "level_name": "silver", "awarded": False, "holds": False, "condition": "...", "conditions": lacks,
+        },
+    }  # fmt: skip
+    decision = {
+        "occurred_at": "2020-02-03T10:20:30.000Z", "kind": "mission", "decision": "given", "name": "Save",
+        "control": True, "conditions": lacks[2:],
+    }  # fmt: skip
+    now = {
+        "customer_id": "c", "as_of": "t", "revision": 3, "control": True, "off": "opted_out",
+        "templates": [save], "badges": [badge],
+    }  # fmt: skip
+    said = printed(explained([decision], now, whole=False))
+    assert "control group" in said
+    assert "opted out" in said
+    assert "2020-02-03 10:20  mission given (control)  Save  consent = yes (is yes)" in said
+    assert 'it cools down until 2020-03-10; risk >= 60 (is 12.50), segment = "gold" (is unknown)' in said
+    assert "Sender  bronze  silver  risk >= 60 (is 12.50)" in said
+    whole = printed(explained([], now, whole=True))
+    assert "no decision on the topic decisions" in whole
+    assert "Save is not given now; its target would be 1,500" in whole
+    assert "✗ risk >= 60  (is 12.50)" in whole
+    assert "✓ consent = yes  (is yes)" in whole
+    assert "Sender held: bronze" in whole
 
 
 def test_a_closed_customer_is_marked() -> None:

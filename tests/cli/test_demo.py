@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 from agents.tail import Tail
 from cli.demo_home import Home
 from cli.demo_input import CDRS, DATA, END, REPEAT_EVERY, generated, poison
-from config.topics import BEHAVIOR_SCORES
+from config.topics import BADGE_AWARDS, BEHAVIOR_SCORES, MISSION_PROGRESS, REWARD_GRANTS
 
 KHAYWE = str(Path(sys.executable).with_name("khaywe"))
 SECONDS = 400
@@ -202,6 +203,60 @@ def test_what_is_left_running_answers(ran: Ran) -> None:
     assert shown["as_of"] == "2020-03-01T00:00:00.000Z"
     assert shown["scores"]["loyalty"]["value"] == expected().loc["+8800184682211", "loyalty"]
     assert "Nothing is behind." in ran.khaywe("lag", "--wait", **environment)
+
+
+def told(ran: Ran, topic: str) -> list[dict[str, Any]]:
+    """Everything on a topic."""
+    tail = Tail(ran.home().settings(), topic)
+    found = [msgspec.json.decode(record.value() or b"") for record in tail.to_end()]
+    tail.close()
+    return found
+
+
+def test_it_ends_with_what_the_game_did(ran: Ran) -> None:
+    missions, badges, grants = (
+        told(ran, topic) for topic in (MISSION_PROGRESS, BADGE_AWARDS, REWARD_GRANTS)
+    )  # fmt: skip
+    completed = Counter(each["name"] for each in missions if each["status"] == "completed")
+    points = sum(each["points"] for each in grants if each["kind"] == "points")
+    assert completed.total() > 1_000
+    assert points > 100_000
+    assert cells(ran.said, "missions completed") == [f"{completed.total():,}"]
+    assert cells(ran.said, "points granted") == [f"{points:,}"]
+    levels = [each for each in badges if each["kind"] == "badge"]
+    assert cells(ran.said, "badge levels awarded") == [f"{len(levels):,}"]
+    for name in ("Recharge Threshold", "First Call Mission"):
+        assert cells(ran.said, name)[2] == f"{completed[name]:,}"
+    owed = json.loads(ran.khaywe("points", "--json", **ran.home().environment()))
+    assert owed["owed"] == points, "nothing was spent, and nothing has ended"
+    open_ = json.loads(ran.khaywe("grants", "--json", **ran.home().environment()))
+    offers = {each["grant_id"] for each in grants if each["kind"] == "offer"}
+    assert {each["grant_id"] for each in open_} == offers
+
+
+def test_one_customer_has_a_story_and_reasons(ran: Ran) -> None:
+    environment = ran.home().environment()
+    customer = re.search(r"The story of (\S+)", ran.said)
+    assert customer is not None
+    id = customer[1]
+    found = json.loads(ran.khaywe("why", id, "--json", **environment))
+    assert {each["customer_id"] for each in found["decided"]} == {id}
+    assert len(found["now"]["templates"]) == 29
+    assert all(each["given"] != bool(each["reasons"]) for each in found["now"]["templates"])
+    shown = json.loads(ran.khaywe("customer", "show", id, "--json", **environment))
+    running = {each["name"] for each in shown["missions"]}
+    assert running == {
+        each["name"]
+        for each in found["now"]["templates"]
+        if "running" in {reason["reason"] for reason in each["reasons"]}
+    }
+    assert shown["timeline"]
+    assert shown["badges"]
+    before = shown["points"]["balance"]
+    ran.khaywe("command", "redeem", "--customer", id, "--points", "10", **environment)
+    after = json.loads(ran.khaywe("customer", "show", id, "--json", **environment))
+    assert after["points"]["balance"] == before - 10
+    assert after["timeline"][-1]["kind"] == "redeemed"
 
 
 def test_a_second_one_shows_the_first_again(ran: Ran) -> None:
