@@ -114,6 +114,10 @@ class Settings(BaseSettings):
     )
     snapshot_interval: float = Field(default=86_400.0, gt=0, description="Seconds between snapshots.")
 
+    models: Path | None = Field(
+        default=None, description="Directory of the models. Unset: those that come with khaywe."
+    )
+
     web_host: str = Field(default="127.0.0.1", description="Address the worker's web views listen on.")
     web_port: int = Field(default=6066, ge=0, le=65_535, description="Port of the worker's web views.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -1,8 +1,9 @@
 """Why a model says what it says: what each feature adds to the margin, computed from the model's own trees.
 
-The contributions are Shapley values over the paths of the trees (Lundberg et al., 2018, path-dependent), exact:
-a leaf's share is the integral of a polynomial (Yang, "Fast TreeSHAP", 2021, and "Linear TreeSHAP", 2022), which
-Gauss and Legendre's points integrate without error.  Base and contributions add up to the margin.
+The contributions are Shapley values over the paths of the trees, weighted by the rows that came through in
+training (Lundberg, Erion, Lee 2018).  They are exact: the weights of all subsets of a leaf's features are the
+integral of a polynomial, for which Gauss and Legendre's points suffice.  Base and contributions add up to the
+margin.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`factors` are those that count for the level, the strongest first; `text` says it in a few sentences."""
+    """`factors` are those that count for the level, the strongest first; `text` says it in sentences."""
 
     target: str
     prediction: float
@@ -217,5 +218,4 @@ def _figure(column: Column, value: float) -> str:
 def _number(value: float, column: Column) -> str:
     if value == -1 and column.unit in ("days", "share", "0 or 1") and column.least is None:
         return "unknown"
-    text = f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
-    return text
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"

@@ -62,6 +62,8 @@ FEATURES: tuple[Feature, ...] = (
         days_since_activity="Days since the last activity",
         tenure_days="Tenure",
     ),
+    *_of("days", "7 days", active_days_7="Days with activity"),
+    *_of("uses", "7 days", uses_7d="Calls, SMS and app events"),
     *_of("days", _30, active_days_30="Days with activity"),
     *_of("days", "90 days", active_days_90="Days with activity"),
     *_of("weeks", "12 weeks", active_weeks_12="Weeks with activity"),
@@ -85,6 +87,7 @@ FEATURES: tuple[Feature, ...] = (
         recharge_trend="Trend of recharges",
         app_trend="Trend of app events",
         failures_trend="Trend of network failures",
+        use_trend="Trend of calls, SMS and app events",
         active_days_trend="Trend of days with activity",
     ),
     *_of("-1 to 1", _MONTHS, revenue_trend="Trend of revenue"),
@@ -158,6 +161,8 @@ def insufficient_history(values: Matrix, names: tuple[str, ...] = NAMES) -> NDAr
     return np.asarray(new | ((tenure <= QUARTER) & (active < LEAST_ACTIVE_DAYS)), np.bool_)
 
 
+_APP = ("app_login", "feature_use", "content_view", "app_other")
+_USES = ("calls", "sms", *_APP)
 _PLACE = {name: at for at, name in enumerate(NAMES)}
 
 
@@ -205,7 +210,7 @@ def _columns(rows: Rows, day: int | NDArray[np.int64] | None, decimals: int, tim
 
     calls, seconds = rings.sum("calls"), rings.sum("seconds")
     revenue, paying = rings.sum("revenue", QUARTER) / unit, rings.days("revenue", QUARTER)
-    app = [rings.sum(name) for name in ("app_login", "feature_use", "content_view", "app_other")]
+    app = [rings.sum(name) for name in _APP]
     active = _active(rows["active_days"], now - stands)
     month, quarter = active[:, :MONTH].sum(1), active[:, :QUARTER].sum(1)
     half = active[:, : MONTH // 2].sum(1)
@@ -231,6 +236,8 @@ def _columns(rows: Rows, day: int | NDArray[np.int64] | None, decimals: int, tim
         "days_since_transaction": since("last_transaction"),
         "days_since_activity": since("last_activity"),
         "tenure_days": tenure,
+        "active_days_7": active[:, :7].sum(1),
+        "uses_7d": sum(rings.sum(name, 7) for name in _USES),
         "active_days_30": month,
         "active_days_90": quarter,
         "active_weeks_12": np.bitwise_count(weeks),
@@ -245,7 +252,8 @@ def _columns(rows: Rows, day: int | NDArray[np.int64] | None, decimals: int, tim
         "sms_trend": _halves(rings, "sms"),
         "data_trend": _halves(rings, "data_kb"),
         "recharge_trend": _halves(rings, "recharge"),
-        "app_trend": _halves(rings, "app_login", "feature_use", "content_view", "app_other"),
+        "app_trend": _halves(rings, *_APP),
+        "use_trend": _halves(rings, *_USES),
         "failures_trend": _halves(rings, "qoe"),
         "active_days_trend": _trend(half, month - half),
         "revenue_trend": _trend(np.maximum(revenue_now, 0), np.maximum(revenue_before, 0)),

@@ -18,6 +18,7 @@ from loyalty.columns import PUBLICATION
 from loyalty.content import Decisions, ScoringPolicy
 from loyalty.decode import Batch
 from loyalty.engine import Engine, Outcome
+from loyalty.events import ACTIVITY
 from loyalty.game import Game
 from loyalty.state import State
 from loyalty.times import iso_many
@@ -155,7 +156,7 @@ def history(rng: np.random.Generator, traits: dict[str, Floats]) -> Events:
 
 def lived(events: Events, count: int) -> dict[str, Floats]:
     """What the customers did and met, shape (customers,): `kind` how often, `kind:30` in 30 days, `kind:90`
-    the amount in 90 days, and `late` payments."""
+    the amount in 90 days, `late` payments, `active:7` days with activity in the last week."""
     end = (AS_OF_DAY + 1) * DAY_MS
     found: dict[str, Floats] = {}
 
@@ -170,7 +171,12 @@ def lived(events: Events, count: int) -> dict[str, Floats]:
         add(f"{kind}:90", who[quarter], value[quarter])
         if kind == "payment" and attributes is not None:
             add("late", who, np.array(["false" in one for one in attributes], np.float64))
-    return found
+    week = np.zeros((count, 7), np.bool_)
+    for kind, who, at in zip(events.kind, events.who, events.at, strict=True):
+        ago = (end - 1 - at) // DAY_MS
+        if kind in ACTIVITY:
+            week[who[ago < 7], ago[ago < 7]] = True
+    return found | {"active:7": week.sum(1).astype(np.float64)}
 
 
 def _usage(events: Events, rng: np.random.Generator, traits: dict[str, Floats], end: int) -> None:

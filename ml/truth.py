@@ -38,7 +38,7 @@ def draw_traits(rng: np.random.Generator, count: int) -> dict[str, Floats]:
     sticky, careful, open_, abroad = normal(), normal(), normal(), normal()
     tariff = rng.choice(3, count, p=[0.5, 0.35, 0.15]).astype(np.float64)
     # How activity fell, log: not at all, somewhat, nearly to nothing.
-    fallen = rng.choice((0.0, 1.4, 3.0), count, p=(0.65, 0.2, 0.15))
+    fallen = rng.choice((0.0, 1.5, 3.0), count, p=(0.65, 0.2, 0.15))
     network = np.exp(0.9 * normal() - 1.9)
     rich = np.exp(0.6 * wealth)
     return {
@@ -105,7 +105,7 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats], lived: dict[st
     data, calls = recent("data_session") - 7.6, recent("voice_call") - 3.2
     failed, roams = recent("qoe_degradation") - 1.6, often("roaming_call")
     bundles, postpaid = often("bundle_purchase"), t["tariff"] > 0
-    churn = _sigmoid(-3.7 + 1.4 * fallen - 0.6 * tenure + 0.5 * failed)
+    churn = _sigmoid(-3.7 + 1.5 * fallen - 0.9 * tenure + 0.7 * failed)
     stays = 1.0 - churn
     expected = {
         "churn": churn,
@@ -115,7 +115,7 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats], lived: dict[st
         * (0.15 * _monthly(t, np.sqrt(left)) + 0.85 * revenue / 3.0 * np.sqrt(left)),
         "propensity": stays * _sigmoid(-0.9 + 1.0 * bundles + 0.6 * app + 0.2 * open_),
         "upsell": stays
-        * _sigmoid(-2.9 + 0.6 * data + 1.3 * spends + 0.9 * app - 1.2 * postpaid + 0.1 * open_),
+        * _sigmoid(-2.9 + 0.2 * data + 1.5 * spends + 1.1 * app - 1.2 * postpaid + 0.1 * open_),
         "campaign_response": _sigmoid(
             share("campaign_converted", "campaign_delivered") - 0.8 * fallen + 0.6 * app + 0.2 * digital
         ),
@@ -124,7 +124,7 @@ def truth_of(rng: np.random.Generator, traits: dict[str, Floats], lived: dict[st
             _sigmoid(share("late", "payment") + 0.9 * fallen - 1.0 * spends - 0.5 * app),
             np.nan,
         ),
-        "engagement": stays * _active_share(t, left),
+        "engagement": stays * (0.5 * _active_share(t, left) + 0.5 * lived["active:7"] / 7.0),
         **_offers(fallen, app, data, failed, bundles, roams, spends, t, recent("recharge") - 3.0),
         **_products(stays, app, data, calls, recent("sms") - 2.2, roams, spends),
     }
