@@ -12,7 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice, takewhile
 from typing import Any
+
+import numpy as np
 
 from agents import dead_letters
 from agents.catalog_feed import CatalogFeed
@@ -21,9 +24,9 @@ from catalog.content import Content
 from config import topics
 from config.settings import Settings
 from loyalty.engine import Engine, Outcome
-from loyalty.row import LINKED, ROW
+from loyalty.row import LINKED
 from loyalty.standing import month_start
-from loyalty.state import ROW_KEY
+from loyalty.state import ROW_KEY, opened_many
 from loyalty.upgrade import current
 from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch, Sink
@@ -260,7 +263,8 @@ def _restoring(epoch: Epoch, partition: int, done: int, total: int) -> bool:
     return epoch.alive
 
 
-_OPEN_GRANTS = ROW.fields["open_grants"][1] if ROW.fields else 0  # where the row has this byte
+#: Rows that are looked at together.
+CHUNK = 2_000
 
 
 def with_open_grants(views: Sequence[View]) -> list[bytes]:
@@ -268,11 +272,11 @@ def with_open_grants(views: Sequence[View]) -> list[bytes]:
     found = []
     try:
         for view in views:
-            for key, value in view:
-                if key >= ROW_KEY_END:
-                    break
-                if len(value) == ROW.itemsize and value[_OPEN_GRANTS]:
-                    found.append(key[1:])
+            rows = takewhile(lambda entry: entry[0] < ROW_KEY_END, view)
+            while chunk := list(islice(rows, CHUNK)):
+                ids = [key[1:] for key, _ in chunk]
+                held = opened_many(ids, [value for _, value in chunk])
+                found += [ids[n] for n in np.flatnonzero(held["open_grants"]).tolist()]
     finally:
         for view in views:
             view.close()

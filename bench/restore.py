@@ -22,6 +22,7 @@ from rich.console import Console
 
 from config import topics as names
 from config.settings import Settings
+from loyalty.packing import pack
 from loyalty.row import FORMAT, HASHES, OPEN, ROW
 from loyalty.state import ROW_KEY
 from streams import topics
@@ -42,13 +43,14 @@ def run(rows: int = ROWS) -> dict[str, Any]:
         try:
             embedded.up(settings, lambda what, share: None)
             topics.create(settings)
-            _fill(settings, rows)
+            size = _fill(settings, rows)
             cold, warm = (_in_process(settings, rows) for _ in range(2))
         finally:
             embedded.down(settings, lambda what, share: None)
     return {
         "rows": rows,
         "row_bytes": ROW.itemsize,
+        "stored_row_bytes": round(size / rows),
         "restore_rows_per_second": round(rows / cold["seconds"]),
         "restore_cpu_seconds": cold["cpu_seconds"],
         "restore_resident_bytes": cold["resident_bytes"],
@@ -60,9 +62,10 @@ def _settings(home: Path) -> Settings:
     return Settings(_env_file=None, home=home, clock="event", partitions=PARTITIONS)
 
 
-def _fill(settings: Settings, rows: int) -> None:
+def _fill(settings: Settings, rows: int) -> int:
     """Rows of customers that do something on about a third of their days."""
-    say(f"writing {rows:,} rows of {ROW.itemsize} bytes to the changelog")
+    say(f"writing {rows:,} rows to the changelog")
+    size = 0
     dice = np.random.default_rng(7)
     now = 1_780_000_000_000
     producer = Producer(settings.producer_config(**{"linger.ms": 50, "queue.buffering.max.kbytes": 1 << 20}))
@@ -82,7 +85,9 @@ def _fill(settings: Settings, rows: int) -> None:
         ):
             cells = dice.integers(1, most, block[name].shape)
             block[name] = np.where(dice.random(cells.shape) < 1 / 3, cells, 0)
-        for number, row in enumerate(block.view(f"V{ROW.itemsize}").tolist(), start):
+        stored = pack(block, np.arange(len(block)))
+        size += sum(map(len, stored))
+        for number, row in enumerate(stored, start):
             while True:
                 try:
                     # The customers of one partition come in no order, as their events do.
@@ -92,6 +97,7 @@ def _fill(settings: Settings, rows: int) -> None:
                 except BufferError:
                     producer.poll(0.1)
     producer.flush()
+    return size
 
 
 def _in_process(settings: Settings, rows: int) -> dict[str, Any]:

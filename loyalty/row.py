@@ -133,13 +133,12 @@ def read(data: bytes) -> NDArray[np.void]:
     return np.frombuffer(data, ROW).copy()
 
 
-def decode(data: bytes) -> dict[str, Any]:
-    """Plain values of a row, by the names of docs/semantics.md.  Raises RowFormatError.
+def plain(row: np.void) -> dict[str, Any]:
+    """Plain values of a row, by the names of docs/semantics.md and docs/game.md.
 
     `rings` are {name: {day: value}} of the cells that are not 0, `hashes` and `recent` oldest first, `recent`
     as [type code, seconds, value], `published` in hundredths, times in milliseconds.
     """
-    row = read(data)[0]
     day = int(row["day"])
     return {
         "state": int(row["state"]),

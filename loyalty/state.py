@@ -18,7 +18,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.row import FORMAT, NO_TIME, NONE, OPEN, ROW, RowFormatError
+from loyalty.packing import is_packed, pack, unpack
+from loyalty.row import NO_TIME, NONE, OPEN, ROW, RowFormatError
 from loyalty.upgrade import current
 
 ROW_KEY = b"c"
@@ -131,12 +132,7 @@ class State:
         """
         if not ids:
             return
-        if set(map(len, rows)) != {ROW.itemsize}:
-            rows = _brought_up(ids, rows)
-        content = b"".join(rows)
-        if np.frombuffer(content, ROW)["format"].max() > FORMAT:
-            _refuse(ids, rows)
-        found = np.frombuffer(content, ROW)
+        found = opened_many(ids, rows)
         ordinals = self._ordinals_of(ids)
         if self._keeps_all:
             slots = self._warm(ordinals)
@@ -144,7 +140,7 @@ class State:
         else:
             slots = self._slot_of[ordinals]
         warm = np.flatnonzero(slots >= 0)
-        self._raw[slots[warm]] = np.frombuffer(content, _RAW)[warm]
+        self._raw[slots[warm]] = found.view(_RAW)[warm]
         self._bucketless = True
         self._index(ordinals, found["state"], found["due"], found["as_of"])
 
@@ -184,7 +180,7 @@ class State:
         if ordinal < 0 or not self._known[ordinal]:
             return None
         slot = self._slot_of[ordinal]
-        return self._cold.rows([id])[0] if slot < 0 else bytes(self.rows[slot].tobytes())
+        return self._cold.rows([id])[0] if slot < 0 else pack(self.rows, np.array([slot]))[0]
 
     def id_of(self, slot: int) -> bytes:
         """Id of the customer in a slot."""
@@ -265,9 +261,8 @@ class State:
         found = [number for number, row in enumerate(rows) if row is not None]
         if found:
             present = [row for row in rows if row is not None]
-            if set(map(len, present)) != {ROW.itemsize}:
-                present = _brought_up([ids[ordinal] for ordinal in wanted[stored[found]].tolist()], present)
-            self._raw[places[stored[found]]] = np.frombuffer(b"".join(present), _RAW)
+            owners = [ids[ordinal] for ordinal in wanted[stored[found]].tolist()]
+            self._raw[places[stored[found]]] = opened_many(owners, present).view(_RAW)
         return self._slot_of[ordinals]
 
     def _room(self, count: int) -> Slots:
@@ -441,9 +436,11 @@ class State:
             keys.add(key)
 
     def side_scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """A customer's side entries under a prefix, in order, as this transaction sees them."""
+        """Side entries under a prefix, in order, as this transaction sees them; quick for one customer's."""
         found: dict[bytes, bytes | None] = dict(self._cold.scan(prefix))
-        for key in self._side_keys.get(prefix[: prefix.index(0)], ()):
+        whose, whole, _ = prefix.partition(b"\0")
+        sets = [self._side_keys.get(whose, set())] if whole else list(self._side_keys.values())
+        for key in (key for keys in sets for key in keys):
             if key.startswith(prefix):
                 found[key] = self._side_changed[key] if key in self._side_changed else self._side_pending[key]
         return iter([(key, value) for key, value in sorted(found.items()) if value is not None])
@@ -491,7 +488,7 @@ class State:
         slots = np.flatnonzero(flags[: self._used])
         ids = self._ids
         keys = [ROW_KEY + ids[ordinal] for ordinal in self._owner[slots].tolist()]
-        values: list[bytes | None] = list(self._raw[slots].tolist())
+        values: list[bytes | None] = list(pack(self.rows, slots))
         for n in np.flatnonzero(self.rows["state"][slots] == NONE).tolist():
             values[n] = None  # erased
         keys += side.keys()
@@ -502,10 +499,12 @@ class State:
         return Changes(keys, values)
 
 
-def _brought_up(ids: Sequence[bytes], rows: Sequence[bytes]) -> list[bytes]:
-    """Rows of any format as today's.  Raises RowFormatError."""
+def opened_many(ids: Sequence[bytes], rows: Sequence[bytes]) -> NDArray[Any]:
+    """Stored rows as ROW, whatever their format.  Raises RowFormatError."""
     try:
-        return [bytes(current(row, id).tobytes()) for id, row in zip(ids, rows, strict=True)]
+        if all(map(is_packed, rows)):
+            return unpack(rows)
+        return np.concatenate([current(row, id) for id, row in zip(ids, rows, strict=True)])
     except RowFormatError:
         _refuse(ids, rows)
         raise

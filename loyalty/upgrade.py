@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from loyalty.calendar import month_of
 from loyalty.hashing import hash64
-from loyalty.row import FORMAT, GAME, MISSION, ROW, empty, read
+from loyalty.packing import opened
+from loyalty.row import FORMAT, GAME, MISSION, ROW, empty
 
 _NEW = {
     "next_refresh", "id_hash", "active_days", "completed", "badges", "marks", "lot_points", "lot_month",
@@ -21,9 +22,9 @@ ROW_1 = np.dtype(
 
 
 def current(data: bytes, id: bytes) -> NDArray[np.void]:
-    """The row of the customer `id` from its bytes in any format, shape (1,).  Raises RowFormatError."""
+    """The row of the customer `id` from its bytes in any form, shape (1,).  Raises RowFormatError."""
     if data[:2] != b"\1\0" or len(data) != ROW_1.itemsize:
-        return read(data)
+        return opened(data)
     old, row = np.frombuffer(data, ROW_1)[0], empty()
     for name in ROW_1.names or ():
         row[name] = old[name]

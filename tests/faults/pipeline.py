@@ -21,7 +21,7 @@ from catalog.content import Content, decode
 from cli import lag
 from config import topics
 from config.settings import Settings
-from loyalty import row as rows
+from loyalty import packing as rows
 from loyalty.engine import Engine
 from loyalty.state import ROW_KEY, State
 from streams.embedded import services as embedded

@@ -14,7 +14,7 @@ from typing import Any
 
 from config.topics import CUSTOMER_EVENTS
 from loyalty.engine import Engine
-from loyalty.row import decode
+from loyalty.packing import decode
 from loyalty.state import State
 from tests.reference.records import CONTENTS
 from tests.reference.streams import Value, plain_forwards

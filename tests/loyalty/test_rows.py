@@ -6,9 +6,12 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from loyalty.hashing import hash64
-from loyalty.row import FORMAT, HASHES, LIFE, NO_TIME, RINGS, ROW, WORDS, RowFormatError, decode, empty, read
+from loyalty.packing import decode, is_packed, opened, pack, unpack
+from loyalty.row import FORMAT, HASHES, LIFE, NO_TIME, RINGS, ROW, WORDS, RowFormatError, empty, read
 from loyalty.state import State
 from loyalty.upgrade import ROW_1, current
 
@@ -52,6 +55,36 @@ def test_a_row_of_the_old_format_is_brought_up() -> None:
     state = State()
     state.load_many([b"27820001111"], [old.tobytes()])
     assert state.rows[state.find(b"27820001111")] == new
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, ROW.itemsize - 1), max_size=40), st.integers(1, 255)), max_size=5
+    )
+)
+def test_a_row_comes_out_of_its_stored_form_as_it_went_in(marks: list[tuple[list[int], int]]) -> None:
+    raw = np.zeros((len(marks), ROW.itemsize), np.uint8)
+    for row, (places, value) in zip(raw, marks, strict=True):
+        row[places] = value
+    rows = raw.reshape(-1).view(ROW)
+    stored = pack(rows, np.arange(len(rows)))
+    assert all(map(is_packed, stored))
+    assert unpack(stored).tobytes() == rows.tobytes()
+    for n, data in enumerate(stored):
+        assert opened(data).tobytes() == raw[n].tobytes()
+        for cut in (1, 2, 5, len(data) - 1):
+            with pytest.raises(RowFormatError, match=f"row has {cut} bytes"):
+                opened(data[:cut])
+        with pytest.raises(RowFormatError, match=f"row has {len(data) + 8} bytes"):
+            opened(data + bytes(8))
+
+
+def test_a_stored_row_is_small() -> None:
+    rows = empty()
+    rows["format"], rows["state"], rows["as_of"] = FORMAT, 1, 5
+    (stored,) = pack(rows, np.array([0]))
+    assert stored == bytes.fromhex("0280 0300") + bytes(36) + rows.tobytes()[:16]
 
 
 def test_every_cell_is_where_it_was() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loyalty.row import FORMAT, NO_TIME, OPEN, ROW
+from loyalty.packing import opened, pack
+from loyalty.row import FORMAT, NO_TIME, OPEN
 from loyalty.state import PARTITION_KEY, ROW_KEY, SIDE_KEY, PartitionRow, State
 
 
@@ -120,7 +121,7 @@ def test_like_a_dict(steps: list[tuple[str, Any]], max_rows: int) -> None:
     for id in IDS:
         seen = state.peek(id)
         slot = state.find(id)
-        assert seen == (state.rows[slot].tobytes() if slot >= 0 else None)
+        assert seen == (pack(state.rows, np.array([slot]))[0] if slot >= 0 else None)
         assert (slot >= 0) == (id in model.rows)
         if slot >= 0:
             due, as_of, is_open = model.rows[id]
@@ -148,7 +149,7 @@ def test_a_transaction_tells_what_it_changed_once() -> None:
     assert changes.keys[2:] == [SIDE_KEY + b"a\0p", PARTITION_KEY]
     assert changes.values[2] is None
     rows = dict(zip(changes.keys, changes.values, strict=True))
-    assert np.frombuffer(rows[ROW_KEY + b"a"] or b"", ROW)[0]["due"] == 120_000
+    assert opened(rows[ROW_KEY + b"a"] or b"")[0]["due"] == 120_000
     again = State()
     again.load_partition(changes.values[3] or b"")
     assert again.partition == PartitionRow(tick=7)

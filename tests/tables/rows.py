@@ -8,6 +8,7 @@ import numpy as np
 from confluent_kafka import Producer
 
 from config.settings import Settings
+from loyalty.packing import opened, pack
 from loyalty.row import FORMAT, OPEN, ROW
 from loyalty.state import ROW_KEY
 
@@ -16,12 +17,12 @@ def row(due: int) -> bytes:
     """An open row that is told by its `due`."""
     one = np.zeros(1, ROW)
     one["format"], one["state"], one["due"], one["as_of"] = FORMAT, OPEN, due, due // 2
-    return bytes(one.tobytes())
+    return pack(one, np.array([0]))[0]
 
 
 def due_of(value: bytes) -> int:
     """The `due` that tells a row."""
-    return int(np.frombuffer(value, ROW)["due"][0])
+    return int(opened(value)["due"][0])
 
 
 def key(number: int) -> bytes:
