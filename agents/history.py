@@ -38,8 +38,8 @@ def newest(
     KafkaAway, NoTopic.
     """
     key = customer_id.encode()
-    partition = partition_of(key, settings.partitions)
-    tail = Tail(settings, topic, from_end=True, only=partition)
+    tail = Tail(settings, topic, from_end=True)
+    partition = partition_of(key, len(tail.positions))
     begin, end = tail.begin(partition), tail.positions[partition]
     tail.close()
     found: list[dict[str, Any]] = []

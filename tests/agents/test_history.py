@@ -30,7 +30,7 @@ def test_the_newest_are_found_however_long_the_pieces(
     services: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
     monkeypatch.setattr(history, "PIECE", piece)
-    topic = topics("told", services.partitions)
+    topic = topics("told", 3)
     tell(services, topic, 40)
     looked: list[tuple[int, int]] = []
     found = newest(services, topic, "a", 3, progress=lambda done, all_: looked.append((done, all_)))
