@@ -198,7 +198,7 @@ def _columns(rows: Rows, day: int | NDArray[np.int64] | None, decimals: int, tim
     stands = rows["day"].astype(np.int64)
     now = stands if day is None else np.broadcast_to(np.asarray(day, np.int64), stands.shape)
     rings, unit = _Rings(rows, now), 10.0**decimals
-    local = _local_days(timezone)
+    local = local_days(timezone)
     types = rows["types"]
 
     def since(name: str) -> Any:
@@ -279,7 +279,8 @@ def _columns(rows: Rows, day: int | NDArray[np.int64] | None, decimals: int, tim
     }
 
 
-def _local_days(timezone: str) -> Any:
+def local_days(timezone: str) -> Any:
+    """Gives the local days of times (ms), by the operator's timezone."""
     zone = calendar(timezone)[0]
     starts, offsets = zone["starts"], zone["offsets"]
 

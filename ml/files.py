@@ -10,7 +10,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ def read_csv(
     return matrix, np.array(labels) if label else None
 
 
-def _rows(path: str, name: str):  # type: ignore[no-untyped-def]
+def _rows(path: str, name: str) -> Iterator[tuple[int, list[str]]]:
     """(line, fields) of each line that is not blank."""
     try:
         data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
@@ -70,7 +70,7 @@ def _rows(path: str, name: str):  # type: ignore[no-untyped-def]
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for fields in reader:
-            if fields and any(field.strip() for field in fields):
+            if fields and (len(fields) > 1 or fields[0].strip()):
                 yield reader.line_num, fields
     except csv.Error as error:
         raise FileUnusable(f"{name}, line {reader.line_num}: no CSV: {error}") from None
@@ -81,7 +81,7 @@ def _plain(name: str) -> str:
 
 
 def _places(name: str, header: list[str], wanted: list[str], columns: Sequence[Column]) -> list[int]:
-    """Where each wanted column is: under its very name, else under the one that differs in case and blanks."""
+    """Where each wanted column is: under its very name, else under one that differs in case and blanks."""
     places = []
     for each in wanted:
         found = [at for at, given in enumerate(header) if given == each]

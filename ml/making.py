@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ml import table as tables
 from ml import uci
-from ml.models import KINDS, UCI
+from ml.models import UCI
 from ml.table import Table
 from ml.training import train
 
@@ -18,7 +18,7 @@ def make(
     data: Path | None = None,
     date: str = "",
     simulated: Callable[[], Table] | None = None,
-) -> Iterable[tuple[str, bytes]]:
+) -> Iterable[tuple[str, bytes]]:  # fmt: skip
     """(name, file) of each model, as it is made.
 
     `data` is a table of `khaywe ml dataset`, or for churn-uci a CSV file with its columns; unset: the
@@ -31,11 +31,6 @@ def make(
             yield name, train(name, own, list(uci.COLUMNS), **uci.PARAMETERS)
             continue
         if found is None:
-            found = tables.read(data) if data is not None else (simulated or tables.simulated)()
+            found = tables.read(data) if data is not None else simulated()
             found = replace(found, date=date or found.date)
         yield name, train(name, found)
-
-
-def names() -> list[str]:
-    """Every model there is."""
-    return list(KINDS)

@@ -65,7 +65,7 @@ def _reliability(card: Card) -> list[str]:
     return [
         "Rows that the trees did not see, in tenths of the prediction; `khaywe ml report` draws it.", "",
         "| predicted | observed | rows |", "| --- | --- | --- |",
-        *(f"| {predicted:,.4g} | {observed:,.4g} | {rows:,} |" for predicted, observed, rows in card.reliability),
+        *(f"| {said:,.4g} | {seen:,.4g} | {rows:,} |" for said, seen, rows in card.reliability),
         "",
     ]  # fmt: skip
 
@@ -74,6 +74,6 @@ def _always(card: Card) -> list[str]:
     limits = ["No row with a value missing is taken; nothing is filled in."]
     if card.inputs == "row":
         limits.append(
-            "A customer of under two weeks, or hardly ever active, is marked `insufficient_history`."
+            "Customers of under two weeks, or hardly ever active, are marked `insufficient_history`."
         )
     return limits

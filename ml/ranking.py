@@ -1,6 +1,6 @@
 """What to offer: offers and products in the order of what they are expected to bring.
 
-Expected value = probability x value - cost.  Pure: probabilities come from a model, the rest from the catalog.
+Expected value = probability x value - cost.  Probabilities come from a model, the rest from the catalog.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def rank(
     """What may be offered to a customer, the best first; ties by id.
 
     `probabilities` by kind; a choice of a kind the model does not know is left out, as is one that is not
-    active, gone, or for others.  `value` (low, medium, high) and `segment`: "" is unknown, and suits only what
-    is for everybody.
+    active, gone, or for others.  `value` (low, medium, high) and `segment`: "" is unknown, and suits only
+    what is for everybody.
     """
     found = [
         Ranked(choice, float(probability), float(probability) * choice.value - choice.cost)
@@ -69,7 +69,7 @@ def suits(choice: Choice, value: str, segment: str) -> bool:
 
 
 def by_kind(card: Card, prediction: NDArray[np.float64]) -> dict[str, float]:
-    """The probabilities of one customer by kind, from a row of predictions of NBO or product recommendation."""
+    """Probabilities of one customer by kind, from a row of predictions of NBO or product recommendation."""
     kinds = [target.partition(":")[2] for target in card.targets]
     return dict(zip(kinds, (float(each) for each in prediction), strict=True))
 
