@@ -81,7 +81,7 @@ def _compile(
 ) -> Callable[[bytes | None, int, bool], Event | Rejected]:
     """The function of a record's bytes, its Kafka timestamp (ms) and whether it is history."""
     name = source.name
-    decode = _decoder(Connection.model_validate(source.connection_config))
+    decode = decoder(Connection.model_validate(source.connection_config))
     map_record = compile_mapping(source, decisions)
 
     def one(content: bytes | None, timestamp: int, backfill: bool) -> Event | Rejected:
@@ -110,7 +110,8 @@ def _compile(
     return one
 
 
-def _decoder(connection: Connection) -> raw.Decode:
+def decoder(connection: Connection) -> raw.Decode:
+    """How the records of a source become fields."""
     if connection.columns is not None:
         return raw.csv_line(connection.columns, connection.delimiter)
     if connection.avro_schema is not None:

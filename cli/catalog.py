@@ -22,9 +22,7 @@ from catalog.service import CatalogService
 from catalog.written import dump, files, written
 from cli import ui
 from cli.main import explained
-from cli.source import _AT_ONCE as AT_ONCE
-from cli.source import _catalog as open_catalog
-from cli.source import json_option
+from cli.source import AT_ONCE, json_option, open_catalog
 from config.errors import KhayweError
 from config.settings import Settings, settings
 from loyalty.game import LEVELS, Game, Reward

@@ -29,7 +29,7 @@ from config.settings import Settings, settings
 from streams.topics import ensure_raw_topic
 
 # Someone waits for the answer: less than catalog.service waits for.  librdkafka's own log is not for users.
-_AT_ONCE: dict[str, Any] = {
+AT_ONCE: dict[str, Any] = {
     "enable.idempotence": True,
     "message.timeout.ms": 8_000,
     "topic.metadata.propagation.max.ms": 4_000,
@@ -43,7 +43,8 @@ file_option = click.option(
 
 
 @contextmanager
-def _catalog(config: Settings) -> Iterator[CatalogService]:
+def open_catalog(config: Settings) -> Iterator[CatalogService]:
+    """The catalog, for as long as a command needs it."""
     service = CatalogService(config.database_url(), config)
     try:
         service.ensure_first_revision()
@@ -137,7 +138,7 @@ def add(name: str | None, file: str | None, as_json: bool, **flags: Any) -> None
     else:
         given = [_from_flags(name, **flags)]
     config = settings()
-    with _catalog(config) as service:
+    with open_catalog(config) as service:
         revision = service.add_sources(given)
         _tell(config, service, revision, "added", [each["name"] for each in given], as_json)
 
@@ -206,7 +207,7 @@ def update(file: str, as_json: bool) -> None:
     """
     given = read_sources(file)
     config = settings()
-    with _catalog(config) as service:
+    with open_catalog(config) as service:
         revision = service.update_sources(given)
         _tell(config, service, revision, "changed", [each["name"] for each in given], as_json)
 
@@ -217,7 +218,7 @@ def update(file: str, as_json: bool) -> None:
 def enable(name: str, as_json: bool) -> None:
     """Switch a data source on; its topic is made if there is none."""
     config = settings()
-    with _catalog(config) as service:
+    with open_catalog(config) as service:
         _tell(config, service, service.switch_source(name, True), "enabled", [name], as_json)
 
 
@@ -227,7 +228,7 @@ def enable(name: str, as_json: bool) -> None:
 def disable(name: str, as_json: bool) -> None:
     """Switch a data source off: its records wait in their topic."""
     config = settings()
-    with _catalog(config) as service:
+    with open_catalog(config) as service:
         _tell(config, service, service.switch_source(name, False), "disabled", [name], as_json)
 
 
@@ -239,7 +240,7 @@ def _tell(
     published, away = True, ""
     wanted = [source.topic for source in service.sources() if source.name in names and source.is_active]
     try:
-        service.publish_outbox(Producer(config.producer_config(**_AT_ONCE)))
+        service.publish_outbox(Producer(config.producer_config(**AT_ONCE)))
     except (KhayweError, KafkaException) as error:
         published, away = False, explained(error)[0]
     if published:
@@ -269,7 +270,7 @@ def _tell(
 @json_option
 def list_(as_json: bool) -> None:
     """Show all data sources."""
-    with _catalog(settings()) as service:
+    with open_catalog(settings()) as service:
         sources = service.sources()
     if as_json:
         ui.show_json([_plain(each) for each in sources])
@@ -303,7 +304,7 @@ def _events(mapping: dict[str, Any]) -> str:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show a data source as YAML that `khaywe source update --file` reads."""
-    with _catalog(settings()) as service:
+    with open_catalog(settings()) as service:
         found = _plain(service.source(name))
     if as_json:
         ui.show_json(found)
@@ -370,7 +371,7 @@ def _trial(config: Settings, name: str | None, source_file: str | None) -> Trial
     if source_file is None:
         if name is None:
             raise click.UsageError("give NAME of a data source, or --source-file FILE")
-        with _catalog(config) as service:
+        with open_catalog(config) as service:
             content = service.latest()
             return Trial(service.source(name), content.decisions)
     given = read_sources(source_file)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from agents.raw import RegistryAway, Undecodable
-from agents.source_reader import _decoder as decoder
+from agents.source_reader import decoder
 from catalog.content import SourceContent
 from catalog.mapping import Reason, Rejected, Step, compile_mapping, encode_event, explain
 from catalog.schema import Connection

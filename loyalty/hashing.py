@@ -6,6 +6,7 @@ Event ids, words of a profile and refresh minutes all come from it, so it is par
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,14 @@ _ONE = np.uint64(1)
 
 
 @compiled
+def mix(z: Any) -> Any:
+    """splitmix64's finaliser."""
+    z = (z ^ (z >> _30)) * _MIX_1
+    z = (z ^ (z >> _27)) * _MIX_2
+    return z ^ (z >> _31)
+
+
+@compiled
 def _hashes(joined: NDArray[np.uint8], lengths: NDArray[np.int64], out: NDArray[np.uint64]) -> None:
     start = 0
     for i in range(lengths.shape[0]):
@@ -28,10 +37,7 @@ def _hashes(joined: NDArray[np.uint8], lengths: NDArray[np.int64], out: NDArray[
         z = _BASIS
         for at in range(start, end):
             z = (z ^ np.uint64(joined[at])) * _PRIME
-        z = (z ^ (z >> _30)) * _MIX_1
-        z = (z ^ (z >> _27)) * _MIX_2
-        z ^= z >> _31
-        out[i] = max(z, _ONE)
+        out[i] = max(mix(z), _ONE)
         start = end
 
 

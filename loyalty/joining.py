@@ -20,7 +20,6 @@ from loyalty.columns import (
 from loyalty.compiled import compiled
 from loyalty.counters import join, set_profile
 from loyalty.emit import at_work, effect
-from loyalty.events import CODES
 from loyalty.generation import start
 from loyalty.moving import in_control, move, moved, open_row, publish
 from loyalty.points import add, balance, retier, take, take_back, tell_points
@@ -35,13 +34,6 @@ from loyalty.row import (
 )
 from loyalty.scores import score
 from loyalty.slots import cool, find_all, free, join_cooling, next_due, tell
-
-_ACTIVATION, _PROFILE_UPDATE = CODES["activation"], CODES["profile_update"]
-_OPT_IN, _OPT_OUT = CODES["opt_in"], CODES["opt_out"]
-_LINK, _ENDED = CODES["customer_link"], CODES["customer_ended"]
-_COMMAND = CODES["_command"]
-_1, _2, _27, _30, _31 = np.uint64(1), np.uint64(2), np.uint64(27), np.uint64(30), np.uint64(31)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 @compiled

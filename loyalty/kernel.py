@@ -85,8 +85,6 @@ _ACTIVATION, _PROFILE_UPDATE = CODES["activation"], CODES["profile_update"]
 _OPT_IN, _OPT_OUT = CODES["opt_in"], CODES["opt_out"]
 _LINK, _ENDED = CODES["customer_link"], CODES["customer_ended"]
 _COMMAND = CODES["_command"]
-_1, _2, _27, _30, _31 = np.uint64(1), np.uint64(2), np.uint64(27), np.uint64(30), np.uint64(31)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 AHEAD = 2  # rows that are fetched while another is worked on
 

@@ -24,9 +24,9 @@ from loyalty.columns import (
 from loyalty.compiled import compiled
 from loyalty.counters import shift
 from loyalty.emit import effect
-from loyalty.events import CODES
 from loyalty.features import fill_features
 from loyalty.generation import generate
+from loyalty.hashing import mix
 from loyalty.missions import settle
 from loyalty.points import balance, expire, retier
 from loyalty.rewards import award_badges
@@ -41,23 +41,13 @@ from loyalty.row import (
 from loyalty.scores import score
 from loyalty.slots import next_due
 
-_ACTIVATION, _PROFILE_UPDATE = CODES["activation"], CODES["profile_update"]
-_OPT_IN, _OPT_OUT = CODES["opt_in"], CODES["opt_out"]
-_LINK, _ENDED = CODES["customer_link"], CODES["customer_ended"]
-_COMMAND = CODES["_command"]
-_1, _2, _27, _30, _31 = np.uint64(1), np.uint64(2), np.uint64(27), np.uint64(30), np.uint64(31)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-
 
 @compiled
 def in_control(id_hash: int, policy: Record) -> bool:
     """Whether a customer is in the universal control group."""
     if policy.control_share <= 0:
         return False
-    z = np.uint64(id_hash) ^ np.uint64(policy.control_salt)
-    z = (z ^ (z >> _30)) * _MIX_1
-    z = (z ^ (z >> _27)) * _MIX_2
-    z ^= z >> _31
+    z = mix(np.uint64(id_hash) ^ np.uint64(policy.control_salt))
     return (z >> np.uint64(11)) * 2.0**-53 < policy.control_share  # type: ignore[no-any-return]
 
 
