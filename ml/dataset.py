@@ -53,7 +53,7 @@ def table(
     snapshots: Sequence[Snapshot], last_event: int, horizon: int = HORIZON, *, decimals: int = 2,
     timezone: str = "UTC",
 ) -> Table:  # fmt: skip
-    """The table of snapshots whose labels have seen every event up to `last_event` (ms).  Raises NoDataset."""
+    """The table of snapshots whose labels saw every event up to `last_event` (ms).  Raises NoDataset."""
     used = [each for each in snapshots if each.ids]
     if not used:
         raise NoDataset("the snapshots hold no customers", hint="`khaywe snapshot list` shows what there is")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
 from ml.card import Column
+from ml.features import UNKNOWNS
 from ml.models import DEFINITIONS, levels
 from ml.onnx_file import Trees
 from ml.registry import Model
@@ -143,6 +144,8 @@ class Explainer:
     def explain(self, values: NDArray[np.float32]) -> list[Explanation]:
         """An explanation of each row; of several targets, of the one with the greatest prediction."""
         _, prediction = self.model.run(values)
+        if DEFINITIONS[self.model.card.kind].objective == "rules":
+            return self._rules(values, prediction)
         best = prediction.argmax(1) if len(prediction) else np.zeros(0, np.int64)
         found: list[Explanation | None] = [None] * len(values)
         slopes = self.model.file.constants["slope"]
@@ -155,6 +158,24 @@ class Explainer:
                     target, float(prediction[row, target]), str(at_level[n]), values[row], added[n]
                 )
         return [each for each in found if each is not None]
+
+    def _rules(self, values: NDArray[np.float32], prediction: NDArray[np.float32]) -> list[Explanation]:
+        """Every target counts, and each is a count of what one feature is above."""
+        card = self.model.card
+        added = [self.contributions(values, at) for at in range(len(card.targets))]
+        at_level = levels(prediction.mean(1).astype(np.float64), card)
+        found = []
+        for row in range(len(values)):
+            factors, said = [], []
+            for target, name in enumerate(card.targets):
+                at = int(np.abs(self.paths(target).features).max())
+                text = _figure(card.features[at], float(values[row, at]))
+                typical, part = card.features[at].typical, float(added[target][row, at])
+                factors.append(Factor(card.names[at], float(values[row, at]), typical, part, text))
+                said.append(f"{name.partition(':')[2]} {prediction[row, target]:.0f} of 5: {text}")
+            mean, level = float(prediction[row].mean()), str(at_level[row])
+            found.append(Explanation("rfm", mean, level, factors, f"{'; '.join(said)}."))
+        return found
 
     def _tell(
         self, target: int, prediction: float, level: str, values: NDArray[np.float32], added: Floats
@@ -216,6 +237,7 @@ def _figure(column: Column, value: float) -> str:
 
 
 def _number(value: float, column: Column) -> str:
-    if value == -1 and column.unit in ("days", "share", "0 or 1") and column.least is None:
+    if value == -1 and column.name in UNKNOWNS:
         return "unknown"
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
+    text = f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:,.2f}"
+    return f"{text} MB" if column.unit == "MB" else text

@@ -57,7 +57,7 @@ FEATURES: tuple[Feature, ...] = (
     *_of("currency", "90 days", payment_size_90d="Revenue of a day that has some"),
     *_of(
         "days",
-        _LIFE,
+        "now",
         days_since_transaction="Days since the last transaction (recency of RFM)",
         days_since_activity="Days since the last activity",
         tenure_days="Tenure",

@@ -17,8 +17,8 @@ def make(
     names: Iterable[str],
     data: Path | None = None,
     date: str = "",
-    simulated: Callable[[], Table] | None = None,
-) -> Iterable[tuple[str, bytes]]:  # fmt: skip
+    simulated: Callable[[], Table] = tables.simulated,
+) -> Iterable[tuple[str, bytes]]:
     """(name, file) of each model, as it is made.
 
     `data` is a table of `khaywe ml dataset`, or for churn-uci a CSV file with its columns; unset: the

@@ -59,8 +59,8 @@ def _figures(card: Card) -> str:
 def _plots(card: Card) -> str:
     drawn = [
         (title, draw) for title, draw, there in (
-            ("ROC", _roc, card.roc), ("Calibration", _calibration, card.reliability), ("Lift", _lift, card.lift),
-            ("Importance", _importance, True),
+            ("ROC", _roc, card.roc), ("Calibration", _calibration, card.reliability),
+            ("Lift", _lift, card.lift), ("Importance", _importance, True),
         ) if there
     ]  # fmt: skip
     figure, axes = _figure(len(drawn))
@@ -133,4 +133,5 @@ def _drift(model: Model, today: Table) -> str:
     said = (
         f'<p class="moved">Moved: {escape(", ".join(moved))}</p>' if moved else "<p>No feature has moved.</p>"
     )
-    return f"<h3>Drift on {len(values):,} customers, mean {np.mean(list(found.values())):.3f}</h3>{said}{_svg(figure)}"
+    head = f"Drift on {len(values):,} customers, mean {np.mean(list(found.values())):.3f}"
+    return f"<h3>{head}</h3>{said}{_svg(figure)}"

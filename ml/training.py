@@ -48,19 +48,26 @@ def train(name: str, table: Table, columns: list[Column] | None = None, **parame
 
     `columns` describe the table's where these are not `ml.features`; `parameters`: LightGBM's and `rounds`.
     """
-    definition = kind_of(name)
-    held = table.holdout if table.holdout is not None else np.zeros(len(table.values), np.bool_)
-    seen = table.values[~held]
-    labels = _labels(name, definition, table)
-    if definition.objective == "rules":
-        fitted = _rules(seen)
-    else:
-        folds = FOLDS if held.any() else FOLDS_ALONE
-        fitted = _fit(name, definition, seen, labels[~held], folds, parameters)
-    card = _card(name, definition, table, columns, fitted, held, labels)
+    fitted = fit(name, table, **parameters)
+    card = _card(name, table, columns, fitted)
     made = _file(fitted, card)
     digest = blake2b(made, digest_size=4).hexdigest()
     return _file(fitted, msgspec.structs.replace(card, version=f"{table.date}-{digest}"))
+
+
+def fit(name: str, table: Table, **parameters: Any) -> Fitted:
+    """The trees of a model and their calibration.  Raises TrainingError."""
+    definition = kind_of(name)
+    held = _held(table)
+    if definition.objective == "rules":
+        return _rules(table.values[~held])
+    labels = _labels(name, definition, table)[~held]
+    folds = FOLDS if held.any() else FOLDS_ALONE
+    return _fit(name, definition, table.values[~held], labels, folds, parameters)
+
+
+def _held(table: Table) -> NDArray[np.bool_]:
+    return table.holdout if table.holdout is not None else np.zeros(len(table.values), np.bool_)
 
 
 def _file(fitted: Fitted, card: Card) -> bytes:
@@ -102,11 +109,11 @@ def _fit(
         fitted.shift.append(shift)
         base = 0.0
         for tree in booster.dump_model()["tree_info"]:
-            node = _node(tree["tree_structure"])
-            if len(node) == 2:
-                base += node[0]
+            root = node(tree["tree_structure"])
+            if len(root) == 2:  # no split was worth it
+                base += root[0]
             else:
-                fitted.trees.append((target, node))
+                fitted.trees.append((target, root))
         fitted.base.append(base)
     return fitted
 
@@ -144,12 +151,13 @@ def _boost(definition: Definition, x: NDArray[np.float32], y: Floats, more: dict
     return lightgbm.train(chosen, lightgbm.Dataset(x, y), rounds)
 
 
-def _node(tree: dict[str, Any]) -> Node:
+def node(tree: dict[str, Any]) -> Node:
+    """A tree as LightGBM tells it, as it is written."""
     if "leaf_value" in tree:
         return (float(tree["leaf_value"]), float(tree.get("leaf_count", 1)))
     if tree["decision_type"] != "<=":
         raise TrainingError(f"a tree decides by {tree['decision_type']!r}, which is not written")
-    left, right = _node(tree["left_child"]), _node(tree["right_child"])
+    left, right = node(tree["left_child"]), node(tree["right_child"])
     return (int(tree["split_feature"]), float(tree["threshold"]), left, right, float(tree["internal_count"]))
 
 
@@ -197,10 +205,9 @@ def _rules(values: NDArray[np.float32]) -> Fitted:
     return Fitted(trees, [1.0] * 3, [1.0] * 3, [0.0] * 3, np.empty((0, 3)), gain)
 
 
-def _card(
-    name: str, definition: Definition, table: Table, columns: list[Column] | None, fitted: Fitted,
-    held: NDArray[np.bool_], labels: Floats,
-) -> Card:  # fmt: skip
+def _card(name: str, table: Table, columns: list[Column] | None, fitted: Fitted) -> Card:
+    definition, held = kind_of(name), _held(table)
+    labels = _labels(name, definition, table)
     seen = table.values[~held]
     margin = fitted.margin(seen)
     prediction = linked(margin, fitted, definition.link)
@@ -247,10 +254,16 @@ def _described(columns: list[Column], values: NDArray[np.float32], gain: Floats)
         described.append(
             msgspec.structs.replace(
                 column,
-                typical=round(float(np.median(values[:, at])), 4),
+                typical=_typical(column.name, values[:, at]),
                 importance=round(float(shares[at]), 5),
                 edges=edges,
                 shares=found,
             )
         )
     return described
+
+
+def _typical(name: str, values: NDArray[np.float32]) -> float:
+    """The median, of those of whom it is known."""
+    known = values[values != -1] if name in features.UNKNOWNS else values
+    return round(float(np.median(known)), 4) if len(known) else -1.0
