@@ -40,8 +40,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "Customers": {
         "customer": ("cli.customer", "customer", "what is known of a customer"),
-        "why": ("cli.why", "why", "what was decided about a customer and why, and why not the rest"),
-        "ml": ("cli.ml", "ml", "models: list, train, predict, explain, dataset, validate, report"),
+        "why": ("cli.why", "why", "what was decided, why, and why not the rest"),
+        "ml": ("cli.ml", "ml", "models: train, predict, explain, validate"),
         "command": ("cli.command", "command", "send a command: recalculate, award, opt_out, ..."),
         "grants": ("cli.grants", "grants", "offers that wait for an answer of the operator's systems"),
         "points": ("cli.grants", "points", "points owed to customers, by month"),
