@@ -86,7 +86,7 @@ def _svg(figure: Any) -> str:
 
     out = io.StringIO()
     # No date and a fixed salt: the same models give the same page.
-    with matplotlib.rc_context({"svg.hashsalt": "khaywe"}):
+    with matplotlib.rc_context({"svg.hashsalt": "khaywe", "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
     return text[text.index("<svg") :]

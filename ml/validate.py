@@ -109,7 +109,8 @@ def _explanation(model: Model, values: NDArray[np.float32]) -> tuple[bool, str]:
         for at in range(len(model.card.targets))
     )
     told = explainer.explain(values)
-    sides = {"low": (-1,), "high": (1,)}
+    rules = DEFINITIONS[model.card.kind].objective == "rules"  # which tell all they count
+    sides = {} if rules else {"low": (-1,), "high": (1,)}
     consistent = all(
         np.sign(factor.contribution) in sides.get(each.level, (-1, 1))
         for each in told

@@ -23,8 +23,8 @@ def record(n: int, kind: str, ago: float, value: float = 1.0, **attributes: obje
     at = iso(int(END - 1 - ago * DAY_MS))
     return msgspec.json.encode(
         {
-            "event_id": f"{kind}-{n}", "customer_id": "c", "event_type": kind, "source": "test", "value": value,
-            "occurred_at": at, "received_at": at, "attributes": attributes,
+            "event_id": f"{kind}-{n}", "customer_id": "c", "event_type": kind, "source": "test",
+            "value": value, "occurred_at": at, "received_at": at, "attributes": attributes,
         }
     )  # fmt: skip
 

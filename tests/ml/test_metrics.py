@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,7 +26,7 @@ def test_as_scikit_learn_has_them(rows: list[tuple[int, bool]]) -> None:
     assert metrics.r2(score, outcome) == pytest.approx(r2_score(outcome, score))
     curve = metrics.roc(score, outcome)
     assert (curve[0], curve[-1]) == ((0.0, 0.0), (1.0, 1.0))
-    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(curve, curve[1:], strict=False))
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(curve))
     assert area == pytest.approx(metrics.auc(score, outcome), abs=2e-3)
 
 

@@ -73,7 +73,7 @@ def test_a_file_cut_anywhere_is_refused(own: Registry) -> None:
 def test_a_model_of_another_shape_is_refused(own: Registry) -> None:
     model = load_model_from_string(file(own).read_bytes())
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 7
-    with pytest.raises(ModelError, match="has the shape|cannot run"):
+    with pytest.raises(ModelError, match=r"has the shape|cannot run"):
         Model(model.SerializeToString())
 
 
