@@ -228,7 +228,7 @@ def test_writes_a_report(tmp_path: Path, elsewhere: Path) -> None:
     assert result.exit_code == 0, result.output
     page = out.read_text()
     assert page.count("<svg") == 4, "figures of each, and drift of each"
-    assert all(word in page for word in ("Drift", "days_since_activity", "share_of_the_way"))
+    assert all(word in page for word in ("Drift", "use_trend", "share_of_the_way"))
     assert "<script" not in page
 
 
