@@ -60,7 +60,7 @@ def table(
     newest = max(each.at for each in used)
     end = newest + horizon * DAY_MS
     if last_event < end:
-        days = max((last_event - newest) // DAY_MS, 0)
+        left = max((last_event - newest) // DAY_MS, 0)
         raise NoDataset(
             f"labels of {horizon} days reach to {iso(end)}, the events end at "
             f"{iso(last_event) if last_event > 0 else 'none'}",

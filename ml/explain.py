@@ -59,7 +59,9 @@ class Paths:
         highs: list[float] = []
         shares: list[float] = []
         self.base = float(trees.base[target])
-        stack = [(int(root), {}) for root in trees.roots]
+        stack: list[tuple[int, dict[int, tuple[float, float, float]]]] = [
+            (int(root), {}) for root in trees.roots
+        ]
         while stack:
             node, path = stack.pop()
             left, right = int(trees.left[node]), int(trees.right[node])

@@ -300,7 +300,7 @@ def _active(words: NDArray[np.uint64], shift: NDArray[np.int64]) -> NDArray[np.b
 
 
 def _week_shift(stands: NDArray[np.int64], now: NDArray[np.int64]) -> NDArray[np.uint64]:
-    return np.minimum((now + 3) // 7 - (stands + 3) // 7, 32).astype(np.uint64)
+    return np.asarray(np.minimum((now + 3) // 7 - (stands + 3) // 7, 32), np.uint64)
 
 
 def _halves(rings: _Rings, *names: str) -> NDArray[np.float64]:
@@ -316,7 +316,7 @@ def _trend(now: Any, before: Any) -> NDArray[np.float64]:
 
 def _share(part: Any, whole: Any, otherwise: float) -> NDArray[np.float64]:
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.full(part.shape, otherwise), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.full(part.shape, otherwise), where=whole > 0))
 
 
 def _tariff(hashes: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -45,5 +45,5 @@ def linked(margin: Floats, fitted: Fitted, link: str) -> Floats:
     """Predictions of margins."""
     calibrated = margin * np.array(fitted.slope) + np.array(fitted.shift)
     if link == "identity":
-        return calibrated
+        return np.asarray(calibrated)
     return np.asarray(np.exp(calibrated) if link == "log" else 1.0 / (1.0 + np.exp(-calibrated)))

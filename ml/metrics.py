@@ -6,6 +6,8 @@ outcomes fell.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,7 +78,7 @@ def bins(values: Floats) -> tuple[list[float], list[float]]:
     return [float(edge) for edge in edges], [round(share, 6) for share in shares(values, edges.tolist())]
 
 
-def shares(values: Floats, edges: list[float]) -> list[float]:
+def shares(values: NDArray[Any], edges: list[float]) -> list[float]:
     """Share of the values in each bin: x <= edges[0], ..., x > edges[-1]."""
     place = np.searchsorted(np.asarray(edges, np.float32), np.asarray(values, np.float32), "left")
     return [float(share) for share in np.bincount(place, minlength=len(edges) + 1) / max(len(values), 1)]

@@ -44,7 +44,8 @@ class Definition:
 
 def levels(prediction: Floats, card: Card) -> NDArray[Any]:
     """low, medium, high of each prediction."""
-    return LEVELS[(prediction >= card.low_below).astype(int) + (prediction >= card.high_from)]
+    at = (prediction >= card.low_below).astype(int) + (prediction >= card.high_from)
+    return np.asarray(LEVELS[at])
 
 
 def _churn(p: Floats, card: Card) -> Outputs:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from config.errors import KhayweError

@@ -77,7 +77,8 @@ class Events:
         self.kind.append(kind)
         self.who.append(np.asarray(who, np.int64))
         self.at.append(np.asarray(at, np.int64))
-        self.value.append(np.round(np.broadcast_to(np.asarray(value, np.float64), len(who)), 2))
+        amounts = np.broadcast_to(np.asarray(value, np.float64), len(who))
+        self.value.append(np.asarray(np.round(amounts, 2), np.float64))
         self.attributes.append(attributes)
 
     def records(self, ids: list[str], prefix: str = "") -> list[bytes]:

@@ -211,10 +211,11 @@ def _card(name: str, table: Table, columns: list[Column] | None, fitted: Fitted)
     seen = table.values[~held]
     margin = fitted.margin(seen)
     prediction = linked(margin, fitted, definition.link)
+    low, high, yes = _bands(definition, fitted, margin, prediction, labels[~held])
     card = Card(
         name=name, kind=KINDS[name], version="", about=definition.about,
         inputs="row" if columns is None else "file", targets=list(definition.labels), link=definition.link,
-        **_bands(definition, fitted, margin, prediction, labels[~held]),
+        low_below=low, high_from=high, yes_from=yes,
         data=table.about, data_hash=table.digest(), rows=len(seen), date=table.date, limits=table.limits,
         rule=definition.rule, metric=definition.metric, metrics={},
         features=_described(columns or _columns(table.names), seen, fitted.gain),
@@ -228,7 +229,7 @@ def _card(name: str, table: Table, columns: list[Column] | None, fitted: Fitted)
 
 def _bands(
     definition: Definition, fitted: Fitted, margin: Floats, prediction: Floats, labels: Floats
-) -> dict[str, float]:
+) -> tuple[float, float, float]:
     """Where low ends and high begins.  The prediction of the mean margin is neither: so what is high has
     something that speaks for it."""
     middle = linked(margin.mean(0, keepdims=True), fitted, definition.link)
@@ -238,7 +239,7 @@ def _bands(
     high = max(high, float(middle.max()) * 1.01)
     share = float(np.nanmean(labels > 0)) if definition.link == "logit" else 0.5
     yes = float(np.quantile(prediction[:, 0], 1.0 - min(share, 1.0)))
-    return {"low_below": round(low, 6), "high_from": round(high, 6), "yes_from": round(yes, 6)}
+    return round(low, 6), round(high, 6), round(yes, 6)
 
 
 def _columns(names: tuple[str, ...]) -> list[Column]:
