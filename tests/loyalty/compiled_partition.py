@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -65,9 +65,12 @@ class CompiledPartition:
         ends: Sequence[str] = ("",),
         max_rows: int = 1_000_000,
         sweeps: bool = False,
+        contents: Mapping[int, Any] = CONTENTS,
+        partition: int = 0,
     ) -> None:
         self.chunk, self.max_rows, self.sweeps = chunk, max_rows, sweeps
         self.sizes, self.ends = cycle(sizes), cycle(ends)
+        self.contents, self.partition = contents, partition
         self.changelog = Store()
         self.cold = Store()
         self.forwards: list[dict[str, Any]] = []
@@ -86,7 +89,7 @@ class CompiledPartition:
         if b"p" in self.changelog.content:
             self.state.load_partition(self.changelog.content[b"p"])
         kind = Engine if self.sweeps else Unswept
-        self.engine = kind(0, self.state, CONTENTS.__getitem__, self.chunk)
+        self.engine = kind(self.partition, self.state, self.contents.__getitem__, self.chunk)
 
     def fold(self, records: Sequence[tuple[int, Value]]) -> list[dict[str, Any]]:
         effects: list[dict[str, Any]] = []

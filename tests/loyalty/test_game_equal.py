@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.loyalty.agreement import agree
 from tests.loyalty.compiled_partition import CompiledPartition
 from tests.reference.fold import ReferenceFold
 from tests.reference.records import CONTENTS
-from tests.reference.streams import Log, plain_forwards, run_log
-from tests.reference.streams_game import game_logs, playing
-
-COUNTED = (
-    "duplicates", "late_events", "dedupe_overflow", "ignored_ended", "ignored_before_activation",
-    "links_refused", "ignored_erased",
-)  # fmt: skip
-
-
-def agree(ours: CompiledPartition, effects: list[Any], theirs: ReferenceFold, expected: list[Any]) -> None:
-    """Everything that comes out is the same: effects as texts, as 1 and 1.0 are the same only here."""
-    assert [json.dumps(effect) for effect in effects] == [json.dumps(effect) for effect in expected]
-    assert ours.rows == {name: theirs.snapshot(name) for name in theirs.customers}
-    assert ours.side == {name: kinds for name, kinds in theirs.side.items() if kinds}
-    assert ours.erased == theirs.erased
-    assert ours.partition_row == theirs.partition_row
-    assert ours.plain_forwards == plain_forwards(theirs.forwards)
-    assert ours.dead == theirs.dead
-    assert [ours.counts[name] for name in COUNTED] == [theirs.counts[name] for name in COUNTED]
+from tests.reference.streams import Log, run_log
+from tests.reference.streams_game import game_log, game_logs, playing
 
 
 def reference(log: Log) -> tuple[ReferenceFold, list[Any]]:
@@ -38,22 +22,29 @@ def reference(log: Log) -> tuple[ReferenceFold, list[Any]]:
     return fold, run_log(fold, log.segments, log.twice)
 
 
-@settings(max_examples=400, deadline=None)
-@given(game_logs(), st.lists(st.integers(1, 60), min_size=1, max_size=5))
-def test_the_game_agrees_with_the_reference_at_any_batch_size(log: Log, sizes: list[int]) -> None:
-    ours = CompiledPartition(sizes=sizes)
-    agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
+@pytest.mark.parametrize("seed", range(12))
+def test_the_game_agrees_with_the_reference_at_any_batch_size(seed: int) -> None:
+    r = Random(seed)
+    for _ in range(40):
+        log = game_log(r)
+        ours = CompiledPartition(sizes=[r.choice([1, 2, 7, 30, 5_000]) for _ in range(3)])
+        agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
 
 
-@settings(max_examples=300, deadline=None)
-@given(
-    game_logs(), st.integers(1, 3), st.lists(st.sampled_from(["", "flush", "crash"]), min_size=1, max_size=7)
-)
-def test_neither_crashes_nor_chunks_nor_evicted_rows_change_the_game(
-    log: Log, chunk: int, ends: list[str]
-) -> None:
-    ends = ends if set(ends) != {"crash"} else [*ends, ""]
-    ours = CompiledPartition(sizes=[7, 1, 30], chunk=chunk, ends=ends, max_rows=3)
+@pytest.mark.parametrize("seed", range(100, 108))
+def test_neither_crashes_nor_chunks_nor_evicted_rows_change_the_game(seed: int) -> None:
+    r = Random(seed)
+    for _ in range(40):
+        log = game_log(r)
+        ends = [*r.choices(["", "flush", "crash"], k=r.randint(1, 7)), ""]
+        ours = CompiledPartition(sizes=[7, 1, 30], chunk=r.randint(1, 3), ends=ends, max_rows=3)
+        agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
+
+
+@settings(max_examples=100, deadline=None)
+@given(game_logs(), st.integers(1, 30))
+def test_the_game_agrees_with_the_reference_on_what_hypothesis_finds(log: Log, size: int) -> None:
+    ours = CompiledPartition(sizes=[size])
     agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
 
 

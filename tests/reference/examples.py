@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loyalty.content import Decisions, ScoringPolicy
@@ -19,9 +19,23 @@ D = 18_262  # its day: 50 years of 365 days and 12 leap days
 REFRESH = 1336 * 60_000  # when in the (UTC) day customer a is refreshed: 22:16
 
 
+# What else is done with each example: (contents, partition, segments, fold, effects).
+Also = Callable[[Mapping[int, Any], int, Sequence[Sequence[Any]], ReferenceFold, list[dict[str, Any]]], None]
+ALSO: list[Also] = []
+
+
+def _run(
+    by_revision: Mapping[int, Any], partition: int, segments: Sequence[Sequence[Any]]
+) -> tuple[ReferenceFold, list[dict[str, Any]]]:
+    fold = ReferenceFold(partition, by_revision)
+    effects = run_log(fold, segments)
+    for also in ALSO:
+        also(by_revision, partition, segments, fold, effects)
+    return fold, effects
+
+
 def folded(*records: bytes | None, partition: int = 0) -> tuple[ReferenceFold, list[dict[str, Any]]]:
-    fold = ReferenceFold(partition, CONTENTS)
-    return fold, run_log(fold, [records])
+    return _run(CONTENTS, partition, [records])
 
 
 def row(*records: bytes | None, customer: str = "a") -> dict[str, Any]:
@@ -50,10 +64,7 @@ def play(
     by_revision: Game | Mapping[int, Content], *segments: Sequence[bytes]
 ) -> tuple[ReferenceFold, list[dict[str, Any]]]:
     """A log of segments; a game alone is revision 0 with a grace of an hour."""
-    if isinstance(by_revision, Game):
-        by_revision = contents(by_revision)
-    fold = ReferenceFold(0, by_revision)
-    return fold, run_log(fold, segments)
+    return _run(contents(by_revision) if isinstance(by_revision, Game) else by_revision, 0, segments)
 
 
 def story(effects: list[dict[str, Any]]) -> list[str]:
