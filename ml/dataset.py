@@ -64,9 +64,7 @@ def table(
         raise NoDataset(
             f"labels of {horizon} days reach to {iso(end)}, the events end at "
             f"{iso(last_event) if last_event > 0 else 'none'}",
-            hint=f"take older snapshots (--snapshots), or --horizon {days}"
-            if days
-            else "take older snapshots",
+            hint=f"take older snapshots (--snapshots){f', or --horizon {left}' if left else ''}",
         )
     zone = features.local_days(timezone)
     days = [int(zone(np.array([each.at]))[0]) for each in used]

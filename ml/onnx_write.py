@@ -6,7 +6,6 @@ The file is written node by node instead of by a converter, because three things
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,27 +89,24 @@ _LISTS = (
 def _flatten(to: dict[str, Any], tree: int, target: int, root: Node) -> None:
     """Nodes are numbered in the order in which a walk from the left meets them: the root is 0."""
 
-    def place(node: Node, number: int) -> int:
-        leaf = len(node) == 2
-        feature, threshold = (0, 0.0) if leaf else (int(node[0]), float_below(float(node[1])))  # type: ignore[arg-type]
-        at = len(to["nodes_nodeids"])
-        for name, value in (
-            ("nodes_treeids", tree), ("nodes_nodeids", number), ("nodes_featureids", feature),
-            ("nodes_values", threshold), ("nodes_modes", "LEAF" if leaf else "BRANCH_LEQ"),
-            ("nodes_truenodeids", 0), ("nodes_falsenodeids", 0), ("nodes_hitrates", float(node[-1])),  # type: ignore[arg-type]
-        ):  # fmt: skip
+    def put(**values: Any) -> None:
+        for name, value in values.items():
             to[name].append(value)
-        if leaf:
-            assert math.isfinite(node[0])  # type: ignore[arg-type]
-            for name, value in (
-                ("target_treeids", tree), ("target_nodeids", number), ("target_ids", target),
-                ("target_weights", float(node[0])),  # type: ignore[arg-type]
-            ):  # fmt: skip
-                to[name].append(value)
+
+    def place(node: Node, number: int) -> int:
+        """Put a node and what is below it; the number after the last."""
+        at = len(to["nodes_nodeids"])
+        put(nodes_treeids=tree, nodes_nodeids=number, nodes_truenodeids=0, nodes_falsenodeids=0)
+        if len(node) == 2:
+            weight, cover = node
+            put(nodes_featureids=0, nodes_values=0.0, nodes_modes="LEAF", nodes_hitrates=cover)
+            put(target_treeids=tree, target_nodeids=number, target_ids=target, target_weights=weight)
             return number + 1
+        feature, threshold, left, right, cover = node
+        put(nodes_featureids=feature, nodes_values=float_below(threshold))
+        put(nodes_modes="BRANCH_LEQ", nodes_hitrates=cover)
         to["nodes_truenodeids"][at] = number + 1
-        after = place(node[2], number + 1)  # type: ignore[arg-type]
-        to["nodes_falsenodeids"][at] = after
-        return place(node[3], after)  # type: ignore[arg-type, misc]
+        to["nodes_falsenodeids"][at] = place(left, number + 1)
+        return place(right, int(to["nodes_falsenodeids"][at]))
 
     place(root, 0)
