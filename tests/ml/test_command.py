@@ -12,9 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from confluent_kafka import Producer
 
 from cli.main import cli
-from config.settings import settings
+from config import topics
+from config.settings import Settings, settings
 from loyalty import row
 from loyalty.calendar import DAY_MS
 from loyalty.state import ROW_KEY
@@ -23,6 +25,7 @@ from ml import features, uci
 from ml.models import KINDS, UCI
 from ml.registry import SHIPPED, Registry
 from ml.simulator import AS_OF_DAY, fold
+from streams import topics as on_brokers
 from tables import snapshots
 
 LINES = uci.FILE.read_text().splitlines()
@@ -232,8 +235,8 @@ def test_writes_a_report(tmp_path: Path, elsewhere: Path) -> None:
     assert "<script" not in page
 
 
-def test_a_dataset_from_snapshots_and_events(tmp_path: Path, elsewhere: Path) -> None:
-    """Customers who call daily, half of whom fall silent: the table says so, a model learns from it."""
+def silent_half(folder: Path) -> tuple[Path, list[bytes]]:
+    """A snapshot of customers who call daily, and what they do later: half of them nothing any more."""
     count, day = 600, AS_OF_DAY
     end = (day + 1) * DAY_MS
     ids = [f"c{n:03}" for n in range(count)]
@@ -242,8 +245,8 @@ def test_a_dataset_from_snapshots_and_events(tmp_path: Path, elsewhere: Path) ->
         at = iso(int(end + days * DAY_MS))
         return msgspec.json.encode(
             {
-                "event_id": f"{n}:{days}", "customer_id": ids[n], "event_type": "voice_call", "source": "cdr",
-                "value": 60, "occurred_at": at, "received_at": at, "attributes": {},
+                "event_id": f"{n}:{days}", "customer_id": ids[n], "event_type": "voice_call",
+                "source": "cdr", "value": 60, "occurred_at": at, "received_at": at, "attributes": {},
             }
         )  # fmt: skip
 
@@ -251,9 +254,14 @@ def test_a_dataset_from_snapshots_and_events(tmp_path: Path, elsewhere: Path) ->
     made = fold(before, ids, day)
     header = snapshots.Header(1, row.FORMAT, "log", 1, 0, len(before), 0, end - 1, "2025-07-01T00:00:00Z")
     entries = [(ROW_KEY + id.encode(), made[n].tobytes()) for n, id in enumerate(ids)]
-    path = snapshots.write(entries, header, tmp_path / "snapshots")
-    events = tmp_path / "later.jsonl"
     later = [call(n, after + 0.5) for after in (3, 9, 31) for n in range(count) if n % 2 or after > 30]
+    return snapshots.write(entries, header, folder), later
+
+
+def test_a_dataset_from_snapshots_and_a_file(tmp_path: Path, elsewhere: Path) -> None:
+    """The table says who fell silent, and a model learns from it."""
+    path, later = silent_half(tmp_path / "snapshots")
+    events = tmp_path / "later.jsonl"
     events.write_bytes(b"\n".join(later) + b"\n")
     out = tmp_path / "table.parquet"
     arguments = ("dataset", "--out", str(out), "--snapshots", str(path), "--events", str(events))
@@ -273,3 +281,24 @@ def test_a_dataset_from_snapshots_and_events(tmp_path: Path, elsewhere: Path) ->
     (tmp_path / "none").mkdir()
     refused = run("dataset", "--out", str(out), "--snapshots", str(tmp_path / "none"))
     assert "no snapshots in" in refused.stderr
+
+
+def test_a_dataset_from_the_topic(
+    services: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same from customer-events, among records that are none, and those of others."""
+    path, later = silent_half(tmp_path / "snapshots")
+    on_brokers.create(services)
+    producer = Producer(services.producer_config())
+    for value in (*later, b"no event", None):
+        producer.produce(topics.CUSTOMER_EVENTS, value, key=b"c")
+    assert producer.flush(30) == 0
+    del producer  # which would look for the broker when that is gone
+    monkeypatch.setenv("KHAYWE_HOME", str(services.home))
+    settings.cache_clear()
+    try:
+        result = run("dataset", "--out", str(tmp_path / "t.parquet"), "--snapshots", str(path))
+    finally:
+        settings.cache_clear()
+    assert result.exit_code == 0, result.output
+    assert "churn: 600 rows, mean 0.500" in result.stdout
