@@ -22,7 +22,7 @@ def reference(log: Log) -> tuple[ReferenceFold, list[Any]]:
     return fold, run_log(fold, log.segments, log.twice)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_the_game_agrees_with_the_reference_at_any_batch_size(seed: int) -> None:
     r = Random(seed)
     for _ in range(40):
@@ -31,7 +31,7 @@ def test_the_game_agrees_with_the_reference_at_any_batch_size(seed: int) -> None
         agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
 
 
-@pytest.mark.parametrize("seed", range(100, 108))
+@pytest.mark.parametrize("seed", range(100, 104))
 def test_neither_crashes_nor_chunks_nor_evicted_rows_change_the_game(seed: int) -> None:
     r = Random(seed)
     for _ in range(40):
@@ -59,7 +59,7 @@ def test_the_game_gives_the_same_bytes_whatever_the_batches(log: Log) -> None:
 
 @pytest.mark.parametrize("revisions", [(20, 21, 28), (22, 24, 28), (24, 25, 26, 27), (20, 21, 23, 25)])
 def test_the_game_agrees_with_the_reference_over_months(revisions: tuple[int, ...]) -> None:
-    segments = playing(sum(revisions), customers=40, events=3_000, days=150, revisions=revisions)
+    segments = playing(sum(revisions), customers=40, events=2_000, days=120, revisions=revisions)
     fold = ReferenceFold(0, CONTENTS)
     ours = CompiledPartition(sizes=[5_000, 137, 1], chunk=40, ends=["", "flush", "crash", ""])
     agree(ours, run_log(ours, segments), fold, run_log(fold, segments))

@@ -166,6 +166,8 @@ def test_a_streak_is_the_longest_run_and_a_late_event_repairs_it() -> None:
     assert progress(game, *days(0, 1, 3)) == (2, 0b1011)
     _, effects = play(game, GIVEN + days(0, 1, 3, 4, 2))
     assert story(effects)[-2:] == ["completed 1 5/5", "given 1"]
+    # The longest mission lasts 190 days.
+    assert progress(only(Goal("days", SMS), 5, 190), *days(189.9)) == (1, 1 << 190)
     # The days are the operator's: 23:30 UTC of the first is the second in Berlin.
     night = [event("a", "sms", NEW_YEAR + 23 * HOUR + 30 * 60_000), event("a", "sms", NEW_YEAR + 13 * HOUR)]
     fold, _ = play(contents(game, timezone="Europe/Berlin"), GIVEN + night)
@@ -190,6 +192,7 @@ def test_a_share_counts_among_what_it_is_of() -> None:
     # `is known` asks for a word: a string or a whole number, so true and null do not take part.
     assert progress(game, *pay("yes", True, None, 1)) == (100 * 2 * 2 // (2 * 4), 2 | 2 << 32)
     assert progress(game, *pay("yes", "no", "no")) == (100 * 1 * 3 // (3 * 4), 1 | 3 << 32)
+    assert progress(game, *pay("yes", *["no"] * 5)) == (100 * 1 * 4 // (6 * 4), 1 | 6 << 32)
     _, effects = play(game, GIVEN + pay("yes", "yes", "yes", "no"))
     assert story(effects) == [
         "given 1", "progress 1 25/60", "progress 1 50/60", "progress 1 75/60", "completed 1 75/60", "given 1",
