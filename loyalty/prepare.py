@@ -13,6 +13,7 @@ import msgspec
 from loyalty.content import Decisions, ScoringPolicy
 from loyalty.engine import Engine
 from loyalty.game import Earning, Game, Goal, Limits, Target, Template
+from loyalty.packing import pack, unpack
 from loyalty.state import State
 
 _GAME = Game(
@@ -34,7 +35,8 @@ class _Content(msgspec.Struct):
 
 def prepare() -> None:
     """Fold a little log with one of everything."""
-    engine = Engine(0, State(max_rows=16), lambda revision: _Content())
+    state = State(max_rows=16)
+    engine = Engine(0, state, lambda revision: _Content())
     waiting = [
         _record("a", "sms"),
         _record("a", "recharge"),
@@ -49,6 +51,7 @@ def prepare() -> None:
     while waiting:
         records = list(enumerate(waiting))
         waiting = [value for done in engine.fold(records, len(records)) for _, value in done.forwards]
+    unpack(pack(state.rows, state.slots([b"a"])))
 
 
 def _record(customer_id: str, event_type: str, **attributes: Any) -> bytes:

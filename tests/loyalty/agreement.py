@@ -22,6 +22,7 @@ def agree(ours: CompiledPartition, effects: list[Any], theirs: ReferenceFold, ex
     assert ours.side == {name: kinds for name, kinds in theirs.side.items() if kinds}
     assert ours.erased == theirs.erased
     assert ours.partition_row == theirs.partition_row
+    assert ours.owed == theirs.owed
     assert ours.plain_forwards == plain_forwards(theirs.forwards)
     assert ours.dead == theirs.dead
     assert [ours.counts[name] for name in COUNTED] == [theirs.counts[name] for name in COUNTED]

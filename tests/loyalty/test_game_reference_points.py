@@ -470,6 +470,14 @@ def test_lots_and_debts_go_with_a_link() -> None:
     assert fold.snapshot("b")["debt"] == 25
 
 
+def test_years_are_the_same_when_points_are_added() -> None:
+    for year, this, last in ((2020, 15, 0), (2021, 0, 15), (2022, 0, 0)):
+        later = event("b", "sms", at(f"{year}-06-01"))
+        link = event("a", "customer_link", "2020-01-02", 1, "l", to="b")
+        found = play(PER_UNIT, [pay(10), later, link])[0].snapshot("b")
+        assert (found["year_points"], found["last_year_points"], found["points_earned"]) == (this, last, 15)
+
+
 def test_badges_days_and_cooldowns_unite() -> None:
     badges = [
         badge(2, "B", "sms_count >= 1", *["sms_count > 9"] * 3),

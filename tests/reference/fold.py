@@ -6,6 +6,7 @@ Plain dicts and loops; nothing is fast, nothing is clever.  The compiled fold mu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict
@@ -90,6 +91,15 @@ class ReferenceFold(Links):
             "command": "",
             "command_place": "",
         }
+
+    @property
+    def owed(self) -> dict[int, int]:
+        """Points in lots of open customers, by the month that ends them."""
+        owed: Counter[int] = Counter()
+        for c in self._opened():
+            for lot in c.lots:
+                owed[lot.month] += lot.points
+        return dict(owed)
 
     @property
     def side(self) -> dict[str, dict[str, Any]]:
