@@ -10,7 +10,7 @@ from agents.tail import Tail
 from catalog.content import Content, decode
 from config import topics
 from config.settings import Settings
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from streams import metrics
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 #: Seconds until Kafka is asked again, when it was away or the topic is missing.
 AGAIN_SECONDS = 1.0
 #: What counts before the first marker of a partition.
-DEFAULTS = Content(revision=0, created_at="", decisions=Decisions(), policy=ScoringPolicy())
+DEFAULTS = Content(
+    revision=0, created_at="", decisions=Decisions(), policy=ScoringPolicy(),
+    predictions=Predictions(enabled=False),
+)  # fmt: skip
 
 
 class CatalogFeed:

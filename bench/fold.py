@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from catalog import draft
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.decode import decode
 from loyalty.engine import Engine
 from loyalty.game import Game
@@ -37,6 +37,7 @@ class Content(msgspec.Struct):
     decisions: Decisions = msgspec.field(default_factory=Decisions)
     policy: ScoringPolicy = msgspec.field(default_factory=ScoringPolicy)
     game: Game = Game()
+    predictions: Predictions = Predictions(enabled=False)
 
 
 def games() -> dict[str, Game]:

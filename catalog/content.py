@@ -1,7 +1,7 @@
 """A catalog revision: what people have defined, whole, under its number.
 
 It travels on the topic `catalog` as JSON and never changes afterwards.  What the fold reads of it is defined
-in `loyalty.content` (decisions, policy) and `loyalty.game`.
+in `loyalty.content` (decisions, policy, predictions) and `loyalty.game`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from config.topics import raw_topic
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.game import Game
 
 #: Goes up when older code would misread the JSON; a new member that may be absent needs no new number.
@@ -42,6 +42,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     decisions: Decisions
     policy: ScoringPolicy
     game: Game = Game()
+    predictions: Predictions = Predictions()
     sources: list[SourceContent] = []
     note: str = ""
     format: int = FORMAT

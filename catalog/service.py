@@ -30,7 +30,7 @@ from catalog.schema import DataSource
 from config import topics
 from config.errors import KhayweError
 from config.settings import Settings
-from loyalty.content import Decisions, ScoringPolicy, currency_decimals
+from loyalty.content import Decisions, Predictions, ScoringPolicy, currency_decimals
 from loyalty.game import Game
 
 #: One editor at a time: revision numbers are consecutive and each holds the whole content.
@@ -309,9 +309,11 @@ class CatalogService:
     ) -> int:
         """Write the next revision and its outbox row in this SQL transaction."""
         session.flush()
+        predictions = Predictions()
         if decisions is None or policy is None:
             last = _content(session)
             decisions, policy = decisions or last.decisions, policy or last.policy
+            predictions = last.predictions
         policy.validate()
         number = _newest(session) + 1
         rows = session.scalars(select(DataSourceRow).order_by(DataSourceRow.name))
@@ -321,6 +323,7 @@ class CatalogService:
             decisions=decisions,
             policy=policy,
             game=stored(session),
+            predictions=predictions,
             sources=[
                 SourceContent(
                     row.name, row.source_type, row.event_mapping, row.connection_config, row.is_active

@@ -47,6 +47,8 @@ FROM_BALANCE, KNOWN_ON_TIME, ON_TIME, CAN_LINK, BACKFILL, ANEW = 1, 2, 4, 8, 16,
     ERASE_OP,
 ) = range(9)
 
+INLINE, DAILY = 1, 2  # sets of models
+
 PROFILE = np.dtype(
     [("words", "u4", (5,)), ("birthday", "u2"), ("consent", "u1"), ("present", "u1")], align=True
 )

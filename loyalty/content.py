@@ -1,6 +1,6 @@
-"""The part of a catalog revision that the fold reads: what changes a decision, and the scoring policy.
+"""The part of a catalog revision that the fold reads: decisions, scores, when models are asked.
 
-Both are data, versioned with the catalog.  Amounts stand in units of currency, data in megabytes.
+All are data, versioned with the catalog.  Amounts stand in units of currency, data in megabytes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,14 @@ class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grace_seconds: int = 3600
     control_share: float = 0.0
     control_salt: str = "khaywe"
+
+
+class Predictions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When the models are asked about a customer."""
+
+    enabled: bool = True
+    step: float = 10.0  # points by which a score has moved since it was asked last
+    hours: int = 24  # since it was asked last
 
 
 class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

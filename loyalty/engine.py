@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty import joining, kernel
+from loyalty.asking import Ask
 from loyalty.calendar import DAY_MS, last_refresh
 from loyalty.columns import (
     ANEW,
@@ -98,6 +99,13 @@ class Outcome:
     forwards: list[tuple[bytes, bytes]] = field(default_factory=list)  # (key, value) for customer-events
     dead: list[tuple[int, str, str]] = field(default_factory=list)  # (offset, reason, message)
     counts: Counter[str] = field(default_factory=Counter)
+    asks: list[Ask] = field(default_factory=list)
+    handed_out: list[NDArray[np.void]] = field(default_factory=list)  # their rows, in pieces
+
+    @property
+    def asked(self) -> NDArray[np.void]:
+        """The rows (ROW) of `asks` as they were, shape (len(asks),)."""
+        return np.concatenate(self.handed_out) if self.handed_out else np.empty(0, ROW)
 
 
 class Engine:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from loyalty.calendar import CALENDAR, calendar
 from loyalty.compiled import STAMP
-from loyalty.content import COMPONENTS, Decisions, ScoringPolicy
+from loyalty.content import COMPONENTS, Decisions, Predictions, ScoringPolicy
 from loyalty.events import ACTIVITY, CODES, MONEY, SOURCE_TYPES, USAGE, scale
 from loyalty.game import Game
 from loyalty.hashing import hash64, word_hash
@@ -33,6 +33,8 @@ class Content(Protocol):
     def policy(self) -> ScoringPolicy: ...
     @property
     def game(self) -> Game: ...
+    @property
+    def predictions(self) -> Predictions: ...
 
 
 # In smallest units: a larger value is a mistake of the source's, and float64 holds this one.

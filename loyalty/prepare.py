@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.engine import Engine
 from loyalty.game import Earning, Game, Goal, Limits, Target, Template
 from loyalty.packing import pack, unpack
@@ -31,6 +31,7 @@ class _Content(msgspec.Struct):
     decisions: Decisions = msgspec.field(default_factory=Decisions)
     policy: ScoringPolicy = msgspec.field(default_factory=ScoringPolicy)
     game: Game = _GAME
+    predictions: Predictions = Predictions()
 
 
 def prepare() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from loyalty.columns import BADGE, DESK, EFFECT, EFFECTS_ROOM, GIVEN, MISSION, REPLACED, RESERVED, SEEN_ROOM
 from loyalty.compiled import compiled
 from loyalty.conditions import Kind, compare, comparisons, parse
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.events import CODES
 from loyalty.features import bit
 from loyalty.game import LEVELS, ONBOARDING, Badge, Game, Template
@@ -273,7 +273,7 @@ def seen(text: str, features: NDArray[np.float64], profile: Mapping[str, Any]) -
 
 
 class _Nothing:
-    decisions, policy, game = Decisions(), ScoringPolicy(), Game()
+    decisions, policy, game, predictions = Decisions(), ScoringPolicy(), Game(), Predictions()
 
 
 def prepare() -> None:

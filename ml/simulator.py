@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from loyalty.calendar import DAY_MS
 from loyalty.columns import PUBLICATION
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.decode import Batch
 from loyalty.engine import Engine, Outcome
 from loyalty.events import ACTIVITY
@@ -47,6 +47,7 @@ class Content(msgspec.Struct):
     decisions: Decisions = msgspec.field(default_factory=Decisions)
     policy: ScoringPolicy = msgspec.field(default_factory=ScoringPolicy)
     game: Game = Game()
+    predictions: Predictions = Predictions(enabled=False)
 
 
 class _Quiet(Engine):
