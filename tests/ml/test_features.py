@@ -14,6 +14,7 @@ from loyalty.row import OPEN, ROW
 from loyalty.times import iso
 from ml import features
 from ml.simulator import AS_OF_DAY, fold
+from tests.ml import plain_features
 from tests.ml.customers import small
 
 END = (AS_OF_DAY + 1) * DAY_MS
@@ -106,6 +107,29 @@ def test_the_same_matrix_row_by_row_and_all_at_once() -> None:
     assert whole.dtype == np.float32
     for at in (0, 7, 150):
         np.testing.assert_array_equal(features.matrix(population.rows[at : at + 1]), whole[at : at + 1])
+
+
+@pytest.mark.parametrize(("timezone", "decimals"), [("UTC", 2), ("Asia/Tokyo", 3)])
+@pytest.mark.parametrize("later", [0, 1, 200])
+def test_compiled_and_plain_give_the_same_bits(timezone: str, decimals: int, later: int) -> None:
+    rows = small()[0].rows
+    days = rows["day"].astype(np.int64) + np.arange(len(rows)) % (later + 1)
+    found = features.matrix(rows, days, decimals=decimals, timezone=timezone)
+    wanted = plain_features.matrix(rows, days, decimals, timezone)
+    assert found.tobytes() == wanted.tobytes()
+
+
+def test_rows_of_any_bytes_give_the_same_bits() -> None:
+    """Cells, counts and words as no fold would leave them; times of a century."""
+    rng = np.random.default_rng(5)
+    rows = rng.integers(0, 256, (400, ROW.itemsize), np.uint8).reshape(-1).view(ROW)
+    rows["day"] = rng.integers(0, 40_000, len(rows))
+    for name in ("activation", "first_event", "last_activity", "last_transaction"):
+        rows[name] = rng.integers(-5, 4_000_000_000_000, len(rows)) * rng.integers(0, 2, len(rows))
+    for name in ("complaints", "referrals", "payments_known", "payments_on_time"):
+        rows[f"life_{name}"] = rng.integers(0, 1_000, len(rows))
+    days = rows["day"].astype(np.int64) + rng.integers(0, 100, len(rows))
+    assert features.matrix(rows, days).tobytes() == plain_features.matrix(rows, days).tobytes()
 
 
 def test_who_has_too_little_history() -> None:
