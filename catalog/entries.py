@@ -24,10 +24,12 @@ from loyalty.game import (
     Level,
     Limits,
     Offer,
+    OfferKind,
     Reward,
     Target,
     Template,
     Tier,
+    ValueSegment,
 )
 
 #: Words for several event types at once; the widest stands first.
@@ -86,13 +88,18 @@ Types = Annotated[list[str], BeforeValidator(_types)]
 LevelName = Literal["bronze", "silver", "gold", "platinum"]
 
 
+#: An amount of money or of anything else that is not below 0.
+Amount = Annotated[float, Field(ge=0, le=1e9)]
+Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_ -]{0,62}$")]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @field_validator("*")
     @classmethod
     def _texts_can_be_stored(cls, value: Any) -> Any:
-        for text in value if isinstance(value, list) else [value]:
+        for text in value if isinstance(value, (list, dict)) else [value]:
             if isinstance(text, str) and _UNFIT.search(text):
                 raise ValueError("has a character that cannot be kept")
         return value
@@ -298,11 +305,22 @@ class OfferEntry(Entry):
 
     offer_id: Whole | None = None
     description: str = ""
+    category: Word | Literal[""] = ""
+    lifecycle_stage: str = Field("all", min_length=1, max_length=100)
+    target_value_segment: ValueSegment = "all"
+    segments: list[Annotated[str, Field(min_length=1, max_length=100)]] = []
+    kind: OfferKind = ""
+    value: Amount = 0.0
+    cost: Amount = 0.0
+    points_factor: float = Field(1.0, ge=1, le=1_000)
+    discount: float = Field(0.0, ge=0, le=100)
+    bonus: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], Annotated[Amount, Field(gt=0)]] = {}
+    valid_days: int = Field(0, ge=0, le=3_650)
     active: bool = True
 
     def build(self, number: int, numbers: Numbers) -> Offer:
         """The offer under its number."""
-        return Offer(number, self.name, self.description)
+        return Offer(offer_id=number, **self.model_dump(exclude={"offer_id", "active"}))
 
 
 class TierEntry(_Strict):

@@ -134,6 +134,17 @@ class OfferRow(_Rule, Base):
 
     offer_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     description: Mapped[str]
+    category: Mapped[str] = mapped_column(String(63))
+    lifecycle_stage: Mapped[str] = mapped_column(String(100))
+    target_value_segment: Mapped[str] = mapped_column(String(16))
+    segments: Mapped[list[str]] = mapped_column(JSON)
+    kind: Mapped[str] = mapped_column(String(16))
+    value: Mapped[float]
+    cost: Mapped[float]
+    points_factor: Mapped[float]
+    discount: Mapped[float]
+    bonus: Mapped[dict[str, float]] = mapped_column(JSON)
+    valid_days: Mapped[int]
 
 
 class TierRow(Base):

@@ -104,7 +104,7 @@ def _earning(rule: Earning) -> dict[str, Any]:
 
 
 def _offer(offer: Offer) -> dict[str, Any]:
-    return _without(msgspec.to_builtins(offer), description="")
+    return _unusual(offer, Offer(-1, ""), "offer_id", "name")
 
 
 def _grouped(types: list[str]) -> list[str]:

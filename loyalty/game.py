@@ -18,10 +18,16 @@ BADGES = 31  # highest number of a badge
 MISSION_DAYS = 190  # longest mission
 DISTINCT = 6  # most distinct values a goal may ask for
 
+#: What offers are about, as the model of the next best offer knows it.
+OFFER_KINDS = ("points", "data", "recharge", "bundle", "roaming", "upgrade", "comeback", "service")
+VALUES = ("low", "medium", "high")  # of customers to the operator, as the models' segments name them
+
 CATEGORIES = ("onboarding", "engagement", "revenue", "loyalty", "behavioral_correction")
 GOALS = ("count", "sum", "distinct", "days", "weeks", "share", "first", "inactivity")
 
 Category = Literal["onboarding", "engagement", "revenue", "loyalty", "behavioral_correction"]
+OfferKind = Literal["", "points", "data", "recharge", "bundle", "roaming", "upgrade", "comeback", "service"]
+ValueSegment = Literal["all", "low", "medium", "high", "low_medium", "medium_high"]
 GoalKind = Literal["count", "sum", "distinct", "days", "weeks", "share", "first", "inactivity"]
 
 
@@ -118,11 +124,30 @@ class Earning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a reward may hand out; the operator's systems do it."""
+    """What a reward or a campaign may hand out; the operator's systems do it.
+
+    The fold knows its number and name; the rest is for those who hand it out, and for who ranks offers.
+    """
 
     offer_id: int
     name: str
     description: str = ""
+    category: str = ""  # a word for people and reports
+    lifecycle_stage: str = "all"  # of the customers it is for
+    target_value_segment: ValueSegment = "all"
+    segments: list[str] = []  # of the customers it is for; none: of any
+    kind: OfferKind = ""  # "": no model ranks it
+    value: float = 0.0  # what it brings when it is taken, currency
+    cost: float = 0.0  # of handing it out once, currency
+    points_factor: float = 1.0  # points are earned so many times
+    discount: float = 0.0  # off the price, percent
+    bonus: dict[str, float] = {}  # on top: unit -> amount
+    valid_days: int = 0  # how long it holds once handed out; 0: as the operator's systems say
+
+    @property
+    def for_value(self) -> frozenset[str]:
+        """Which of `VALUES` it is for; empty: all."""
+        return frozenset(self.target_value_segment.split("_")) - {"all"}
 
 
 class Game(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from catalog.models import Base
+from catalog.product_models import Base  # all tables: those of models, and of products
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
 with context.begin_transaction():

@@ -11,7 +11,7 @@ import pytest
 
 from catalog.draft import SEED
 from loyalty.conditions import And, Comparison, Not, Or, parse
-from loyalty.game import CATEGORIES, GOALS, LEVELS, Badge, Template
+from loyalty.game import CATEGORIES, GOALS, LEVELS, OFFER_KINDS, Badge, Template
 from loyalty.vocabulary import KINDS
 from tests.catalog.seed_life import e, game, live, until
 
@@ -196,3 +196,18 @@ def test_a_new_customer_takes_the_first_steps() -> None:
             assert active <= 5
     earned = sum(each["points"] for each in told if each["topic"] == "reward-grants")
     assert earned >= 50 + 50 + 100 + 75 + 100 + 10 * 10
+
+
+def test_the_first_offer_and_what_granting_the_eight_means() -> None:
+    offers = game().offers
+    first = offers[0]
+    stands = (first.category, first.lifecycle_stage, first.target_value_segment)
+    assert stands == ("points", "retention", "all")
+    assert (first.points_factor, first.for_value) == (2.0, frozenset())
+    assert {each.kind for each in offers} == set(OFFER_KINDS)
+    assert offers[5].for_value == {"medium", "high"}
+    for offer in offers:
+        assert offer.value > offer.cost > 0
+        assert offer.points_factor > 1 or offer.discount or offer.bonus
+        assert offer.category
+        assert offer.lifecycle_stage in ("onboarding", "growth", "retention", "win_back")
