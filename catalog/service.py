@@ -10,6 +10,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,27 @@ class CatalogError(KhayweError):
     """The catalog refuses an edit."""
 
 
+class NoSuch(CatalogError):
+    """What is named is not in the catalog."""
+
+
+class Taken(CatalogError):
+    """A name or a topic is another's already."""
+
+
+class Unfit(CatalogError):
+    """What was given cannot be saved; `faults` are its fields, each with what is wrong."""
+
+    def __init__(self, what: str, faults: list[tuple[str, str]]) -> None:
+        lines = "".join(f"\n  {place or 'all of it'}: {message}" for place, message in faults)
+        super().__init__(f"{what} cannot be saved:{lines}")
+        self.faults = faults
+
+
+class Away(CatalogError):
+    """PostgreSQL does not answer."""
+
+
 class Producer(Protocol):
     """What is needed of a Kafka producer."""
 
@@ -67,6 +89,16 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.setting} is {self.here!r} here, {self.catalog!r} in the catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision without its content."""
+
+    number: int
+    created_at: datetime
+    created_by: str
+    note: str
 
 
 def decisions_of(settings: Settings) -> Decisions:
@@ -114,12 +146,12 @@ CUSTOM = {
 
 
 def parse_source(given: dict[str, Any]) -> DataSource:
-    """Check a data source as a person wrote it.  Raises CatalogError that names the fields."""
+    """Check a data source as a person wrote it.  Raises Unfit."""
     what = f"data source {given.get('name', '')!r}"
     try:
         return DataSource.model_validate(given)
     except ValidationError as error:
-        raise CatalogError(explain_errors(what, error)) from None
+        raise Unfit(what, faults_of(error)) from None
 
 
 def content_of(source: DataSource) -> SourceContent:
@@ -133,13 +165,12 @@ def content_of(source: DataSource) -> SourceContent:
     )
 
 
-def explain_errors(what: str, error: ValidationError) -> str:
-    """One line a fault: the field and what is wrong with it."""
-    lines = []
-    for fault in error.errors():
-        place = ".".join(str(step) for step in fault["loc"]) or "all of it"
-        lines.append(f"  {place}: {fault['msg'].removeprefix('Value error, ')}")
-    return f"{what} cannot be saved:\n" + "\n".join(lines)
+def faults_of(error: ValidationError) -> list[tuple[str, str]]:
+    """Each fault: the field and what is wrong with it."""
+    return [
+        (".".join(str(step) for step in fault["loc"]), fault["msg"].removeprefix("Value error, "))
+        for fault in error.errors()
+    ]
 
 
 class CatalogService:
@@ -149,6 +180,12 @@ class CatalogService:
         self._engine = connect(database_url)
         self._settings = settings
         self._author = author or getpass.getuser()
+
+    def by(self, author: str) -> CatalogService:
+        """The same catalog, with edits by somebody else."""
+        other = copy(self)
+        other._author = author
+        return other
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -195,10 +232,19 @@ class CatalogService:
         with self._reading() as session:
             row = session.get(RevisionRow, number)
             if row is None:
-                raise CatalogError(
+                raise NoSuch(
                     f"there is no revision {number}", hint=f"there are 1 to {_content(session).revision}"
                 )
             return decode(msgspec.json.encode(row.content))
+
+    def revisions(self, below: int | None, limit: int) -> list[Revision]:
+        """The newest revisions (of those below a number), the newest first."""
+        query = select(RevisionRow.number, RevisionRow.created_at, RevisionRow.created_by, RevisionRow.note)
+        if below is not None:
+            query = query.where(RevisionRow.number < below)
+        with self._reading() as session:
+            rows = session.execute(query.order_by(RevisionRow.number.desc()).limit(limit)).all()
+        return [Revision(*row) for row in rows]
 
     def author(self, number: int) -> str:
         """Who made a revision."""
@@ -216,7 +262,7 @@ class CatalogService:
         found = content.source(name)
         if found is None:
             known = ", ".join(source.name for source in content.sources)
-            raise CatalogError(f"there is no data source {name!r}", hint=f"there are: {known}")
+            raise NoSuch(f"there is no data source {name!r}", hint=f"there are: {known}")
         return found
 
     def add_sources(self, given: list[dict[str, Any]]) -> int:
@@ -225,7 +271,7 @@ class CatalogService:
         with self._locked(EDIT_LOCK) as session:
             for source in parsed:
                 if session.scalar(select(DataSourceRow).where(DataSourceRow.name == source.name)) is not None:
-                    raise CatalogError(
+                    raise Taken(
                         f"there is a data source {source.name!r} already",
                         hint="`khaywe source update` changes it",
                     )
@@ -263,23 +309,37 @@ class CatalogService:
             row.is_active = active
             return self._revise(session, f"{'enabled' if active else 'disabled'} {name}")
 
+    def remove_source(self, name: str) -> int:
+        """Remove a data source; its topic stays.  Returns the revision without it."""
+        if name == CUSTOM["name"]:
+            raise Taken(f"{name} is there for good", hint="switch it off instead")
+        with self._locked(EDIT_LOCK) as session:
+            session.delete(_find(session, name))
+            return self._revise(session, f"removed {name}")
+
     def draft_game(self, draft: Draft) -> Game:
         """The game as it would be with a draft loaded.  Raises DraftError."""
         with self._reading() as session:
             return self._drafted(session, draft)
 
-    def load_game(self, draft: Draft, note: str = "") -> int:
-        """Lay a draft over the game, as one revision; returns its number.
+    def load_game(
+        self, draft: Draft, note: str = "", policy: ScoringPolicy | None = None, since: int | None = None
+    ) -> int:
+        """Lay a draft over the game, and a policy in place of the old one, as one revision; its number.
 
-        Where nothing changes, that is the newest revision's number.  Raises DraftError.
+        Where nothing changes, that is the newest revision's number.  `since`: only while that is the newest
+        revision.  Raises DraftError, Taken, ValueError that names a field of the policy.
         """
         with self._locked(EDIT_LOCK) as session:
+            last = _content(session)
+            if since not in (None, last.revision):
+                raise Taken(f"revision {last.revision} was made meanwhile, after {since}")
             game = self._drafted(session, draft)
-            if game == stored(session):
-                return _newest(session)
+            if game == stored(session) and policy in (None, last.policy):
+                return last.revision
             store(session, game)
             return self._revise(
-                session, note or "loaded " + ", ".join(Path(each).name for each in draft.files)
+                session, note or "loaded " + ", ".join(Path(each).name for each in draft.files), policy=policy
             )
 
     def _drafted(self, session: Session, draft: Draft) -> Game:
@@ -293,9 +353,9 @@ class CatalogService:
         for row in session.scalars(select(DataSourceRow).order_by(DataSourceRow.id)):
             topic = row.connection_config.get("kafka_topic") or topics.raw_topic(row.name)
             if topic in ours:
-                raise CatalogError(f"topic {topic} is khaywe's own; {row.name!r} cannot read it")
+                raise Taken(f"topic {topic} is khaywe's own; {row.name!r} cannot read it")
             if topic in readers:
-                raise CatalogError(
+                raise Taken(
                     f"topic {topic} is the data source {readers[topic]!r}'s; {row.name!r} cannot read it too"
                 )
             readers[topic] = row.name
@@ -401,7 +461,7 @@ def _find(session: Session, name: str) -> DataSourceRow:
     row = session.scalar(select(DataSourceRow).where(DataSourceRow.name == name))
     if row is None:
         known = ", ".join(session.scalars(select(DataSourceRow.name).order_by(DataSourceRow.name)))
-        raise CatalogError(f"there is no data source {name!r}", hint=f"there are: {known}")
+        raise NoSuch(f"there is no data source {name!r}", hint=f"there are: {known}")
     return row
 
 
@@ -428,4 +488,4 @@ def _told(error: OperationalError | ProgrammingError) -> Exception:
     if isinstance(error, ProgrammingError):
         return error
     reason = str(error.orig).strip().splitlines()[0]
-    return CatalogError(f"PostgreSQL does not answer: {reason}", hint="`khaywe status` says whether it runs")
+    return Away(f"PostgreSQL does not answer: {reason}", hint="`khaywe status` says whether it runs")
