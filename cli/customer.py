@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import ui
-from cli.ask_worker import fetch
 from cli.timeline import Names, timeline, words
 from config.settings import settings
+from web.ask_worker import fetch
 
 BAR = 20  # characters
 #: Ends of counters' names: what they count over.

@@ -30,7 +30,6 @@ from agents.asking import send_command, wait_results
 from agents.commands import DONE, RECALCULATE, TICK, instant
 from catalog.service import CatalogService
 from cli import demo_home, lag, ui
-from cli.ask_worker import web_url
 from cli.demo_home import DemoError, Home
 from cli.demo_input import DAYS, END, SOURCES, Record, replay
 from cli.demo_report import Figures, figures, report
@@ -39,6 +38,7 @@ from config.settings import Settings
 from config.topics import raw_topic
 from streams import topics as on_brokers
 from streams.embedded import services
+from web.ask_worker import web_url
 
 #: Records sent and not yet normalised, at most: so that days keep their order over three topics.
 AHEAD = 40_000

@@ -20,13 +20,13 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from cli.ask_worker import web_url
 from config.errors import KhayweError
 from config.settings import Settings
 from streams.embedded import process as processes
 from streams.embedded import services
 from streams.embedded.process import Progress
 from streams.identity import free_port
+from web.ask_worker import web_url
 
 DEFAULT = ".khaywe-demo"
 STATE = "demo.json"

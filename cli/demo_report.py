@@ -15,7 +15,6 @@ from rich.text import Text
 from agents.dead_letters import Letter, read
 from agents.tail import Tail
 from cli import ui
-from cli.ask_worker import fetch, web_url
 from cli.customer import bar, scores_table
 from cli.demo_game import report_game
 from cli.demo_input import SOURCES
@@ -23,6 +22,7 @@ from config import topics
 from config.settings import Settings
 from config.topics import raw_topic
 from streams.names import NORMALIZER_GROUP
+from web.ask_worker import fetch, web_url
 
 BEST = 5
 

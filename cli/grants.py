@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from cli import ui
-from cli.ask_worker import everywhere
 from config.settings import Settings, settings
+from web.ask_worker import everywhere
 
 
 @click.command()

@@ -9,9 +9,9 @@ import click
 from agents.published import Compared, Difference
 from agents.recorded import Contents
 from agents.replaying import Replay, Replayed
+from agents.simulation_report import partition
 from cli import ranges, ui
 from cli.ranges import TIME
-from cli.simulated import partition
 from config.settings import settings
 from loyalty.prepare import prepare
 

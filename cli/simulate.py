@@ -9,6 +9,7 @@ from typing import IO
 import click
 import msgspec
 
+from agents import simulation_report
 from agents.recorded import Contents
 from agents.simulation import Simulation
 from catalog import draft as drafts
@@ -53,9 +54,11 @@ def simulate(
         found = run.run(progress)
     ranges.require_records(found.stretches, since, until)
     if out is not None:
-        out.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in simulated.customers(found))
+        out.writelines(
+            f"{json.dumps(line, ensure_ascii=False)}\n" for line in simulation_report.customers(found)
+        )
     asked = {"catalog": [str(path) for path in paths], "from": since, "to": until, "revision": base.revision}
-    report = asked | simulated.plain(found, game, base.game)
+    report = asked | simulation_report.plain(found, game, base.game)
     if as_json:
         ui.show_json(report)
     else:

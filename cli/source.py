@@ -17,13 +17,13 @@ import msgspec
 import yaml
 from confluent_kafka import KafkaException, Producer
 
+from agents.trial import Outcome, Trial, became
 from catalog.content import SourceContent
 from catalog.mapping import Rejected, Step
 from catalog.service import CatalogService, content_of, decisions_of, parse_source
-from catalog.times import iso
 from cli import ui
 from cli.main import explained
-from cli.trial import Outcome, Trial
+from cli.trial import try_file
 from config.errors import KhayweError
 from config.settings import Settings, settings
 from streams.topics import ensure_raw_topic
@@ -353,9 +353,9 @@ def test(
         outcomes, counts = [trial.text(record)], None
     else:
         assert file is not None
-        outcomes, counts = trial.file(file)
+        outcomes, counts = try_file(trial, file)
     if as_json:
-        shown = [_as_json(outcome) for outcome in outcomes]
+        shown = [outcome.plain() for outcome in outcomes]
         ui.show_json(shown[0] if counts is None else {"records": counts, "samples": shown})
     else:
         for outcome in outcomes:
@@ -382,31 +382,10 @@ def _trial(config: Settings, name: str | None, source_file: str | None) -> Trial
     return Trial(content_of(parse_source(found[0])), decisions_of(config))
 
 
-def _became(step: Step) -> Any:
-    if step.member == "occurred_at" and isinstance(step.result, int):
-        return iso(step.result)
-    return step.result
-
-
 def _shown(step: Step) -> str | None:
     if isinstance(step.result, Rejected):
         return step.result.message
-    return None if step.result is None else _text(_became(step))
-
-
-def _as_json(outcome: Outcome) -> dict[str, Any]:
-    steps = []
-    for step in outcome.steps:
-        shown: dict[str, Any] = {"member": step.member, "field": step.field, "found": step.found}
-        if isinstance(step.result, Rejected):
-            shown |= {"reason": step.result.reason, "message": step.result.message}
-        else:
-            shown["becomes"] = _became(step)
-        steps.append(shown)
-    answer: dict[str, Any] = {"record": outcome.number, "fits": outcome.rejected is None, "steps": steps}
-    if outcome.rejected is None:
-        return answer | {"event": outcome.event}
-    return answer | msgspec.structs.asdict(outcome.rejected)
+    return None if step.result is None else _text(became(step))
 
 
 def _show(outcome: Outcome) -> None:

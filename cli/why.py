@@ -12,10 +12,10 @@ from rich.text import Text
 
 from agents.history import newest
 from cli import ui
-from cli.ask_worker import fetch_why
 from cli.timeline import amount
 from config import topics
 from config.settings import Settings, settings
+from web.ask_worker import fetch_why
 
 
 @click.command()

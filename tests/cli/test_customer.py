@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 from rich.console import Console
 
-from cli.ask_worker import NoAnswer, UnknownCustomer, UnknownName, fetch, fetch_why, web_url
+from web.ask_worker import NoAnswer, UnknownCustomer, UnknownName, fetch, fetch_why, web_url
 from cli.customer import bar, number, portrait
 from cli.grants import open_grants, points_owed
 from cli.timeline import Names
