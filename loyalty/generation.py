@@ -21,7 +21,7 @@ from loyalty.compiled import compiled
 from loyalty.emit import see
 from loyalty.game import ONBOARDING
 from loyalty.row import ACTIVE, COMPLETED_WORDS, COOLING, FREE, SLOTS, WAITING
-from loyalty.rules import FIRST, INACTIVITY
+from loyalty.rules import FIRST, GATES, INACTIVITY
 from loyalty.slots import cool, free, holds, may_cool, tell
 
 U4 = 2**32 - 1
@@ -72,6 +72,16 @@ def _lowest(row: Record, tables: Any, desk: Record) -> int:
                     continue
             found = slot
     return found
+
+
+@compiled
+def _passes(gate: Record, features: Any) -> bool:
+    """Whether a template is worth a look: without branches, for most are not."""
+    passes = True
+    for n in range(GATES):
+        value = features[gate.feature[n]]
+        passes &= (value >= gate.low[n]) & (value <= gate.high[n])
+    return passes
 
 
 @compiled
@@ -149,6 +159,8 @@ def generate(row: Record, policy: Record, tables: Any, desk: Record, effects: Ef
         return
     _block(row, desk)
     for n in range(tables.order.shape[0]):
+        if not _passes(tables.gates[n], desk.features):
+            continue
         number = tables.order[n]
         rule = tables.rules[number]
         if not room and rule.priority <= tables.rules[desk.rules[least]].priority:

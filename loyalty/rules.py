@@ -14,13 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.columns import WORDS
-from loyalty.conditions import Kind, Term, parse, terms
+from loyalty.conditions import AT_LEAST, AT_MOST, EQUAL, FAILS, LESS, MORE, Kind, Term, parse, terms
 from loyalty.content import Decisions
 from loyalty.events import CODES, scale
 from loyalty.game import BADGES, Game, Goal, Reward, Template
 from loyalty.policy import Content
 from loyalty.row import COMPLETED_WORDS
 from loyalty.vocabulary import FEATURES, INDEX, KINDS
+
+_INTERVALS: dict[int, Callable[[float], tuple[float, float]]] = {
+    LESS: lambda value: (-np.inf, float(np.nextafter(value, -np.inf))),
+    AT_MOST: lambda value: (-np.inf, value),
+    MORE: lambda value: (float(np.nextafter(value, np.inf)), np.inf),
+    AT_LEAST: lambda value: (value, np.inf),
+    EQUAL: lambda value: (value, value),
+}
 
 COUNT, SUM, DISTINCT, DAYS, WEEKS_KIND, SHARE, FIRST, INACTIVITY = range(8)
 _GOALS = dict(
@@ -77,6 +85,9 @@ BADGE = np.dtype(
     ],
     align=True,
 )
+#: Intervals within which some features of a customer must lie for a template to be looked at any further.
+GATES = 3
+GATE = np.dtype([("low", "f8", (GATES,)), ("high", "f8", (GATES,)), ("feature", "i8", (GATES,))], align=True)
 EARNING = np.dtype([("types", "u8"), ("rate", "f8"), ("where", "i4"), ("number", "i4")], align=True)
 
 
@@ -88,6 +99,7 @@ class Tables(NamedTuple):
     badges: NDArray[np.void]  # BADGE, ascending by number
     earnings: NDArray[np.void]  # EARNING, ascending by number
     order: NDArray[np.int32]  # active rules of the present revision, as they are tried
+    gates: NDArray[np.void]  # GATE of each of `order`
     lookup: NDArray[np.int32]  # hash table of rules by (revision, number), -1 empty
 
 
@@ -122,9 +134,9 @@ class Rules:
         own.sort(key=lambda i: (-rules[i][1].priority, rules[i][1].number))
         badges, earnings = self._badges(game), self._earnings(game)
         self.on = bool(own or badges["active"].any() or len(earnings))
-        self.tables = Tables(
-            table, _filled(self._terms), badges, earnings, np.array(own, np.int32), _lookup(table)
-        )
+        order = np.array(own, np.int32)
+        gates = self._gates(table["eligibility"][order])
+        self.tables = Tables(table, _filled(self._terms), badges, earnings, order, gates, _lookup(table))
 
     def _rule(
         self, to: Any, revision: int, template: Template, decisions: Decisions, names: dict[str, int]
@@ -194,6 +206,23 @@ class Rules:
                 f"filters look at more than {WORDS - 1} attributes in all: {name!r} is one too many"
             )
         return column
+
+    def _gates(self, conditions: NDArray[np.int32]) -> NDArray[np.void]:
+        """What conditions (by their first terms) cannot do without: comparisons that fail them at once."""
+        table = np.zeros(len(conditions), GATE)
+        table["low"], table["high"] = -np.inf, np.inf  # of feature 0, a score, which is always known
+        for gate, first in zip(table, conditions.tolist(), strict=True):
+            at, n = first, 0
+            while at >= 0 and n < GATES:
+                value, then, otherwise, feature, op = self._terms[at]
+                if otherwise != FAILS:
+                    break
+                if op in _INTERVALS:
+                    gate["low"][n], gate["high"][n] = _INTERVALS[op](value)
+                    gate["feature"][n] = feature
+                    n += 1
+                at = then
+        return table
 
     def _add(self, found: list[Term]) -> int:
         """Where a condition's terms stand, -1 for one that always holds."""

@@ -5,7 +5,8 @@ The kernel says in numbers what happened; whoever reads a topic wants names, ids
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,33 +14,33 @@ from numpy.typing import NDArray
 
 from loyalty import conditions
 from loyalty.columns import (
+    BADGE,
     CANCELLED,
     EXPIRED,
     GIVEN,
+    GRANT,
     MISSION,
     OF_MISSION,
     OFFER,
+    OPEN_GRANTS,
     POINTS,
     PROGRESS,
     REFUSED_MISSION,
     REPLACED,
     RESERVED,
+    TIER,
 )
-from loyalty.conditions import Kind
+from loyalty.conditions import Comparison, Kind
 from loyalty.effects import (
     BADGE_AWARDS,
     DECISIONS,
     MISSION_PROGRESS,
     REWARD_GRANTS,
-    BadgeAward,
-    Cause,
-    Comparison,
-    Decision,
     Effect,
-    MissionProgress,
-    RewardGrant,
+    Moment,
     effect_id,
     mission_id,
+    plain,
     told,
 )
 from loyalty.events import scale
@@ -60,72 +61,127 @@ MOST_REPEATS = 7
 Forward = tuple[bytes, bytes]
 
 
-class Told(NamedTuple):
-    """An effect of the game, as plain values."""
+class MissionTold(NamedTuple):
+    """An effect of a mission, as plain values; `seen` is the row of features it saw, -1 none."""
 
-    as_of: int
-    points: int
-    balance: int
+    detail: int
+    number: int
     revision: int
-    offer: int
+    seen: int
     started: int
     progress: int
     target: int
-    number: int
-    month: int
-    detail: int
-    level: int
-    origin: int
-    reason: int
     tenths: int
+    reason: int
     control: int
     began: str
     over: str
-    saw: list[Comparison] | None
 
 
-_NUMBERS = Told._fields[:-3]
+class BadgeTold(NamedTuple):
+    """A level awarded."""
+
+    number: int
+    level: int
+    reason: int
+    control: int
+    seen: int
+
+
+class TierTold(NamedTuple):
+    """Another tier: `detail` the one before."""
+
+    detail: int
+    level: int
+    reason: int
+
+
+class GrantTold(NamedTuple):
+    """Points or an offer."""
+
+    detail: int
+    number: int
+    level: int
+    origin: int
+    revision: int
+    points: int
+    offer: int
+    balance: int
+    month: int
+    tenths: int
+    progress: int
+    target: int
+    control: int
+    as_of: int
+
+
+class OpenTold(NamedTuple):
+    """Open grants that may have to be told of again."""
+
+    as_of: int
+    balance: int
+
+
 _BEGINS = frozenset((GIVEN, RESERVED, REFUSED_MISSION))
-_TESTS: dict[str, Callable[[Any, float], Any]] = {
-    "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "=": np.equal,
+_TESTS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq,
 }  # fmt: skip
+
+
+class _Part(NamedTuple):
+    """A comparison, ready to be shown: `text` up to the value seen."""
+
+    text: str
+    name: str
+    feature: int
+    kind: Kind
+    test: Callable[[float], bool]
+
+
+def _test(comparison: Comparison) -> Callable[[float], bool]:
+    test = _TESTS.get(comparison.operator)
+    if test is None:
+        return lambda value: conditions.compare(comparison, value)
+    wanted = conditions.number(comparison.literals[0])
+    return lambda value: test(value, wanted)
 
 
 class _Condition:
     """A condition taken apart: what each of its comparisons saw."""
 
     def __init__(self, text: str) -> None:
-        node = conditions.parse(text, KINDS)
-        self._parts = [(str(each), INDEX[each.name], each) for each in conditions.comparisons(node)]
-        #: Names of the words it speaks of: they are looked up in the profile when the effect's turn comes.
-        self.words = [
-            (n, each.name) for n, (_, _, each) in enumerate(self._parts) if KINDS[each.name] is Kind.WORD
-        ]
+        self._parts = [
+            _Part(
+                f'{{"condition":{plain(str(each))},"seen":', each.name, INDEX[each.name], KINDS[each.name],
+                _test(each),
+            )
+            for each in conditions.comparisons(conditions.parse(text, KINDS))
+        ]  # fmt: skip
 
-    def seen(self, features: NDArray[np.float64]) -> list[list[Comparison]]:
-        """The comparisons for each row of features; words are left out."""
-        columns = []
-        for text, index, comparison in self._parts:
-            values = features[:, index]
-            test = _TESTS.get(comparison.operator)
-            if test is not None:
-                held = test(values, conditions.number(comparison.literals[0])).tolist()
+    def seen(self, features: NDArray[np.float64], row: int, words: Callable[[], dict[str, Any]]) -> str:
+        """JSON of the comparisons with what they saw in a row of features; `words` of the profile now."""
+        shown = []
+        for text, name, feature, kind, test in self._parts:
+            value = features.item(row, feature)
+            if value != value:
+                value_text = "null"
+            elif kind is Kind.NUMBER:
+                value_text = plain(value)
+            elif kind is Kind.FLAG:
+                value_text = "true" if value == 1 else "false"
             else:
-                held = [conditions.compare(comparison, value) for value in values.tolist()]
-            shown: list[Any] = values.tolist()
-            if np.isnan(values).any():
-                shown = [None if value != value else value for value in shown]
-            if KINDS[comparison.name] is Kind.FLAG:
-                shown = [None if value is None else value == 1 for value in shown]
-            columns.append([Comparison(text, *each) for each in zip(shown, held, strict=True)])
-        return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in features]
+                word = words().get(name)
+                value_text = "null" if word is None else plain(word)
+            shown.append(f'{text}{value_text},"holds":{"true" if test(value) else "false"}}}')
+        return ",".join(shown)
 
 
 class _Rule(NamedTuple):
     """What is told of a template, again and again."""
 
     name: str
-    category: str
+    title: str  # JSON of the name
+    members: str  # JSON of number, name and category
     rule: str
     units: int
     capped: bool
@@ -152,8 +208,10 @@ class _Names:
             template = self.templates[number]
             limits, goal = template.limits, template.goal
             units = scale(goal.types[0], self._decimals) if goal.kind == "sum" else 1
+            title = plain(template.name)
+            members = f'"number":{number},"name":{title},"category":{plain(template.category)}'
             found = self._rules[number] = _Rule(
-                template.name, template.category, f"mission:{number}", units,
+                template.name, title, members, f"mission:{number}", units,
                 bool(limits.total or limits.budget), template.rewards.points,
                 _Condition(template.eligibility),
             )  # fmt: skip
@@ -183,210 +241,166 @@ class Teller:
             found = self._names[revision] = _Names(self._contents(revision))
         return found
 
-    def columns(self, found: Any, seen: NDArray[np.float64], revision: int) -> list[Told]:
-        """The columns of effects of the game, as plain values."""
-        by_name = {name: found[name].tolist() for name in _NUMBERS}
-        by_name["began"] = iso_many(found["started"].astype(np.int64) * 1000)
-        by_name["over"] = iso_many(found["ends"].astype(np.int64) * 1000)
-        by_name["saw"] = self._saw(found, seen, revision)
-        return [Told(*values) for values in zip(*(by_name[name] for name in Told._fields), strict=True)]
+    def columns(self, found: Any, kind: int) -> Iterator[Any]:
+        """Effects of a kind of the game, as plain values, in their order."""
+        chosen = found[found["kind"] == kind]
+        told_as = _AS[kind]
+        columns = [
+            iso_many(chosen[_TIMES[name]].astype(np.int64) * 1000)
+            if name in _TIMES
+            else chosen[name].tolist()
+            for name in told_as._fields
+        ]
+        return map(told_as._make, zip(*columns, strict=True))
 
-    def _saw(self, found: Any, seen: NDArray[np.float64], revision: int) -> list[list[Comparison] | None]:
-        """What the conditions of effects saw, worked out for all of a rule at once."""
-        saw: list[list[Comparison] | None] = [None] * len(found)
-        chosen = np.flatnonzero(found["seen"] >= 0)
-        groups: dict[tuple[int, ...], list[int]] = {}
-        keys = (found[name][chosen].tolist() for name in ("kind", "revision", "number", "level"))
-        for n, key in zip(chosen.tolist(), zip(*keys, strict=True), strict=True):
-            groups.setdefault(key, []).append(n)
-        for (kind, given_by, number, level), members in groups.items():
-            condition = (
-                self.names(given_by).rule(number).condition
-                if kind == MISSION
-                else self.names(revision).level(number, level)
-            )
-            for n, row in zip(members, condition.seen(seen[found["seen"][members]]), strict=True):
-                saw[n] = row
-        return saw
-
-    def _with_words(self, id: bytes, condition: _Condition, saw: list[Comparison] | None) -> list[Comparison]:
-        """What a condition saw, with the words that the profile has at this moment."""
-        if saw is None:
-            return []
-        for n, name in condition.words:
-            known = saw[n].seen is not None
-            word = self._side.profile(id).get(name) if known else None
-            saw[n] = Comparison(saw[n].condition, word, saw[n].holds)
-        return saw
+    def _saw(self, of: Moment, condition: _Condition, seen: NDArray[np.float64], row: int) -> str:
+        return condition.seen(seen, row, lambda: self._side.profile(of.key)) if row >= 0 else ""
 
     def mission(
-        self, id: bytes, at: str, revision: int, cause: Cause, row: Told,
+        self, of: Moment, row: MissionTold, seen: NDArray[np.float64],
         effects: list[Effect], forwards: list[Forward],
     ) -> None:  # fmt: skip
         """What became of a mission."""
-        customer_id, detail = id.decode(), row.detail
+        detail = row.detail
         template = self.names(row.revision).rule(row.number)
         status = STATUSES[detail]
         rule = f"{template.rule}:{status}:{row.tenths}" if detail == PROGRESS else f"{template.rule}:{status}"
-        given = detail in _BEGINS
-        id_ = mission_id(customer_id, row.number, row.started)
+        id = mission_id(of.customer_id, row.number, row.started)
         if not row.control and detail < RESERVED:
-            value = MissionProgress(
-                effect_id(customer_id, rule, revision, cause, 0), customer_id, at, revision, cause, id_,
-                row.number, template.name, template.category, status, REASONS[row.reason],
-                row.progress / template.units, row.target / template.units, row.tenths, row.began, row.over,
-            )  # fmt: skip
-            effects.append(told(MISSION_PROGRESS, id, value))
-        if given or (row.control and detail != PROGRESS):
-            saw = self._with_words(id, template.condition, row.saw)
+            members = (
+                f'"mission_id":"{id}",{template.members},"status":"{status}","reason":"{REASONS[row.reason]}",'
+                f'"progress":{plain(row.progress / template.units)},'
+                f'"target":{plain(row.target / template.units)},'
+                f'"tenths":{row.tenths},"started_at":"{row.began}","ends_at":"{row.over}"'
+            )
+            effects.append(told(MISSION_PROGRESS, of, effect_id(of, rule), members))
+        if detail in _BEGINS or (row.control and detail != PROGRESS):
+            saw = self._saw(of, template.condition, seen, row.seen)
             effects.append(
-                self._decision(
-                    id,
-                    at,
-                    revision,
-                    cause,
-                    rule,
-                    "mission",
-                    status,
-                    template.rule,
-                    template.name,
-                    row.control,
-                    saw,
-                )
+                _decision(of, rule, "mission", status, template.rule, template.title, row.control, saw)
             )
         if template.capped and not row.control:
             if detail == RESERVED:
-                forwards.append(ask(row.number, customer_id, id_, at, 1, template.points))
+                forwards.append(ask(row.number, of.customer_id, id, of.at, 1, template.points))
             elif detail in _ENDS:
-                forwards.append(ask(row.number, customer_id, f"release:{id_}", at, -1, -template.points))
+                release = f"release:{id}"
+                forwards.append(ask(row.number, of.customer_id, release, of.at, -1, -template.points))
 
     def badge(
-        self, id: bytes, at: str, revision: int, cause: Cause, row: Told, effects: list[Effect]
+        self, of: Moment, row: BadgeTold, revision: int, seen: NDArray[np.float64], effects: list[Effect]
     ) -> None:
         """A level awarded."""
-        customer_id = id.decode()
         names = self.names(revision)
-        badge = names.badges[row.number]
+        title = plain(names.badges[row.number].name)
         rule = f"badge:{row.number}:{row.level}"
         if not row.control:
-            value = BadgeAward(
-                effect_id(customer_id, rule, revision, cause, 0), customer_id, at, revision, cause, "badge",
-                row.number, badge.name, row.level, LEVELS[row.level - 1], REASONS[row.reason],
-            )  # fmt: skip
-            effects.append(told(BADGE_AWARDS, id, value))
-        saw = self._with_words(id, names.level(row.number, row.level), row.saw)
-        effects.append(
-            self._decision(
-                id, at, revision, cause, rule, "badge", "awarded", rule, badge.name, row.control, saw
+            effects.append(
+                _award(of, rule, "badge", row.number, title, row.level, LEVELS[row.level - 1], row.reason)
             )
-        )
+        saw = self._saw(of, names.level(row.number, row.level), seen, row.seen)
+        effects.append(_decision(of, rule, "badge", "awarded", rule, title, row.control, saw))
 
-    def tier(self, id: bytes, at: str, revision: int, cause: Cause, row: Told, effects: list[Effect]) -> None:
+    def tier(self, of: Moment, row: TierTold, revision: int, effects: list[Effect]) -> None:
         """Another tier."""
-        customer_id, tiers = id.decode(), self.names(revision).tiers
-        value = BadgeAward(
-            effect_id(customer_id, f"tier:{row.detail}:{row.level}", revision, cause, 0), customer_id, at,
-            revision,
-            cause, "tier", 0, "tier", row.level, tiers[row.level] if row.level < len(tiers) else "",
-            REASONS[row.reason],
-        )  # fmt: skip
-        effects.append(told(BADGE_AWARDS, id, value))
+        tiers = self.names(revision).tiers
+        name = tiers[row.level] if row.level < len(tiers) else ""
+        rule = f"tier:{row.detail}:{row.level}"
+        effects.append(_award(of, rule, "tier", 0, '"tier"', row.level, name, row.reason))
 
     def grant(
-        self, id: bytes, at: str, revision: int, cause: Cause, row: Told, effects: list[Effect],
+        self, of: Moment, row: GrantTold, revision: int, effects: list[Effect],
         caused_by: int | None, reverses: str = "",
     ) -> None:  # fmt: skip
         """Points or an offer.  `caused_by`: hash of the money event they came of, None for another cause."""
-        customer_id = id.decode()
         kind = GRANTS[row.detail]
         rule = _rule(row, reverses)
         name = f"grant:{rule}:{kind}"
-        grant_id = effect_id(customer_id, name, revision, cause, row.tenths)  # lots that expire together
         if not (row.control and row.detail in (POINTS, OFFER)):
-            value = RewardGrant(
-                grant_id, customer_id, at, revision, cause, grant_id, kind, rule, row.points, row.offer,
-                row.balance,
-                row.month, reverses, 0,
-            )  # fmt: skip
-            effects.append(told(REWARD_GRANTS, id, value))
+            id = effect_id(of, name, row.tenths)  # lots that expire together
+            effects.append(
+                _granted(of, id, id, kind, rule, row.points, row.offer, row.balance, row.month, reverses, 0)
+            )
             if row.detail == OFFER or (row.detail == POINTS and caused_by is not None):
                 status = "open" if row.detail == OFFER else "done"
                 grant = Grant(row.as_of, rule, kind, row.points, row.month, row.offer, status, 0, row.as_of)
-                self._side.put_grant(id, grant_id, grant)
+                self._side.put_grant(of.key, id, grant)
                 if caused_by is not None:
-                    self._side.put_caused(id, caused_by, row.as_of, grant_id)
+                    self._side.put_caused(of.key, caused_by, row.as_of, id)
         if row.detail in (POINTS, OFFER) and row.origin <= 1:
-            found: list[Comparison] = []
+            saw = ""
             if row.origin == OF_MISSION:
                 template = self.names(row.revision).rule(row.number)
-                target = row.target / template.units
-                found = [Comparison(f"progress >= {plain(target)}", row.progress / template.units, True)]
-                title = template.name
+                reached = _shown(row.target / template.units)
+                saw = (
+                    f'{{"condition":"progress >= {reached}","seen":{plain(row.progress / template.units)},'
+                    '"holds":true}'
+                )
+                title = template.title
             else:
-                title = self.names(revision).badges[row.number].name
-            effects.append(
-                self._decision(id, at, revision, cause, name, "grant", kind, rule, title, row.control, found)
-            )
+                title = plain(self.names(revision).badges[row.number].name)
+            effects.append(_decision(of, name, "grant", kind, rule, title, row.control, saw))
 
     def repeat(
-        self, id: bytes, at: str, revision: int, cause: Cause, grant_id: str, grant: Grant, as_of: int,
-        balance: int,
-        effects: list[Effect],
-    ) -> None:  # fmt: skip
+        self, of: Moment, grant_id: str, grant: Grant, as_of: int, balance: int, effects: list[Effect]
+    ) -> None:
         """Tell of an offer again that nobody has answered for."""
         grant.repeats, grant.told = grant.repeats + 1, as_of
-        self._side.put_grant(id, grant_id, grant)
-        customer_id = id.decode()
-        name = f"repeat:{grant_id}:{grant.repeats}"
-        value = RewardGrant(
-            effect_id(customer_id, name, revision, cause, 0), customer_id, at, revision, cause, grant_id,
-            grant.kind,
-            grant.rule, 0, grant.offer, balance, 0, "", grant.repeats,
-        )  # fmt: skip
-        effects.append(told(REWARD_GRANTS, id, value))
-
-    def repeat_open(
-        self, id: bytes, at: str, revision: int, cause: Cause, row: Told, effects: list[Effect]
-    ) -> None:
-        """Tell of all offers again that wait for a day or more."""
-        for key, grant in self._side.grants(id):
-            if grant.status == "open" and row.as_of - grant.told >= _DAY_MS and grant.repeats < MOST_REPEATS:
-                self.repeat(id, at, revision, cause, key.hex(), grant, row.as_of, row.balance, effects)
-
-    def unknown_refund(
-        self, id: bytes, at: str, revision: int, cause: Cause, control: bool, effects: list[Effect]
-    ) -> None:
-        """A refund of an event that nobody remembers."""
+        self._side.put_grant(of.key, grant_id, grant)
+        id = effect_id(of, f"repeat:{grant_id}:{grant.repeats}")
         effects.append(
-            self._decision(
-                id,
-                at,
-                revision,
-                cause,
-                "refund:unknown",
-                "refund",
-                "unknown_event",
-                "refund",
-                "",
-                control,
-                [],
-            )
+            _granted(of, id, grant_id, grant.kind, grant.rule, 0, grant.offer, balance, 0, "", grant.repeats)
         )
 
-    def _decision(
-        self, id: bytes, at: str, revision: int, cause: Cause, name: str, kind: str, decision: str, rule: str,
-        title: str, control: int, found: list[Comparison],
-    ) -> Effect:  # fmt: skip
-        customer_id = id.decode()
-        value = Decision(
-            effect_id(customer_id, f"decision:{name}", revision, cause, 0), customer_id, at, revision,
-            cause, kind,
-            decision, rule, title, bool(control), found,
-        )  # fmt: skip
-        return told(DECISIONS, id, value)
+    def repeat_open(self, of: Moment, row: OpenTold, effects: list[Effect]) -> None:
+        """Tell of all offers again that wait for a day or more."""
+        for key, grant in self._side.grants(of.key):
+            if grant.status == "open" and row.as_of - grant.told >= _DAY_MS and grant.repeats < MOST_REPEATS:
+                self.repeat(of, key.hex(), grant, row.as_of, row.balance, effects)
 
 
-def _rule(row: Told, reverses: str) -> str:
+_AS: dict[int, Any] = {
+    MISSION: MissionTold, BADGE: BadgeTold, TIER: TierTold, GRANT: GrantTold, OPEN_GRANTS: OpenTold,
+}  # fmt: skip
+_TIMES = {"began": "started", "over": "ends"}
+
+
+def unknown_refund(of: Moment, control: bool) -> Effect:
+    """A refund of an event that nobody remembers."""
+    return _decision(of, "refund:unknown", "refund", "unknown_event", "refund", '""', control, "")
+
+
+def _award(
+    of: Moment, rule: str, kind: str, number: int, title: str, level: int, level_name: str, reason: int
+) -> Effect:
+    members = (
+        f'"kind":"{kind}","number":{number},"name":{title},"level":{level},'
+        f'"level_name":{plain(level_name)},"reason":"{REASONS[reason]}"'
+    )
+    return told(BADGE_AWARDS, of, effect_id(of, rule), members)
+
+
+def _granted(
+    of: Moment, id: str, grant_id: str, kind: str, rule: str, points: int, offer: int, balance: int,
+    month: int, reverses: str, repeat: int,
+) -> Effect:  # fmt: skip
+    members = (
+        f'"grant_id":"{grant_id}","kind":"{kind}","rule":"{rule}","points":{points},"offer":{offer},'
+        f'"balance":{balance},"month":{month},"reverses":"{reverses}","repeat":{repeat}'
+    )
+    return told(REWARD_GRANTS, of, id, members)
+
+
+def _decision(
+    of: Moment, name: str, kind: str, decision: str, rule: str, title: str, control: int, saw: str
+) -> Effect:
+    members = (
+        f'"kind":"{kind}","decision":"{decision}","rule":"{rule}","name":{title},'
+        f'"control":{"true" if control else "false"},"conditions":[{saw}]'
+    )
+    return told(DECISIONS, of, effect_id(of, f"decision:{name}"), members)
+
+
+def _rule(row: GrantTold, reverses: str) -> str:
     if row.origin == OF_MISSION:
         return f"mission:{row.number}"
     return (
@@ -400,7 +414,7 @@ def _rule(row: Told, reverses: str) -> str:
     )[row.origin]
 
 
-def plain(number: float) -> str:
+def _shown(number: float) -> str:
     """A number as conditions show it."""
     return repr(int(number)) if number == int(number) else repr(number)
 
