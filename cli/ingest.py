@@ -21,10 +21,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from agents.tail import KafkaAway
 from catalog.content import SourceContent
 from catalog.mapping import getter
+from catalog.records import STDIN, Records, Row, as_avro, as_csv, as_json, open_records
 from catalog.schema import Connection
 from catalog.service import CatalogService
 from cli import ui
-from cli.records import STDIN, Records, Row, as_avro, as_csv, as_json, open_records
 from config.errors import KhayweError
 from config.settings import Settings, settings
 from streams.topics import ensure_raw_topic, find

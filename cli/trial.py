@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from agents.trial import Outcome, Trial
+from catalog.records import open_records
 from cli.ingest import encoder, rows_of
-from cli.records import open_records
 
 #: What the count of records that became events is called.
 FITS = "fits"

@@ -25,10 +25,10 @@ from pyarrow import parquet
 from agents.raw import avro_framed, avro_plain, csv_line
 from agents.tail import Tail
 from catalog.content import SourceContent
+from catalog.records import Unreadable, open_records
 from catalog.schema import Connection
 from catalog.service import CatalogService
 from cli.ingest import NotSent, Sender, encoder, send_file
-from cli.records import Unreadable, open_records
 from config.settings import Settings
 from streams.partition import partition_of
 from streams.topics import ensure_raw_topic
