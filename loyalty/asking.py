@@ -12,7 +12,7 @@ import msgspec
 
 from loyalty.columns import DAILY as DAILY
 from loyalty.columns import INLINE as INLINE
-from loyalty.effects import Cause, effect_id
+from loyalty.effects import Cause, Moment, effect_id, moment
 from loyalty.links import own_record
 from loyalty.times import iso
 
@@ -37,7 +37,13 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
 
 def prediction_id(ask: Ask, which: int) -> str:
     """The `effect_id` on `predictions` of an ask's answer by a set of models, INLINE or DAILY."""
-    return effect_id(ask.id.decode(), f"prediction:{SETS[which]}", ask.revision, ask.cause, 0)
+    return effect_id(moment_of(ask), f"prediction:{SETS[which]}")
+
+
+def moment_of(ask: Ask) -> Moment:
+    """What the records of an ask's answers begin with."""
+    cause, id = ask.cause, ask.id
+    return moment(id, iso(ask.as_of), ask.revision, cause.source, cause.event_id, id.decode())
 
 
 def prediction_record(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from loyalty.calendar import DAY_MS
 from loyalty.game import TEMPLATES
 from loyalty.policy import MEASURES
-from loyalty.row import ROW, SCORES, SLOTS
+from loyalty.row import FORETOLD, ROW, SCORES, SLOTS
 from loyalty.vocabulary import FEATURES
 
 WORDS = 32  # event features at most; 0 is `value`
@@ -20,11 +20,11 @@ EVENT = np.dtype(
     [
         ("at", "i8"),
         ("hash", "u8"),
-        ("value", "i8"),  # of a command: its points
+        ("value", "i8"),  # of a command: its points; of a _prediction: ltv
         ("id_hash", "u8"),
         ("slot", "i4"),  # -1: a command for nobody; -2: an event of an erased customer
         ("key", "i4"),  # of the event's side entry in `seen`, unused for usage
-        ("extra", "i4"),  # of a profile_update in `profiles`, of a customer_link in `links`
+        ("extra", "i4"),  # of a profile_update, customer_link or _prediction in the array of these
         ("words", "i4"),  # of its attributes in `words`, -1 none
         ("kind", "u1"),
         ("flag", "u1"),
@@ -37,6 +37,7 @@ FROM_BALANCE, KNOWN_ON_TIME, ON_TIME, CAN_LINK, BACKFILL, ANEW = 1, 2, 4, 8, 16,
 # `op` of a command; those from REPEAT_GRANT on are the engine's.
 (
     RECALCULATE_OP,
+    PREDICT_OP,
     GENERATE_OP,
     AWARD_OP,
     OPT_IN_OP,
@@ -45,9 +46,19 @@ FROM_BALANCE, KNOWN_ON_TIME, ON_TIME, CAN_LINK, BACKFILL, ANEW = 1, 2, 4, 8, 16,
     REDEEM_OP,
     REPEAT_GRANT_OP,
     ERASE_OP,
-) = range(9)
+) = range(10)
 
 INLINE, DAILY = 1, 2  # sets of models
+#: What a _prediction says, in the form of a row.
+ANSWER = np.dtype(
+    [
+        ("offer", "i4"),
+        ("foretold", "u2", (len(FORETOLD),)),
+        ("daily", "u1"),  # which set
+        ("ltv", "u1"),  # whether it is known
+    ],
+    align=True,
+)
 
 PROFILE = np.dtype(
     [("words", "u4", (5,)), ("birthday", "u2"), ("consent", "u1"), ("present", "u1")], align=True
@@ -73,7 +84,7 @@ EFFECT = np.dtype(
         ("number", "u2"),  # of a template, badge, earning
         ("month", "u2"),  # of a lot
         ("kind", "u1"),
-        ("detail", "u1"),  # reason of a publication, status of a result or mission, what a grant is
+        ("detail", "u1"),  # reason of a publication, status of a result or mission, what a grant is, sets
         ("cause", "u1"),
         ("sweep", "u1"),  # at a refresh: its turn to forget side entries older than MONEY_WINDOW
         ("level", "u1"),  # of a badge, 1 to 4; of a tier, its index
@@ -85,7 +96,9 @@ EFFECT = np.dtype(
     align=True,
 )
 # `kind`: for others to read, and what the engine does itself.
-PUBLICATION, RESULT, REKEY, LINK, SET_PROFILE, RESET, MISSION, BADGE, TIER, GRANT, OPEN_GRANTS = range(11)
+(
+    PUBLICATION, RESULT, REKEY, LINK, SET_PROFILE, RESET, ASK, MISSION, BADGE, TIER, GRANT, OPEN_GRANTS,
+) = range(12)  # fmt: skip
 REFRESH, MOVED, BAND, RECALCULATE = range(4)
 BY_EVENT, BY_REFRESH, BY_TICK, BY_SETTLE = range(4)
 (
@@ -100,6 +113,7 @@ OF_MISSION, OF_BADGE, OF_EARNING, OF_COMMAND, OF_EXPIRY, OF_REFUND, OF_END = ran
 
 EFFECTS_ROOM = 900  # that one event can cause at most: all badges with their rewards, missions, earnings
 SEEN_ROOM = 160
+ASKED_ROOM = 2  # that one event can hand out: a refresh's and its own
 EARNINGS = 64  # that a revision has at most
 
 # `counts` of a DESK
@@ -107,12 +121,12 @@ COUNTS = (
     "duplicates", "late_events", "dedupe_overflow", "ignored_ended", "ignored_before_activation",
     "links_refused", "published", "ignored_erased", "missions_given", "missions_completed",
     "missions_expired",
-    "badges_awarded", "points_granted",
+    "badges_awarded", "points_granted", "predictions_taken", "predictions_ignored",
 )  # fmt: skip
 (
     DUPLICATES, LATE, OVERFLOW, IGNORED_ENDED, IGNORED_BEFORE, REFUSED, PUBLISHED, IGNORED_ERASED,
     GIVEN_COUNT,
-    COMPLETED_COUNT, EXPIRED_COUNT, AWARDED_COUNT, GRANTED_COUNT,
+    COMPLETED_COUNT, EXPIRED_COUNT, AWARDED_COUNT, GRANTED_COUNT, PREDICTIONS_TAKEN, PREDICTIONS_IGNORED,
 ) = range(len(COUNTS))  # fmt: skip
 
 NEVER = -(2**63)  # in `seen`
@@ -136,6 +150,7 @@ DESK = np.dtype(
         ("words", "f8", (WORDS,)),  # event features
         ("owed", "i8", (OWED_MONTHS,)),  # by month of a lot: points that came less those that went
         ("seen", "i8"),  # rows of `seen` so far
+        ("asked", "i8"),  # rows of `asked` so far
         ("caused_at", "i8"),
         ("needed", "i8"),  # revision whose rules are wanted, -1 none
         ("slot", "i4"),  # what is being worked on

@@ -6,11 +6,12 @@ Bytes become structs one by one, by msgspec; all else is done for a whole batch.
 from __future__ import annotations
 
 import re
+import sys
 from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from loyalty.calendar import DAY_MS
 from loyalty.columns import (
     ADJUST_OP,
+    ANSWER,
     AWARD_OP,
     BACKFILL,
     BIRTHDAY_BIT,
@@ -31,10 +33,10 @@ from loyalty.columns import (
     GENERATE_OP,
     INVALID_ARGUMENTS,
     KNOWN_ON_TIME,
-    NO_MODEL,
     ON_TIME,
     OPT_IN_OP,
     OPT_OUT_OP,
+    PREDICT_OP,
     PROFILE,
     RECALCULATE_OP,
     REDEEM_OP,
@@ -46,23 +48,36 @@ from loyalty.conditions import ConditionError, Term, parse, terms
 from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64_many, word_hash
 from loyalty.policy import VALUE_LIMIT
-from loyalty.row import NO, OPEN, UNKNOWN, WORDS, YES, RowFormatError
+from loyalty.row import (
+    ACTIVE_DAYS,
+    FORETOLD,
+    NO,
+    OPEN,
+    PROPENSITY,
+    UNKNOWN,
+    WORDS,
+    YES,
+    RowFormatError,
+)  # fmt: skip
 from loyalty.times import NO_TIME, parse_many
 from loyalty.upgrade import current
 from loyalty.vocabulary import INDEX, KINDS
 
-_OWN = ("_tick", "_marker", "_command", "_merge", "_reserve", "_reservation")
-TICK, MARKER, COMMAND, MERGE, RESERVE, RESERVATION = (CODES[name] for name in _OWN)
+_OWN = ("_tick", "_marker", "_command", "_merge", "_reserve", "_reservation", "_prediction")
+TICK, MARKER, COMMAND, MERGE, RESERVE, RESERVATION, PREDICTION = (CODES[name] for name in _OWN)
 _KINDS = {name: CODES[name] for name in (*SOURCE_TYPES, *_OWN)}
 _PROFILE_UPDATE, _LINK = CODES["profile_update"], CODES["customer_link"]
 REFUND, FULFILLED, FAILED = CODES["refund"], CODES["grant_fulfilled"], CODES["grant_failed"]
-#: Commands by name; the last two are for a single customer and do more than the kernel can.
+#: Commands by name; two of them are for a single customer and do more than the kernel can.
 OPS = {
     "recalculate": RECALCULATE_OP, "generate": GENERATE_OP, "award": AWARD_OP, "opt_in": OPT_IN_OP,
     "opt_out": OPT_OUT_OP, "adjust": ADJUST_OP, "redeem": REDEEM_OP, "repeat_grant": REPEAT_GRANT_OP,
-    "erase": ERASE_OP,
+    "erase": ERASE_OP, "predict": PREDICT_OP,
 }  # fmt: skip
 MOST_POINTS = 2**32 - 1
+MOST_OFFER = 2**31 - 2  # offer_id of a prediction
+_UNKNOWN = (0,) * (len(FORETOLD) - 1)  # what a daily set foretells
+_LARGEST = sys.float_info.max
 
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BIRTHDAY = re.compile(r"(?:[0-9]{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
@@ -103,6 +118,7 @@ class Batch:
     updates: list[dict[str, Any]]  # by `extra`: what each profile_update sets (None: clears)
     profiles: NDArray[np.void]  # PROFILE, by `extra`: the same as numbers
     links: int  # customer_links that have an `extra`
+    answers: NDArray[np.void]  # ANSWER, by `extra` of predictions
     dead: list[tuple[int, str, str]]  # offset, reason, message
 
     def __len__(self) -> int:
@@ -111,6 +127,15 @@ class Batch:
 
 class _Refused(ValueError):
     """No record; the message names the field."""
+
+
+class _Answer(NamedTuple):
+    """What a `_prediction` says, as a row keeps it, but for `ltv`: in units of currency, None unknown."""
+
+    offer: int
+    foretold: tuple[int, ...]
+    daily: bool
+    ltv: float | None
 
 
 def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
@@ -137,17 +162,26 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     events = np.zeros(len(found), EVENT)
     events["at"] = parse_many([record.occurred_at for record in found])
     events["kind"] = [_KINDS.get(record.event_type, 0) for record in found]
-    refused = _refusals(found, ids, events)
+    foretold, unreadable = _foretold(found, events)
+    refused = unreadable | _refusals(found, ids, events)
     if refused:
         dead.extend((offsets[i], *why) for i, why in refused.items())
         dead.sort()
         kept = [i for i in range(len(found)) if i not in refused]
         offsets, raws = [offsets[i] for i in kept], [raws[i] for i in kept]
         found, ids, events = [found[i] for i in kept], [ids[i] for i in kept], events[kept]
+        foretold = {i: foretold[i] for i in kept if i in foretold}
     events["id_hash"], events["words"] = hash64_many(ids), -1
     events["hash"] = hash64_many([f"{record.source}\0{record.event_id}".encode() for record in found])
 
     kinds = events["kind"]
+    values = np.array([record.value for record in found], np.float64)
+    predictions = np.flatnonzero(kinds == PREDICTION)
+    events["extra"][predictions] = np.arange(len(predictions))
+    values[predictions] = [answer.ltv or 0.0 for answer in foretold.values()]
+    answers = np.array(
+        [(each.offer, each.foretold, each.daily, each.ltv is not None) for each in foretold.values()], ANSWER
+    )
     updates: list[dict[str, Any]] = []
     links = 0
     for i in [i for i, record in enumerate(found) if record.attributes]:
@@ -162,7 +196,8 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
             links += 1
     alone: list[int] = []
     points: dict[int, int] = {}
-    for i in np.flatnonzero((kinds >= TICK) | np.isin(kinds, (REFUND, FULFILLED, FAILED))).tolist():
+    special = (kinds >= TICK) & (kinds != PREDICTION)
+    for i in np.flatnonzero(special | np.isin(kinds, (REFUND, FULFILLED, FAILED))).tolist():
         if kinds[i] == COMMAND:
             events["flag"][i] = refusal = _refusal(found[i])
             op = events["op"][i] = OPS.get(found[i].attributes.get("command") or "", 0)
@@ -174,8 +209,8 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
             continue
         alone.append(i)
     return Batch(
-        offsets, raws, found, ids, events, np.array([record.value for record in found], np.float64),
-        alone, points, updates, profiles(updates), links, dead,
+        offsets, raws, found, ids, events, values, alone, points, updates, profiles(updates), links, answers,
+        dead,
     )  # fmt: skip
 
 
@@ -185,6 +220,60 @@ def _answers(record: Record) -> bool:
     return isinstance(record.attributes.get(name), str)
 
 
+def _foretold(
+    records: list[Record], events: NDArray[np.void]
+) -> tuple[dict[int, _Answer], dict[int, tuple[str, str]]]:
+    """Index -> what a `_prediction` says; index -> reason and message of one that cannot be read."""
+    found: dict[int, _Answer] = {}
+    refused: dict[int, tuple[str, str]] = {}
+    for i in np.flatnonzero(events["kind"] == PREDICTION).tolist():
+        try:
+            found[i] = _answer(records[i].attributes)
+        except _Refused as error:
+            refused[i] = UNDECODABLE, str(error)
+    return found, refused
+
+
+def _answer(says: dict[str, Any]) -> _Answer:
+    match says.get("set"):
+        case "inline":
+            return _Answer(
+                _whole(says, "offer", 0, MOST_OFFER), (_share(says, "churn"), *_UNKNOWN), False, None
+            )
+        case "daily":
+            shares = [_share(says, name) for name in FORETOLD[PROPENSITY:ACTIVE_DAYS]]
+            days, rfm = _stored(says, "engagement", 30, 100), _whole(says, "rfm", 111, 555)
+            return _Answer(0, (0, *shares, days, rfm), True, _within(says, "ltv", _LARGEST))
+    raise _Refused("attributes.set: neither inline nor daily")
+
+
+def _within(says: dict[str, Any], name: str, most: float) -> float | None:
+    value = says.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise _Refused(f"attributes.{name}: no number from 0{'' if most == _LARGEST else f' to {most}'}")
+    return float(value)
+
+
+def _stored(says: dict[str, Any], name: str, most: int, scale: int) -> int:
+    value = _within(says, name, most)
+    return 0 if value is None else round(value * scale) + 1
+
+
+def _share(says: dict[str, Any], name: str) -> int:
+    return _stored(says, name, 1, 10_000)
+
+
+def _whole(says: dict[str, Any], name: str, least: int, most: int) -> int:
+    value = says.get(name)
+    if value is None:
+        return 0
+    if type(value) is not int or not least <= value <= most:
+        raise _Refused(f"attributes.{name}: no integer from {least:,} to {most:,}")
+    return value + 1
+
+
 def _refusals(
     records: list[Record], ids: list[bytes], events: NDArray[np.void]
 ) -> dict[int, tuple[str, str]]:
@@ -192,7 +281,7 @@ def _refusals(
     refused: dict[int, tuple[str, str]] = {}
     for i in np.flatnonzero(events["kind"] == 0).tolist():
         refused[i] = UNKNOWN_EVENT_TYPE, f"there is no event type {records[i].event_type!r}"
-    for i in np.flatnonzero(events["kind"] >= TICK).tolist():
+    for i in np.flatnonzero((events["kind"] >= TICK) & (events["kind"] != PREDICTION)).tolist():
         try:
             _check(records[i])
         except _Refused as error:
@@ -277,8 +366,6 @@ def carried_profile(record: Record) -> dict[str, Any]:
 def _refusal(record: Record) -> int:
     """The status a command is refused with at once, DONE for none."""
     command = record.attributes.get("command")
-    if command == "predict":
-        return NO_MODEL
     if not isinstance(command, str) or command not in OPS:
         return UNKNOWN_COMMAND
     op = OPS[command]

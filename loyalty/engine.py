@@ -20,6 +20,7 @@ from loyalty.asking import Ask
 from loyalty.calendar import DAY_MS, last_refresh
 from loyalty.columns import (
     ANEW,
+    ASK,
     BADGE,
     BY_EVENT,
     BY_REFRESH,
@@ -38,6 +39,7 @@ from loyalty.columns import (
     OPEN_GRANTS,
     OTHER_WINDOW,
     OWED_MONTHS,
+    PREDICT_OP,
     PUBLICATION,
     REFRESH,
     REKEY,
@@ -52,6 +54,7 @@ from loyalty.decode import (
     MARKER,
     MERGE,
     OPS,
+    PREDICTION,
     RESERVATION,
     RESERVE,
     TICK,
@@ -65,7 +68,18 @@ from loyalty.decode import (
     segment,
     tick_time,
 )
-from loyalty.effects import REASONS, SOURCE, Cause, Effect, digest, result_effect, scores_effect
+from loyalty.effects import (
+    NOBODY,
+    REASONS,
+    SOURCE,
+    Cause,
+    Effect,
+    digest,
+    moment,
+    plain_many,
+    result_effect,
+    scores_effect,
+)
 from loyalty.events import CODES, MONEY
 from loyalty.links import merge_record, path_of, rekeyed
 from loyalty.policy import IS_USAGE, Content, compile_policy
@@ -87,6 +101,7 @@ Pass = Callable[[int, Rules, NDArray[np.void]], int]
 _MONEY = frozenset(CODES[name] for name in MONEY)
 _REOPENS = frozenset((CODES["activation"], CODES["opt_in"]))
 _EFFECTS, _SEEN = 8 * EFFECTS_ROOM, 8 * SEEN_ROOM
+_ASKED = 512
 _BY = {BY_REFRESH: "refresh", BY_SETTLE: "settle"}
 
 
@@ -126,6 +141,7 @@ class Engine:
         self.teller = Teller(self.content, self.side)
         self.effects = np.empty(_EFFECTS, EFFECT)
         self.seen = np.empty((_SEEN, len(FEATURES)))
+        self.asked = np.empty(_ASKED, ROW)
         self.erased = self.side.erased()
         self._single = Single(self)
         self._chunk = chunk
@@ -164,7 +180,8 @@ class Engine:
         gone = self._gone(ids, events) if self.erased else frozenset()
         without = gone.union(commands)
         events["slot"] = self._slots(ids, commands, gone) if without else state.slots(ids)
-        kept = np.flatnonzero(policy["traits"][0][kinds] & IS_USAGE == 0)
+        foretold = kinds == PREDICTION
+        kept = np.flatnonzero((policy["traits"][0][kinds] & IS_USAGE == 0) & ~foretold)
         whose = [ids[i] for i in kept.tolist()]
         keys, events["key"][kept], entries = self.side.seen(whose, events["hash"][kept])
         remembered, touched = np.zeros(len(entries), np.bool_), np.zeros(len(events), np.bool_)
@@ -177,8 +194,9 @@ class Engine:
             if words is None or read_for is not rules:
                 words, read_for = event_words(batch, start, events, rules), rules
             return kernel.fold(
-                state.rows, events, begin, batch.profiles, words, links, entries, remembered, touched,
-                state.partition.tick, policy, rules.tables, desk, self.effects, self.seen,
+                state.rows, events, begin, batch.profiles, batch.answers, words, links, entries, remembered,
+                touched, state.partition.tick, policy, rules.tables, desk, self.effects, self.seen,
+                self.asked,
             )  # fmt: skip
 
         def emit(found: Found) -> None:
@@ -189,7 +207,7 @@ class Engine:
         self.run(len(events), run, emit, out)
         self.side.put_seen(keys, entries, remembered)
         state.touch(np.unique(events["slot"][touched]))
-        out.counts["events"] += len(events) - len(commands)
+        out.counts["events"] += len(events) - len(commands) - int(np.count_nonzero(foretold))
         out.counts["commands"] += len(commands)
         return touched
 
@@ -202,7 +220,9 @@ class Engine:
             found = self.effects[: desk["filled"][0]]
             if len(found):
                 emit(found)
-            desk["filled"] = desk["seen"] = 0
+            if desk["asked"][0]:
+                out.handed_out.append(self.asked[: desk["asked"][0]].copy())
+            desk["filled"] = desk["seen"] = desk["asked"] = 0
             if begin >= count:
                 break
             if desk["needed"][0] >= 0:
@@ -265,35 +285,39 @@ class Engine:
         Events of the effects count from `start` of the batch; `ids` are the customers of the effects.
         """
         revision, records, side, teller = self.state.partition.revision, batch.records, self.side, self.teller
-        as_ofs, scores = iso_many(found["as_of"]), (found["scores"] / 100).tolist()
+        as_ofs, scores = iso_many(found["as_of"]), plain_many((found["scores"] / 100).ravel().tolist())
         by_time = np.flatnonzero(found["cause"] != BY_EVENT)
         at = dict(zip(by_time.tolist(), iso_many(found["caused_at"][by_time]), strict=True))
-        games = np.flatnonzero(found["kind"] >= MISSION)
-        game = dict(zip(games.tolist(), teller.columns(found[games], self.seen, revision), strict=True))
-        names = (found[name].tolist() for name in ("kind", "detail", "cause", "event"))
-        last, why = -1, Cause("", "")
-        for n, (kind, detail, cause, event) in enumerate(zip(*names, strict=True)):
+        kinds = found["kind"]
+        game = {kind: teller.columns(found, kind) for kind in np.unique(kinds).tolist() if kind >= MISSION}
+        names = (found[name].tolist() for name in ("kind", "detail", "cause", "event", "caused_at", "as_of"))
+        last, of, source, event_id = None, NOBODY, "", ""
+        for n, (kind, detail, cause, event, caused_at, as_of) in enumerate(zip(*names, strict=True)):
             i, id = start + event, ids[n]
-            if cause == BY_EVENT:
-                if i != last:
-                    last, why = i, Cause(records[i].source, records[i].event_id)
-            else:
-                last = -1
-                why = Cause(SOURCE, f"{_BY.get(cause, 'tick')}:{at[n]}")
+            now = (event, cause, caused_at, as_of, id)
+            if now != last:
+                last = now
+                if cause == BY_EVENT:
+                    source, event_id = records[i].source, records[i].event_id
+                else:
+                    source, event_id = SOURCE, f"{_BY.get(cause, 'tick')}:{at[n]}"
+                of = moment(id, as_ofs[n], revision, source, event_id, id.decode())
             if kind == PUBLICATION:
-                out.effects.append(scores_effect(id, as_ofs[n], revision, why, REASONS[detail], scores[n]))
+                out.effects.append(scores_effect(of, REASONS[detail], scores[5 * n : 5 * n + 5]))
             elif kind == MISSION:
-                teller.mission(id, as_ofs[n], revision, why, game[n], out.effects, out.forwards)
+                teller.mission(of, next(game[kind]), self.seen, out.effects, out.forwards)
             elif kind == BADGE:
-                teller.badge(id, as_ofs[n], revision, why, game[n], out.effects)
+                teller.badge(of, next(game[kind]), revision, self.seen, out.effects)
             elif kind == GRANT:
                 paid = cause == BY_EVENT and batch.events["kind"][i] in _MONEY
                 hash_ = int(batch.events["hash"][i]) if paid else None
-                teller.grant(id, as_ofs[n], revision, why, game[n], out.effects, hash_)
+                teller.grant(of, next(game[kind]), revision, out.effects, hash_)
             elif kind == TIER:
-                teller.tier(id, as_ofs[n], revision, why, game[n], out.effects)
+                teller.tier(of, next(game[kind]), revision, out.effects)
             elif kind == OPEN_GRANTS:
-                teller.repeat_open(id, as_ofs[n], revision, why, game[n], out.effects)
+                teller.repeat_open(of, next(game[kind]), out.effects)
+            elif kind == ASK:
+                out.asks.append(Ask(id, detail, as_of, revision, Cause(source, event_id)))
             elif kind == RESULT:
                 out.effects.append(result_effect(records[i], revision, self.partition, detail))
             elif kind == REKEY:
@@ -330,13 +354,13 @@ class Engine:
         kind = batch.events["kind"][i]
         if kind == TICK:
             return (yield from self._tick(batch, i, out))
-        if kind == COMMAND and not batch.ids[i]:
+        if kind == COMMAND and not batch.ids[i] and self._may(batch, i):
             return (yield from self._command_all(batch, i, out))
         if kind == MARKER:
             self._marker(batch.records[i].attributes["revision"], out)
         elif kind == MERGE:
             self._merge(batch, i, out)
-        elif kind == COMMAND:
+        elif kind == COMMAND and batch.ids[i]:
             self._single.command(batch, i, out)
         elif kind == RESERVE:
             self._single.reserve(batch, i, out)
@@ -345,6 +369,10 @@ class Engine:
         elif self._events(batch, i, i + 1, out)[0]:
             self._single.event(batch, i, out)
         return out
+
+    def _may(self, batch: Batch, i: int) -> bool:
+        """Whether a command for many may act; the kernel refuses one that may not."""
+        return bool(batch.events["op"][i] != PREDICT_OP or self.policy()["predicts"][0])
 
     def _marker(self, revision: int, out: Outcome) -> None:
         partition = self.state.partition
@@ -367,7 +395,7 @@ class Engine:
             def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
                 return kernel.tick_rows(
                     state.rows, slots, begin, at, everyone, self.policy(), rules.tables, desk, self.effects,
-                    self.seen,
+                    self.seen, self.asked,
                 )  # fmt: skip
 
             def emit(found: Found) -> None:
@@ -410,7 +438,7 @@ class Engine:
                 return kernel.command_rows(
                     state.rows, slots, begin, i, op, condition, terms, partition.tick, self.policy(),
                     rules.tables,
-                    desk, self.effects, self.seen,
+                    desk, self.effects, self.seen, self.asked,
                 )  # fmt: skip
 
             def emit(found: Found) -> None:
@@ -496,6 +524,7 @@ class Engine:
                     desk,
                     self.effects,
                     self.seen,
+                    self.asked,
                 )
             )
 

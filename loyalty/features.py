@@ -11,7 +11,20 @@ from loyalty.columns import Record
 from loyalty.compiled import compiled
 from loyalty.events import CODES, NAMES, SOURCE_TYPES
 from loyalty.points import balance
-from loyalty.row import BADGE_WORDS, FREE, MONTH, SLOTS, YES
+from loyalty.row import (
+    ACTIVE_DAYS,
+    BADGE_WORDS,
+    CHURN,
+    DEFAULT_RISK,
+    FREE,
+    PROPENSITY,
+    RESPONSE,
+    RFM,
+    SLOTS,
+    UPSELL,
+    YES,
+)
+from loyalty.scores import month_sum
 from loyalty.vocabulary import INDEX
 
 NAN = np.nan
@@ -24,6 +37,8 @@ _TYPES = INDEX["voice_call_count"]
 _TENURE = INDEX["tenure_days"]
 _WORDS = INDEX["segment"]
 _POINTS = INDEX["points_balance"]
+_FORETOLD = INDEX["predicted_ltv"]
+_SHARE = 10_000.0
 
 
 def _follow(first: str, *names: str) -> None:
@@ -52,6 +67,8 @@ _follow(
     "lifecycle_stage",
     "language", "timezone", "tariff", "consent", "opted_in", "points_balance", "points_earned_this_year",
     "points_earned_lifetime", "tier", "missions_completed", "missions_active", "badges_held",
+    "predicted_ltv", "purchase_propensity", "campaign_response", "default_risk", "upsell_propensity",
+    "predicted_active_days", "rfm_score", "next_best_offer",
 )  # fmt: skip
 assert [INDEX[f"{NAMES[code]}_count"] for code in _CODES.tolist()] == list(
     range(_TYPES, _TYPES + len(SOURCE_TYPES))
@@ -67,30 +84,43 @@ def _sum(cells: Any) -> int:
 
 
 @compiled
-def _newest(cells: Any, day: int) -> int:
-    sum_: Any = np.int64(0)
-    for d in range(day - MONTH + 1, day + 1):
-        sum_ += np.int64(cells[d % cells.shape[0]])
-    return int(sum_)
-
-
-@compiled
 def bit(words: Any, at: int) -> bool:
     """Whether a bit is set in words of 64."""
     return (np.uint64(words[at // 64]) >> np.uint64(at % 64)) & np.uint64(1) != 0  # type: ignore[no-any-return]
 
 
 @compiled
+def _ones(word: Any) -> int:
+    """How many bits of 64 are set."""
+    x = np.uint64(word)
+    x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))  # type: ignore[return-value]
+
+
+@compiled
 def _bits(words: Any, below: int) -> int:
+    """How many of the lowest bits are set."""
     count = 0
-    for at in range(below):
-        count += bit(words, at)
+    for i in range(below // 64):
+        count += _ones(words[i])
+    if below % 64:
+        count += _ones(
+            np.uint64(words[below // 64]) & ((np.uint64(1) << np.uint64(below % 64)) - np.uint64(1))
+        )
     return count
 
 
 @compiled
 def _truth(state: int) -> float:
     return NAN if state == 0 else 1.0 if state == YES else 0.0
+
+
+@compiled
+def _foretold(stored: int, scale: float) -> float:
+    """What a row keeps of a prediction, in its unit."""
+    return (np.int64(stored) - 1) / scale if stored else NAN
 
 
 @compiled
@@ -108,7 +138,7 @@ def fill_features(row: Record, policy: Record, measures: Any, scores: Any, out: 
         measures[19],
     )
     out[at + 8], out[at + 9], out[at + 10] = _sum(row.app_other), _sum(row.qoe), measures[6]
-    out[at + 11] = _newest(row.revenue, day) / policy.currency
+    out[at + 11] = month_sum(row.revenue, day) / policy.currency
     out[at + 12], out[at + 13] = _sum(row.revenue) / policy.currency, measures[2]
     at = _LIFE
     out[at], out[at + 1], out[at + 2], out[at + 3] = (
@@ -139,7 +169,7 @@ def fill_features(row: Record, policy: Record, measures: Any, scores: Any, out: 
     out[at + 6], out[at + 7], out[at + 8] = weeks, measures[7], measures[15]
     known = row.life_payments_known
     out[at + 9] = row.life_payments_on_time / known if known else NAN
-    out[at + 10] = NAN
+    out[at + 10] = _foretold(row.foretold[CHURN], _SHARE)
     out[at + 11], out[at + 12] = row.comebacks, row.longest_absence
     out[at + 13] = NAN
     if row.activation:
@@ -171,3 +201,12 @@ def fill_features(row: Record, policy: Record, measures: Any, scores: Any, out: 
         active,
         _bits(row.badges, 64 * BADGE_WORDS),
     )
+    at = _FORETOLD
+    out[at] = (row.ltv - 1) / policy.currency if row.ltv else NAN
+    out[at + 1] = _foretold(row.foretold[PROPENSITY], _SHARE)
+    out[at + 2] = _foretold(row.foretold[RESPONSE], _SHARE)
+    out[at + 3] = _foretold(row.foretold[DEFAULT_RISK], _SHARE)
+    out[at + 4] = _foretold(row.foretold[UPSELL], _SHARE)
+    out[at + 5] = _foretold(row.foretold[ACTIVE_DAYS], 100.0)
+    out[at + 6] = _foretold(row.foretold[RFM], 1.0)
+    out[at + 7] = _foretold(row.offer, 1.0)

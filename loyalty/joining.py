@@ -21,7 +21,7 @@ from loyalty.compiled import compiled
 from loyalty.counters import join, set_profile
 from loyalty.emit import at_work, effect
 from loyalty.generation import start
-from loyalty.moving import in_control, move, moved, open_row, publish
+from loyalty.moving import ask_if_moved, in_control, move, moved, open_row, publish
 from loyalty.points import add, balance, retier, take, take_back, tell_points
 from loyalty.row import (
     BADGE_WORDS,
@@ -63,7 +63,7 @@ def take_back_grants(
 @compiled
 def answer_reservation(
     rows: Rows, slot: int, event: int, at: int, template: int, granted: bool, policies: NDArray[np.void],
-    tables: Any, desks: NDArray[np.void], effects: Effects, seen: NDArray[np.float64],
+    tables: Any, desks: NDArray[np.void], effects: Effects, seen: NDArray[np.float64], asked: Rows,
 ) -> int:  # fmt: skip
     """Begin, or give up, a mission that waits; 1 done, 0 nobody waits, -1 rules are wanted."""
     policy, desk = policies[0], desks[0]
@@ -79,7 +79,7 @@ def answer_reservation(
         return 0
     desk.control, desk.off = in_control(row.id_hash, policy), 0
     at_work(desk, slot, event, BY_EVENT, 0)
-    move(row, policy, tables, desk, effects, seen, at, False)
+    move(row, policy, tables, desk, effects, seen, asked, at, False)
     if granted:
         start(row, desk, effects, waiting, tables.rules[desk.rules[waiting]])
     else:
@@ -94,7 +94,7 @@ def answer_reservation(
 def merge(
     rows: Rows, slot: int, event: int, at: int, id_hash: int, carried_rows: Rows, profile: NDArray[np.void],
     policies: NDArray[np.void], tables: Any, desks: NDArray[np.void], effects: Effects,
-    seen: NDArray[np.float64],
+    seen: NDArray[np.float64], asked: Rows,
 ) -> bool:  # fmt: skip
     """Join a carried row (1,) and profile (1,) to an open row or one that is none; False: rules are wanted.
 
@@ -111,7 +111,7 @@ def merge(
     if row.state == NONE:
         open_row(row, policy, to, id_hash)
     else:
-        move(row, policy, tables, desk, effects, seen, to, False)
+        move(row, policy, tables, desk, effects, seen, asked, to, False)
     join(row, carried, desk.counts)
     _join_game(row, carried, policy, tables, desk)
     set_profile(row, profile[0])
@@ -122,6 +122,7 @@ def merge(
     reason = moved(row, policy, desk)
     if reason >= 0:
         publish(row, desk, effects, reason)
+    ask_if_moved(row, policy, desk, effects, asked)
     return True
 
 

@@ -15,6 +15,7 @@ from loyalty.columns import (
     ADJUST_OP,
     ADJUSTED,
     ANEW,
+    ASKED_ROOM,
     AWARD_OP,
     BACKFILL,
     BY_END,
@@ -25,6 +26,7 @@ from loyalty.columns import (
     CAN_LINK,
     CANCELLED,
     CLOSED,
+    DAILY,
     DONE,
     DUPLICATES,
     EFFECTS_ROOM,
@@ -34,16 +36,21 @@ from loyalty.columns import (
     IGNORED_ENDED,
     IGNORED_ERASED,
     IN_CONTROL,
+    INLINE,
     INSUFFICIENT_POINTS,
     LINK,
     MONEY_WINDOW,
     NEVER,
+    NO_MODEL,
     OF_COMMAND,
     OF_END,
     OPT_IN_OP,
     OPT_OUT_OP,
     OPTED_OUT,
     OTHER_WINDOW,
+    PREDICT_OP,
+    PREDICTIONS_IGNORED,
+    PREDICTIONS_TAKEN,
     RECALCULATE,
     RECALCULATE_OP,
     REDEEM_OP,
@@ -66,12 +73,24 @@ from loyalty.emit import at_work, effect
 from loyalty.events import CODES
 from loyalty.generation import generate
 from loyalty.missions import end_all, progress
-from loyalty.moving import close, features, in_control, move, moved, open_row, publish
+from loyalty.moving import (
+    ask,
+    ask_if_moved,
+    close,
+    features,
+    in_control,
+    move,
+    moved,
+    open_row,
+    publish,
+)
 from loyalty.points import add, balance, expire, held, owe, retier, take, tell_points
 from loyalty.policy import IS_MONEY, IS_USAGE
 from loyalty.rewards import award_badges, earn_points
 from loyalty.row import (
+    CHURN,
     ENDED,
+    FORETOLD,
     LINKED,
     NO,
     NONE,
@@ -84,7 +103,7 @@ from loyalty.slots import find_all, holds, next_due
 _ACTIVATION, _PROFILE_UPDATE = CODES["activation"], CODES["profile_update"]
 _OPT_IN, _OPT_OUT = CODES["opt_in"], CODES["opt_out"]
 _LINK, _ENDED = CODES["customer_link"], CODES["customer_ended"]
-_COMMAND = CODES["_command"]
+_COMMAND, _PREDICTION = CODES["_command"], CODES["_prediction"]
 
 AHEAD = 2  # rows that are fetched while another is worked on
 
@@ -131,12 +150,17 @@ def _unwilling(row: Record, op: int, control: bool) -> int:
 
 @compiled
 def _obey(
-    row: Record, policy: Record, tables: Any, desk: Record, effects: Effects, seen: Any, op: int, points: int
-) -> int:
+    row: Record, policy: Record, tables: Any, desk: Record, effects: Effects, seen: Any, asked: Rows, op: int,
+    points: int,
+) -> int:  # fmt: skip
     """What a command does to an open row that stands at the tick; its status."""
     if op == RECALCULATE_OP:
         score(row, policy, desk)
         publish(row, desk, effects, RECALCULATE)
+        return DONE
+    if op == PREDICT_OP:
+        score(row, policy, desk)
+        ask(row, desk, effects, asked, INLINE | DAILY)
         return DONE
     if op == OPT_IN_OP:
         row.opted = YES
@@ -185,11 +209,54 @@ def _play(
 
 
 @compiled
+def _foretell(
+    row: Record,
+    policy: Record,
+    tables: Any,
+    event: Any,
+    answer: Any,
+    desk: Record,
+    effects: Effects,
+    seen: Any,
+) -> None:
+    """Take what was foretold of an open row, and let the game see it."""
+    row.foretold_at[answer.daily] = event.at
+    if answer.daily:
+        for i in range(CHURN + 1, len(FORETOLD)):
+            row.foretold[i] = answer.foretold[i]
+        row.ltv = event.value + 1 if answer.ltv else 0
+    else:
+        row.foretold[CHURN] = answer.foretold[CHURN]
+        row.offer = answer.offer
+    score(row, policy, desk)
+    if policy.game and row.opted != NO:
+        features(row, policy, desk)
+        award_badges(row, policy, tables, desk, effects, seen)
+        generate(row, policy, tables, desk, effects, seen)
+        retier(row, policy, desk, effects)
+    row.due = next_due(row, tables, desk)
+    reason = moved(row, policy, desk)
+    if reason >= 0:
+        publish(row, desk, effects, reason)
+
+
+@compiled
+def _full(desk: Record, effects: Effects, seen: Any, asked: Rows) -> bool:
+    """Whether there may be no room for what one more event can cause."""
+    return (  # type: ignore[no-any-return]
+        desk.filled + EFFECTS_ROOM > effects.shape[0]
+        or desk.seen + SEEN_ROOM > seen.shape[0]
+        or desk.asked + ASKED_ROOM > asked.shape[0]
+    )
+
+
+@compiled
 def fold(
     rows: Rows,
     events: NDArray[np.void],
     begin: int,
     profiles: NDArray[np.void],
+    answers: NDArray[np.void],
     words: NDArray[np.float64],
     links: Rows,
     entries: NDArray[np.int64],
@@ -201,20 +268,21 @@ def fold(
     desks: NDArray[np.void],
     effects: Effects,
     seen: NDArray[np.float64],
+    asked: Rows,
 ) -> int:
     """Fold events (EVENT, in log order) and commands for one customer into rows (by slot), from `begin` on.
 
     `entries` are the times of side entries by key (NEVER: none); `remembered` marks those that changed,
-    `touched` the events that changed their row.  `profiles` are PROFILE, `words` event features, `links`
-    takes rows that were linked.  Returns the first event not folded: there is no room for more effects,
-    or rules of
-    the revision `desk.needed` are wanted.
+    `touched` the events that changed their row.  `profiles` are PROFILE, `answers` ANSWER, `words` event
+    features; `links` takes rows that were linked, `asked` those that models are to see.  Returns the first
+    event not folded: there is no room for more effects or asks, or rules of the revision `desk.needed` are
+    wanted.
     """
     policy, desk = policies[0], desks[0]
     counts = desk.counts
     desk.needed = -1
     for e in range(begin, events.shape[0]):
-        if desk.filled + EFFECTS_ROOM > effects.shape[0] or desk.seen + SEEN_ROOM > seen.shape[0]:
+        if _full(desk, effects, seen, asked):
             return e
         if e + AHEAD < events.shape[0]:
             prefetch(rows[max(events[e + AHEAD].slot, 0)])
@@ -226,6 +294,8 @@ def fold(
         at_work(desk, slot, e, BY_EVENT, 0)
         if kind == _COMMAND:
             status = event.flag
+            if event.op == PREDICT_OP and not policy.predicts:
+                status = NO_MODEL
             if status == DONE and (slot < 0 or rows[slot].state == NONE):
                 status = UNKNOWN_CUSTOMER
             elif status == DONE and rows[slot].state != OPEN:
@@ -242,8 +312,8 @@ def fold(
                 status = _unwilling(row, event.op, desk.control)
                 if status == DONE:
                     touched[e] = True
-                    move(row, policy, tables, desk, effects, seen, tick, False)
-                    status = _obey(row, policy, tables, desk, effects, seen, event.op, event.value)
+                    move(row, policy, tables, desk, effects, seen, asked, tick, False)
+                    status = _obey(row, policy, tables, desk, effects, seen, asked, event.op, event.value)
                 if status == DONE:
                     entries[event.key] = row.as_of
                     remembered[event.key] = True
@@ -251,6 +321,18 @@ def fold(
             continue
 
         row = rows[slot]
+        if kind == _PREDICTION:
+            answer = answers[event.extra]
+            if row.state != OPEN or at < row.opened_at or at <= row.foretold_at[answer.daily]:
+                counts[PREDICTIONS_IGNORED] += 1
+                continue
+            if not find_all(row, tables, desk):
+                return e
+            desk.control, desk.off = in_control(row.id_hash, policy), 0
+            touched[e] = True
+            _foretell(row, policy, tables, event, answer, desk, effects, seen)
+            counts[PREDICTIONS_TAKEN] += 1
+            continue
         if row.state == LINKED:
             effect(row, desk, effects, REKEY, 0)
             continue
@@ -284,7 +366,7 @@ def fold(
             if event.flag & ANEW:
                 row.opened_at = at
         else:
-            move(row, policy, tables, desk, effects, seen, at, False)
+            move(row, policy, tables, desk, effects, seen, asked, at, False)
         if traits & IS_USAGE:
             remember(row, event.hash, counts)
         else:
@@ -326,6 +408,7 @@ def fold(
             reason = moved(row, policy, desk)
             if reason >= 0:
                 publish(row, desk, effects, reason)
+            ask_if_moved(row, policy, desk, effects, asked)
     return events.shape[0]  # type: ignore[no-any-return]
 
 
@@ -341,12 +424,13 @@ def tick_rows(
     desks: NDArray[np.void],
     effects: Effects,
     seen: NDArray[np.float64],
+    asked: Rows,
 ) -> int:
     """Move open rows, in the order of `slots` from `begin` on, by a tick.  Returns as `fold` does."""
     policy, desk = policies[0], desks[0]
     desk.needed = -1
     for i in range(begin, slots.shape[0]):
-        if desk.filled + EFFECTS_ROOM > effects.shape[0] or desk.seen + SEEN_ROOM > seen.shape[0]:
+        if _full(desk, effects, seen, asked):
             return i
         if i + AHEAD < slots.shape[0]:
             prefetch(rows[slots[i + AHEAD]])
@@ -355,7 +439,7 @@ def tick_rows(
             return i
         at_work(desk, slots[i], -1, BY_TICK, at)
         desk.control, desk.off = in_control(row.id_hash, policy), 0
-        move(row, policy, tables, desk, effects, seen, at, not everyone)
+        move(row, policy, tables, desk, effects, seen, asked, at, not everyone)
         if everyone:
             score(row, policy, desk)
             reason = moved(row, policy, desk)
@@ -379,6 +463,7 @@ def command_rows(
     desks: NDArray[np.void],
     effects: Effects,
     seen: NDArray[np.float64],
+    asked: Rows,
 ) -> int:
     """Let the command `event` act on open rows for which a condition holds, in the order of `slots`.
 
@@ -387,7 +472,7 @@ def command_rows(
     policy, desk = policies[0], desks[0]
     desk.needed = -1
     for i in range(begin, slots.shape[0]):
-        if desk.filled + EFFECTS_ROOM > effects.shape[0] or desk.seen + SEEN_ROOM > seen.shape[0]:
+        if _full(desk, effects, seen, asked):
             return i
         if i + AHEAD < slots.shape[0]:
             prefetch(rows[slots[i + AHEAD]])
@@ -396,12 +481,12 @@ def command_rows(
             return i
         at_work(desk, slots[i], event, BY_EVENT, 0)
         desk.control, desk.off = in_control(row.id_hash, policy), 0
-        move(row, policy, tables, desk, effects, seen, tick, False)
+        move(row, policy, tables, desk, effects, seen, asked, tick, False)
         if condition >= 0:
             score(row, policy, desk)
             features(row, policy, desk)
             if not holds(terms, condition, desk.features):
                 continue
         if _unwilling(row, op, desk.control) == DONE:
-            _obey(row, policy, tables, desk, effects, seen, op, 0)
+            _obey(row, policy, tables, desk, effects, seen, asked, op, 0)
     return slots.shape[0]  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""How a row moves through time, compiled: missions settle, refreshes come, scores are published."""
+"""How a row moves through time: missions settle, refreshes come, scores go out, models are asked."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 
 from loyalty.calendar import DAY_MS, MINUTE_MS, day_of, last_refresh, month_of
 from loyalty.columns import (
+    ASK,
     BAND,
     BY_REFRESH,
     BY_SETTLE,
+    DAILY,
+    INLINE,
     MONEY_WINDOW,
     MOVED,
     OPEN_GRANTS,
@@ -20,6 +23,7 @@ from loyalty.columns import (
     SWEEP_DAYS,
     Effects,
     Record,
+    Rows,
 )  # fmt: skip
 from loyalty.compiled import compiled
 from loyalty.counters import shift
@@ -80,10 +84,41 @@ def features(row: Record, policy: Record, desk: Record) -> None:
 
 
 @compiled
+def ask(row: Record, desk: Record, effects: Effects, asked: Rows, sets: int) -> None:
+    """Hand out a row, whose scores stand on the desk, to sets of models."""
+    if sets & INLINE:
+        row.inline_asked = row.as_of
+        for i in range(3):
+            row.asked_scores[i] = desk.scores[i]
+        row.asked_scores[3] = desk.scores[4]
+    if sets & DAILY:
+        row.daily_asked = row.as_of
+    effect(row, desk, effects, ASK, sets)
+    asked[desk.asked] = row
+    desk.asked += 1
+
+
+@compiled
+def ask_if_moved(row: Record, policy: Record, desk: Record, effects: Effects, asked: Rows) -> None:
+    """At the end of an event: ask the inline models, if it was long ago or scores have moved since."""
+    if not policy.predicts or desk.off:
+        return
+    if (
+        row.as_of - row.inline_asked >= policy.ask_after
+        or abs(desk.scores[0] - row.asked_scores[0]) >= policy.ask_step
+        or abs(desk.scores[1] - row.asked_scores[1]) >= policy.ask_step
+        or abs(desk.scores[2] - row.asked_scores[2]) >= policy.ask_step
+        or abs(desk.scores[4] - row.asked_scores[3]) >= policy.ask_step
+    ):
+        ask(row, desk, effects, asked, INLINE)
+
+
+@compiled
 def open_row(row: Record, policy: Record, at: int, id_hash: int) -> None:
     """Begin a row."""
     row.format, row.state, row.as_of = FORMAT, OPEN, at
     row.id_hash = id_hash
+    row.inline_asked = at
     row.day = day_of(at, policy.calendar)
     row.month = month_of(row.day)
     minute = np.int64(np.uint64(id_hash) % np.uint64(1440))
@@ -121,8 +156,9 @@ def _refresh(
 
 @compiled
 def move(
-    row: Record, policy: Record, tables: Any, desk: Record, effects: Effects, seen: Any, to: int, stop: bool
-) -> None:
+    row: Record, policy: Record, tables: Any, desk: Record, effects: Effects, seen: Any, asked: Rows, to: int,
+    stop: bool,
+) -> None:  # fmt: skip
     """Bring an open row to a time: what is due by then, in its order, and unless `stop` the time itself."""
     cause, caused_at = desk.cause, desk.caused_at
     while row.due <= to:
@@ -145,6 +181,8 @@ def move(
             desk.cause = BY_REFRESH
             _refresh(row, policy, tables, desk, effects, seen, at)
         row.due = next_due(row, tables, desk)
+        if slot < 0 and policy.predicts and not desk.off:
+            ask(row, desk, effects, asked, INLINE | DAILY if row.last_activity > row.daily_asked else INLINE)
     desk.cause, desk.caused_at = cause, caused_at
     if not stop:
         row.as_of = max(row.as_of, to)

@@ -28,22 +28,25 @@ assert ROW.itemsize % 8 == 0
 Words = NDArray[np.uint64]
 
 
+# Nothing that a change of ROW changes is a constant of these: numba would go on with the old one.
+
+
 @compiled
-def _sizes(words: Words, slots: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+def _sizes(words: Words, slots: NDArray[np.int64], before: int, out: NDArray[np.int64]) -> None:
     for n in range(slots.shape[0]):
         count = 0
-        for w in range(WORDS):
+        for w in range(words.shape[1]):
             count += words[slots[n], w] != 0
-        out[n] = _HEAD + count
+        out[n] = before + count
 
 
 @compiled
-def _pack(words: Words, slots: NDArray[np.int64], mark: int, out: Words) -> None:
+def _pack(words: Words, slots: NDArray[np.int64], before: int, mark: int, out: Words) -> None:
     at = 0
     for n in range(slots.shape[0]):
-        head, at = at, at + _HEAD
+        head, at = at, at + before
         out[head] = mark
-        for w in range(WORDS):
+        for w in range(words.shape[1]):
             word = words[slots[n], w]
             if word != 0:
                 bit = _FIRST + w
@@ -53,12 +56,12 @@ def _pack(words: Words, slots: NDArray[np.int64], mark: int, out: Words) -> None
 
 
 @compiled
-def _unpack(packed: Words, ends: NDArray[np.int64], words: Words) -> int:
+def _unpack(packed: Words, ends: NDArray[np.int64], before: int, words: Words) -> int:
     """Fill `words`; the first row whose length is not what its bits say, -1 for none."""
     head: Any = 0
     for n in range(ends.shape[0]):
-        at, end = head + _HEAD, ends[n]
-        for w in range(WORDS):
+        at, end = head + before, ends[n]
+        for w in range(words.shape[1]):
             bit = _FIRST + w
             if packed[head + bit // 64] >> np.uint64(bit % 64) & np.uint64(1):
                 if at >= end:
@@ -75,9 +78,9 @@ def pack(rows: NDArray[np.void], slots: NDArray[Any]) -> list[bytes]:
     """The stored form of rows (ROW) by their slots."""
     words, slots = rows.view(np.uint64).reshape(-1, WORDS), slots.astype(np.int64)
     sizes = np.empty(len(slots), np.int64)
-    _sizes(words, slots, sizes)
+    _sizes(words, slots, _HEAD, sizes)
     out = np.zeros(int(sizes.sum()), np.uint64)
-    _pack(words, slots, FORMAT | _MARK, out)
+    _pack(words, slots, _HEAD, FORMAT | _MARK, out)
     joined = out.tobytes()
     return [joined[start:end] for start, end in pairwise(accumulate((sizes * 8).tolist(), initial=0))]
 
@@ -95,7 +98,7 @@ def unpack(stored: Sequence[bytes]) -> NDArray[np.void]:
     if len(odd):
         bad = int(odd[0])
     else:
-        bad = _unpack(np.frombuffer(b"".join(stored), np.uint64), np.cumsum(lengths // 8), words)
+        bad = _unpack(np.frombuffer(b"".join(stored), np.uint64), np.cumsum(lengths // 8), _HEAD, words)
     if bad >= 0:
         raise RowFormatError(f"row has {len(stored[bad])} bytes, its bits say otherwise: not a row")
     return words.reshape(-1).view(ROW)

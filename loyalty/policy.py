@@ -44,7 +44,7 @@ TIERS = 16  # that there are at most
 #: Fields by code have an entry for each event type code, those by component one for each of MEASURES.
 POLICY = np.dtype(
     [
-        ("scales", "i8", (256,)),  # by code: smallest units a canonical unit
+        ("scales", "i8", (256,)),  # by code: smallest units a canonical unit; of a _prediction: of its ltv
         ("floors", "i8", (256,)),  # by code: the least value
         ("weights", "f8", (len(MEASURES),)),  # by component
         ("full_at", "f8", (len(MEASURES),)),  # by component
@@ -55,12 +55,15 @@ POLICY = np.dtype(
         ("control_share", "f8"),
         ("control_salt", "u8"),
         ("valid_months", "i8"),
+        ("ask_after", "i8"),  # ms
+        ("ask_step", "f8"),  # hundredths
         ("tiers", "i8", (TIERS,)),  # points
         ("tier_count", "i8"),
         ("bands", "u2", (10_001,)),  # by score in hundredths: bands reached
         ("type_words", "u4", (256,)),  # by code: hash of the type's name
         ("traits", "u1", (256,)),  # by code
         ("game", "u1"),  # whether anything is to be won
+        ("predicts", "u1"),  # whether models are asked
         (f"stamp_{STAMP}", "u1"),  # so that no cache gives code of other sources
     ],
     align=True,
@@ -87,6 +90,7 @@ def compile_policy(content: Content, revision: int = 0) -> NDArray[np.void]:
     for name in SOURCE_TYPES:
         to["scales"][CODES[name]] = scale(name, decisions.currency_decimals)
         to["floors"][CODES[name]] = -VALUE_LIMIT if name in MONEY else 0
+    to["scales"][CODES["_prediction"]] = 10**decisions.currency_decimals
     parts = [policy.scores[score][name] for score, name in MEASURES]
     to["weights"] = [part.weight for part in parts]
     to["full_at"] = [part.full_at for part in parts]
@@ -100,6 +104,10 @@ def compile_policy(content: Content, revision: int = 0) -> NDArray[np.void]:
     to["tiers"][: len(game.tiers)] = [tier.points for tier in game.tiers]
     active = [*(template.active for template in game.templates), *(badge.active for badge in game.badges)]
     to["game"] = any(active) or bool(game.earning)
+    # Content of tests may lack it until they are all brought up.
+    predictions = getattr(content, "predictions", None) or Predictions(enabled=False)
+    to["predicts"], to["ask_after"] = predictions.enabled, predictions.hours * 3_600_000
+    to["ask_step"] = predictions.step * 100
     for band in policy.bands:
         to["bands"] += np.arange(10_001) >= band * 100
     return result

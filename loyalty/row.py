@@ -69,6 +69,11 @@ GAME = {
     "missions_completed": "u2", "open_grants": "u1",
 }  # fmt: skip
 
+ASKED = ("engagement", "revenue", "loyalty", "digital")  # scores that a model's input moves with
+#: What was foretold, as stored; CHURN is the inline set's, the rest the daily one's.
+FORETOLD = ("churn", "propensity", "response", "default_risk", "upsell", "engagement", "rfm")
+CHURN, PROPENSITY, RESPONSE, DEFAULT_RISK, UPSELL, ACTIVE_DAYS, RFM = range(len(FORETOLD))
+
 ROW = np.dtype(
     [
         ("format", "u2"),
@@ -77,6 +82,10 @@ ROW = np.dtype(
         ("day", "i4"),
         *((name, "i8") for name in TIMES),
         ("profile_at", "i8"),
+        ("inline_asked", "i8"),
+        ("daily_asked", "i8"),
+        ("foretold_at", "i8", (2,)),  # inline, daily
+        ("ltv", "i8"),
         ("id_hash", "u8"),
         ("active_days", "u8", (DAY_WORDS,)),
         ("completed", "u8", (COMPLETED_WORDS,)),
@@ -92,6 +101,7 @@ ROW = np.dtype(
         *((f"mission_{name}", cell, (SLOTS,)) for name, cell in MISSION.items() if cell == "u4"),
         *((name, cell) for name, cell in GAME.items() if cell[1] == "4"),
         ("lot_points", "u4", (LOTS,)),
+        ("offer", "i4"),
         ("lot_month", "u2", (LOTS,)),
         ("mission_template", "u2", (SLOTS,)),
         ("cooling_template", "u2", (COOLING,)),
@@ -101,6 +111,8 @@ ROW = np.dtype(
         *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "2"),
         ("published", "u2", (len(SCORES),)),  # hundredths
         ("birthday", "u2"),
+        ("asked_scores", "u2", (len(ASKED),)),  # hundredths
+        ("foretold", "u2", (len(FORETOLD),)),
         *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "1"),
         ("recent_type", "u1", (RECENT,)),
         ("cooling_times", "u1", (COOLING,)),
@@ -134,7 +146,7 @@ def read(data: bytes) -> NDArray[np.void]:
 
 
 def plain(row: np.void) -> dict[str, Any]:
-    """Plain values of a row, by the names of docs/semantics.md and docs/game.md.
+    """Plain values of a row, by the names of docs/semantics.md, docs/game.md and docs/predictions.md.
 
     `rings` are {name: {day: value}} of the cells that are not 0, `hashes` and `recent` oldest first, `recent`
     as [type code, seconds, value], `published` in hundredths, times in milliseconds.
@@ -154,6 +166,8 @@ def plain(row: np.void) -> dict[str, Any]:
         },
         "published": row["published"].tolist(),
         **_game(row),
+        **{name: int(row[name]) for name in ("inline_asked", "daily_asked", "ltv", "offer")},
+        **{name: row[name].tolist() for name in ("asked_scores", "foretold_at", "foretold")},
     }
 
 

@@ -10,7 +10,7 @@ from loyalty.calendar import day_of
 from loyalty.columns import Record
 from loyalty.compiled import compiled
 from loyalty.policy import MEASURES
-from loyalty.row import MONTH
+from loyalty.row import CHURN, MONTH
 
 # The order of MEASURES, cut into the five scores.
 _CUTS = (0, 5, 9, 13, 16, 20)
@@ -26,7 +26,7 @@ def _total(cells: Any) -> int:
 
 
 @compiled
-def _month(cells: Any, newest: int) -> int:
+def month_sum(cells: Any, newest: int) -> int:
     """Sum of 30 days of a ring up to `newest`."""
     days = cells.shape[0]
     end = newest % days + 1
@@ -51,7 +51,7 @@ def measure(row: Record, policy: Record, out: Any) -> None:
     out[5] = row.life_revenue / policy.currency
     out[6] = _total(row.recharge) / policy.currency
     out[7] = _total(row.revenue) / policy.currency / 3.0
-    out[8] = out[5]
+    out[8] = (row.ltv - 1) / policy.currency if row.ltv else out[5]
     since = row.activation if row.activation else row.first_event
     out[9] = max(0, day - day_of(since, calendar)) if since else 0
     out[10] = row.life_transactions
@@ -61,9 +61,9 @@ def measure(row: Record, policy: Record, out: Any) -> None:
     out[11] = weeks / 12.0
     known = row.life_payments_known
     out[12] = row.life_payments_on_time / known if known else 0.0
-    out[13] = 0.0
+    out[13] = (row.foretold[CHURN] - 1) / 10_000.0 if row.foretold[CHURN] else 0.0
     out[14] = max(0, day - day_of(row.last_transaction, calendar)) if row.last_transaction else 0
-    last, before = _month(row.revenue, day), _month(row.revenue, day - MONTH)
+    last, before = month_sum(row.revenue, day), month_sum(row.revenue, day - MONTH)
     out[15] = (before - last) / before if before > 0 else 0.0
     out[16] = logins
     out[17] = features

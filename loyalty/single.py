@@ -16,20 +16,22 @@ from loyalty.columns import (
     DONE,
     ERASE_OP,
     ERASED,
+    GRANT,
     NEVER,
     OTHER_WINDOW,
+    TIER,
     UNKNOWN_CUSTOMER,
     UNKNOWN_GRANT,
 )
 from loyalty.decode import FULFILLED, OPS, REFUND, Batch, Record
-from loyalty.effects import Cause, digest, erased, mission_id, result_effect
+from loyalty.effects import Cause, Moment, digest, erased, mission_id, moment, result_effect
 from loyalty.hashing import hash64
 from loyalty.links import own_record
 from loyalty.moving import in_control
 from loyalty.points import balance
 from loyalty.row import ACTIVE, OPEN
 from loyalty.rules import Rules
-from loyalty.telling import ask
+from loyalty.telling import ask, unknown_refund
 from loyalty.times import iso
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ class Single:
         self._engine = engine
         self._side = engine.side
 
+    def _moment(self, record: Record, id: bytes, as_of: int) -> Moment:
+        revision = self._engine.state.partition.revision
+        return moment(id, iso(as_of), revision, record.source, record.event_id, record.customer_id)
+
     # -- refunds and answers ------------------------------------------------------------------------
 
     def event(self, batch: Batch, i: int, out: Outcome) -> None:
@@ -54,16 +60,18 @@ class Single:
             self._refund(batch, i, slot, out)
         else:
             self._answer(batch, i, slot)
+        record = batch.records[i]
+        if out.asks and out.asks[-1].cause == Cause(record.source, record.event_id):
+            out.handed_out[-1][-1] = self._engine.state.rows[slot]  # as it is when all else is done
 
     def _refund(self, batch: Batch, i: int, slot: int, out: Outcome) -> None:
         record, id, side, engine = batch.records[i], batch.ids[i], self._side, self._engine
         hash_ = hash64(f"{record.source}\0{record.attributes['refunds']}".encode())
         row = engine.state.rows[slot]
-        revision, why = engine.state.partition.revision, Cause(record.source, record.event_id)
+        revision = engine.state.partition.revision
         control = bool(in_control(row["id_hash"], engine.policy()[0]))
         if side.time(id, hash_) == NEVER:
-            at = iso(int(row["as_of"]))
-            engine.teller.unknown_refund(id, at, revision, why, control, out.effects)
+            out.effects.append(unknown_refund(self._moment(record, id, int(row["as_of"])), control))
             return
         if control:
             return
@@ -96,12 +104,11 @@ class Single:
             return 1
 
         def emit(found: Any) -> None:
-            at = iso(int(row["as_of"]))
-            for n, told in enumerate(engine.teller.columns(found, engine.seen, revision)):
-                if n < len(undone):
-                    engine.teller.grant(id, at, revision, why, told, out.effects, None, undone[n][0])
-                else:
-                    engine.teller.tier(id, at, revision, why, told, out.effects)
+            of = self._moment(record, id, int(row["as_of"]))
+            for told, (grant_id, _, _) in zip(engine.teller.columns(found, GRANT), undone, strict=True):
+                engine.teller.grant(of, told, revision, out.effects, None, grant_id)
+            for told in engine.teller.columns(found, TIER):
+                engine.teller.tier(of, told, revision, out.effects)
 
         engine.run(1, run, emit, out)
 
@@ -151,8 +158,8 @@ class Single:
             return UNKNOWN_GRANT
         row = self._engine.state.rows[slot]
         as_of, left = int(row["as_of"]), int(balance(row))
-        revision, why = self._engine.state.partition.revision, Cause(record.source, record.event_id)
-        self._engine.teller.repeat(id, iso(as_of), revision, why, grant_id, grant, as_of, left, out.effects)
+        of = self._moment(record, id, as_of)
+        self._engine.teller.repeat(of, grant_id, grant, as_of, left, out.effects)
         return DONE
 
     def _erase(self, record: Record, id: bytes, slot: int, out: Outcome) -> None:
@@ -231,8 +238,7 @@ class Single:
                 nonlocal waited
                 done = joining.answer_reservation(
                     state.rows, slot, 0, at, number, granted, engine.policy(), rules.tables, desk,
-                    engine.effects,
-                    engine.seen,
+                    engine.effects, engine.seen, engine.asked,
                 )  # fmt: skip
                 waited = done == 1
                 return 1 if done >= 0 else 0

@@ -12,10 +12,11 @@ from loyalty.row import FORMAT, GAME, MISSION, ROW, empty
 
 _NEW = {
     "next_refresh", "id_hash", "active_days", "completed", "badges", "marks", "lot_points", "lot_month",
-    "cooling_template", "cooling_until", "cooling_times", "types", *GAME,
+    "cooling_template", "cooling_until", "cooling_times", "types", "inline_asked", "daily_asked",
+    "foretold_at", "ltv", "offer", "asked_scores", "foretold", *GAME,
     *(f"mission_{name}" for name in MISSION),
 }  # fmt: skip
-#: Format 1: without the game.
+#: Format 1: without the game and predictions.
 ROW_1 = np.dtype(
     [(name, ROW[name].base, ROW[name].shape) for name in ROW.names or () if name not in _NEW], align=True
 )

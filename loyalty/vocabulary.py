@@ -101,6 +101,14 @@ def _all() -> list[Feature]:
         ("missions_completed", _N, "missions", "ever"),
         ("missions_active", _N, "missions", "now"),
         ("badges_held", _N, "levels", "of all badges"),
+        ("predicted_ltv", _N, "currency", "revenue of the next twelve months; unknown without a model"),
+        ("purchase_propensity", _N, "share", "likely to buy; unknown without a model, as those below"),
+        ("campaign_response", _N, "share", "likely to answer a campaign"),
+        ("default_risk", _N, "share", "likely not to pay"),
+        ("upsell_propensity", _N, "share", "likely to take more"),
+        ("predicted_active_days", _N, "days", "with activity among the next 30"),
+        ("rfm_score", _N, "score", "recency, frequency, money: three digits, 111 to 555"),
+        ("next_best_offer", _N, "offer", "the offer's `offer_id`"),
     ):
         found.append(Feature(name, kind, unit, 0, text))
     return found
