@@ -48,9 +48,9 @@ SECTIONS = (
         "poll_records",
     ),
     (
-        "Web views and logs",
-        "The web views show customers' data and ask nobody for a password: keep the address local, or put a "
-        "gateway in front.",
+        "Web views, REST API and logs",
+        "The worker's web views show customers' data and ask nobody for a password: keep the address local, "
+        "or put a gateway in front. The API asks everybody for a key or a token (docs/api.md).",
         "web_host",
     ),
 )

@@ -120,6 +120,34 @@ class Settings(BaseSettings):
 
     web_host: str = Field(default="127.0.0.1", description="Address the worker's web views listen on.")
     web_port: int = Field(default=6066, ge=0, le=65_535, description="Port of the worker's web views.")
+    api_host: str = Field(default="127.0.0.1", description="Address the REST API listens on.")
+    api_port: int = Field(default=6080, ge=0, le=65_535, description="Port of the REST API.")
+    api_rate: float = Field(
+        default=100.0,
+        gt=0,
+        description="Requests a second that one caller may make, ten times so many at once.",
+    )
+    api_worker: str | None = Field(
+        default=None,
+        description="URL of any worker's web views, which the API asks for live customers. "
+        "Unset: KHAYWE_WEB_HOST and KHAYWE_WEB_PORT.",
+    )
+    secrets_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="Key that encrypts secrets of connections. Unset: the one in KHAYWE_HOME/secrets.key.",
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="Issuer of bearer tokens that count besides API keys. Unset: none do."
+    )
+    oidc_audience: str = Field(default="khaywe", description="Audience that such tokens must name.")
+    oidc_jwks: str | None = Field(
+        default=None, description="URL of the issuer's keys. Unset: as its discovery document says."
+    )
+    oidc_user_claim: str = Field(default="sub", description="Claim that names the user.")
+    oidc_role_claim: str | None = Field(
+        default=None, description="Claim with roles; the highest counts. Unset: the user's role in khaywe."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
     )

@@ -1,0 +1,46 @@
+"""The audit log: every change that came by the API or the command line, with before and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from catalog.governance.models import AuditRow
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a user, its role, and how it came in (`key:<id>`, `oidc`, `signature`, `cli`)."""
+
+    user: str
+    role: str
+    via: str
+
+
+def record(
+    session: Session, caller: Caller, action: str, resource: str, before: Any = None, after: Any = None
+) -> None:
+    """Note a change in its own transaction; `before` and `after` are what JSON can say, without secrets."""
+    session.add(
+        AuditRow(
+            user=caller.user, role=caller.role, via=caller.via, action=action, resource=resource,
+            before=before, after=after,
+        )
+    )  # fmt: skip
+
+
+def entries(
+    session: Session, below: int | None, limit: int, user: str | None = None, resource: str | None = None
+) -> list[AuditRow]:
+    """The newest entries first; of a user, of resources whose path begins so."""
+    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
+    if below is not None:
+        query = query.where(AuditRow.id < below)
+    if user is not None:
+        query = query.where(AuditRow.user == user)
+    if resource is not None:
+        query = query.where(AuditRow.resource.startswith(resource, autoescape=True))
+    return list(session.scalars(query))

@@ -1,0 +1,50 @@
+"""The schema `governance` in PostgreSQL: brought up to date, and its sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from catalog.database import MIGRATION_LOCK
+from catalog.governance.models import SCHEMA
+from catalog.service import Away
+
+
+class Store:
+    """Sessions on an engine; every fault of the connection is `catalog.service.Away`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def migrate(self) -> None:
+        """Bring the schema to this version; several processes may call it at once."""
+        with self._told(), self.engine.begin() as connection:
+            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            connection.execute(text(f"create schema if not exists {SCHEMA}"))
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One transaction: committed where nothing is raised."""
+        with self._told(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            raise Away(
+                f"PostgreSQL does not answer: {reason}", hint="`khaywe status` says whether it runs"
+            ) from None
