@@ -6,7 +6,7 @@ people write them; conditions are texts in the language of `loyalty.conditions`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -150,6 +150,77 @@ class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return frozenset(self.target_value_segment.split("_")) - {"all"}
 
 
+class Fits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Events of some types that a filter lets through; no types: none."""
+
+    types: list[str] = []
+    where: str = ""
+
+
+class OnEvent(Fits, frozen=True, tag_field="kind", tag="event", forbid_unknown_fields=True):
+    """A campaign's turn comes with an event."""
+
+
+class OnCrossing(msgspec.Struct, frozen=True, tag_field="kind", tag="crossing", forbid_unknown_fields=True):
+    """A campaign's turn comes when a condition becomes true."""
+
+    when: str
+
+
+class OnSchedule(msgspec.Struct, frozen=True, tag_field="kind", tag="schedule", forbid_unknown_fields=True):
+    """A campaign's turn comes at the daily refresh."""
+
+    weekdays: list[int] = []  # 1 Monday to 7; none: every day
+
+
+class Sold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A product of the catalog as it stood when its campaign was published."""
+
+    product_id: str
+    name: str
+    price: str = ""  # decimal
+    currency: str = ""
+    validity_days: int = 0
+
+
+class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is spoken to, when, about what; docs/campaigns.md says what each member does."""
+
+    number: int
+    name: str
+    trigger: OnEvent | OnCrossing | OnSchedule
+    audience: str = ""
+    priority: int = 0
+    valid_from: int = 0  # ms, 0: open
+    valid_to: int = 0
+    cooldown_days: int = 30
+    per_customer: int = 0  # 0: no limit, as in those below
+    total: int = 0
+    budget: int = 0  # minor units of the currency
+    cost: int = 0  # of one trigger, minor units
+    service: bool = False
+    control_share: float = 0.0
+    conversion: Fits = Fits()
+    window_days: int = 14
+    offer: int = -1
+    offer_config: dict[str, Any] = {}
+    product: Sold | None = None
+    product_config: dict[str, Any] = {}
+    messages: dict[str, str] = {}  # by language, the first for every other
+    description: str = ""
+    active: bool = True
+
+
+class Contact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When and how often customers may be spoken to."""
+
+    most: int = 0  # triggers in `days`; 0: no cap
+    days: int = 7
+    quiet_from: int = 0  # minutes of the day; equal: never quiet
+    quiet_to: int = 0
+    zones: list[str] = []  # of customers who have quiet hours of their own
+
+
 class Game(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of it.  An empty game decides nothing."""
 
@@ -159,3 +230,5 @@ class Game(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     earning: list[Earning] = []
     offers: list[Offer] = []
     points_valid_months: int = 12
+    campaigns: list[Campaign] = []
+    contact: Contact = Contact()
