@@ -5,12 +5,14 @@ Expected value = probability x value - cost.  Probabilities come from a model, t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loyalty.game import Offer
+from loyalty.hashing import word_hash
 from ml.card import Card
 
 LEVELS = ("low", "medium", "high")
@@ -68,21 +70,71 @@ def suits(choice: Choice, value: str, segment: str) -> bool:
     return there and for_them
 
 
+class Offers:
+    """Choices as arrays, to rank them for many customers at once: as `rank`, customer by customer."""
+
+    def __init__(self, choices: Iterable[Choice], kinds: Sequence[str]) -> None:
+        """`kinds` are those that the model knows, in the order of its predictions."""
+        there = [each for each in choices if each.active and (each.left is None or each.left > 0)]
+        known = sorted((each for each in there if each.kind in kinds), key=lambda each: each.id)
+        self.ids = np.array([each.id for each in known], np.int64)
+        self._kind = np.array([kinds.index(each.kind) for each in known], np.int64)
+        self._value = np.array([each.value for each in known], np.float64)
+        self._cost = np.array([each.cost for each in known], np.float64)
+        self._for_value = np.array(
+            [[not each.for_value or level in each.for_value for each in known] for level in ("", *LEVELS)]
+        )
+        self._segments = [
+            (at, np.array([word_hash(name) for name in sorted(each.segments)], np.uint32))
+            for at, each in enumerate(known)
+            if each.segments
+        ]
+
+    def best(
+        self,
+        probabilities: NDArray[np.float64],
+        value: NDArray[np.int64],
+        segment: NDArray[np.uint32],
+        count: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Ids, probabilities, expected values of the best `count`, (n, count); fewer: -1, NaN.
+
+        `probabilities` by kind, (n, kinds); `value` 0 unknown, else 1 + the place in LEVELS; `segment` the
+        hash of its name, 0 unknown.
+        """
+        rows = len(probabilities)
+        ids, taken = np.full((rows, count), -1, np.int64), np.full((rows, count), np.nan)
+        worth = taken.copy()
+        if not len(self.ids) or not rows:
+            return ids, taken, worth
+        chances = probabilities[:, self._kind]
+        expected = chances * self._value - self._cost
+        expected[~self._for_value[value]] = -np.inf
+        for at, hashes in self._segments:
+            expected[~np.isin(segment, hashes), at] = -np.inf
+        every = np.arange(rows)
+        for place in range(min(count, len(self.ids))):
+            best = expected.argmax(1)  # the first of equals, which has the least id
+            there = expected[every, best] > -np.inf
+            ids[there, place] = self.ids[best[there]]
+            taken[there, place] = chances[every, best][there]
+            worth[there, place] = expected[every, best][there]
+            expected[every, best] = -np.inf
+        return ids, taken, worth
+
+
+def choices(offers: Iterable[Offer]) -> list[Choice]:
+    """The offers of a revision; one without a kind is ranked by no model."""
+    return [
+        Choice(
+            offer.offer_id, offer.name, offer.kind, offer.value, offer.cost,
+            for_value=offer.for_value, segments=frozenset(offer.segments),
+        )
+        for offer in offers
+    ]  # fmt: skip
+
+
 def by_kind(card: Card, prediction: NDArray[np.float64]) -> dict[str, float]:
     """Probabilities of one customer by kind, from a row of predictions of NBO or product recommendation."""
     kinds = [target.partition(":")[2] for target in card.targets]
     return dict(zip(kinds, (float(each) for each in prediction), strict=True))
-
-
-#: The eight offers of the seed (catalog/seed/offers.yaml), until a catalog says what its own are about.
-#: Values and costs are assumptions in units of currency, for a customer who spends around 30 a month.
-SEED_OFFERS: tuple[Choice, ...] = (
-    Choice(0, "Double Points Weekend", "points", 3.0, 0.2),
-    Choice(1, "Welcome Data Pack", "data", 5.0, 0.5),
-    Choice(2, "Recharge Bonus", "recharge", 6.0, 0.6),
-    Choice(3, "Bundle Discount", "bundle", 6.0, 0.6),
-    Choice(4, "Roaming Day Pass", "roaming", 7.0, 0.4),
-    Choice(5, "Premium Trial", "upgrade", 12.0, 1.0, for_value=frozenset(("medium", "high"))),
-    Choice(6, "Comeback Bundle", "comeback", 14.0, 1.5),
-    Choice(7, "Service Apology Credit", "service", 8.0, 1.2),
-)

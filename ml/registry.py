@@ -66,11 +66,15 @@ class Model:
         say who has `insufficient_history`.  Raises ModelError that names the column.
         """
         _, prediction = self.run(values)
-        out = self._definition.outputs(prediction.astype(np.float64), self.card)
+        out = self.outputs(prediction)
         if self.card.inputs == "row":
             out["insufficient_history"] = features.insufficient_history(np.asarray(values), self.names)
         out["model_version"] = np.full(len(prediction), self.version)
         return out
+
+    def outputs(self, prediction: NDArray[np.float32]) -> Outputs:
+        """Predictions (n, targets) by key (docs/models.md), without `model_version` and the like."""
+        return self._definition.outputs(prediction.astype(np.float64), self.card)
 
     def run(self, values: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Margins (sum of the trees) and predictions, each of shape (n, targets).  Raises ModelError."""

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.draft import seed
+from loyalty.game import Game
 from ml.labels import OFFER_KINDS
-from ml.ranking import SEED_OFFERS, Choice, by_kind, rank
+from ml.ranking import Choice, by_kind, choices, rank
 from ml.registry import Registry
 
 DATA = Choice(1, "1 GB", "data", 5.0, 0.5)
+SEED_OFFERS = choices(seed().onto(Game(), 2).offers)
 VOICE = Choice(2, "100 minutes", "voice", 10.0, 1.0)
 
 
