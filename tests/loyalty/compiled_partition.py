@@ -12,9 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
+import numpy as np
+
 from config.topics import CUSTOMER_EVENTS
+from loyalty.asking import Ask
 from loyalty.engine import Engine
 from loyalty.packing import decode
+from loyalty.row import plain
 from loyalty.state import State
 from tests.reference.records import CONTENTS
 from tests.reference.streams import Value, plain_forwards
@@ -74,6 +78,7 @@ class CompiledPartition:
         self.changelog = Store()
         self.cold = Store()
         self.forwards: list[dict[str, Any]] = []
+        self.asks: list[dict[str, Any]] = []
         self.dead: list[tuple[int, str]] = []
         self.messages: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -105,6 +110,7 @@ class CompiledPartition:
                     {"topic": CUSTOMER_EVENTS, "key": key.decode(), "value": value}
                     for key, value in outcome.forwards
                 )
+                self.asks.extend(_ask(*asked) for asked in zip(outcome.asks, outcome.asked, strict=True))
                 self.dead.extend((offset, reason) for offset, reason, _ in outcome.dead)
                 self.messages.extend(message for _, _, message in outcome.dead)
                 self.counts.update(outcome.counts)
@@ -179,6 +185,18 @@ class CompiledPartition:
 
 def decode_row(text: str) -> dict[str, Any]:
     return decode(b64decode(text))
+
+
+def _ask(ask: Ask, row: np.void) -> dict[str, Any]:
+    """An ask in the shape of ReferenceFold.asks."""
+    return {
+        "customer_id": ask.id.decode(),
+        "sets": ask.sets,
+        "as_of": ask.as_of,
+        "revision": ask.revision,
+        "cause": {"source": ask.cause.source, "event_id": ask.cause.event_id},
+        "row": plain(row),
+    }
 
 
 def _plain(effect: Any) -> dict[str, Any]:

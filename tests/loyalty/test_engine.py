@@ -34,14 +34,14 @@ def agree(ours: CompiledPartition, effects: list[Any], theirs: ReferenceFold, ex
 
 def reference(log: Log) -> tuple[ReferenceFold, list[Any]]:
     fold = ReferenceFold(0, CONTENTS)
-    return fold, run_log(fold, log.segments, log.twice)
+    return fold, log.run(fold)
 
 
 @settings(max_examples=400, deadline=None)
 @given(logs(), st.lists(st.integers(1, 60), min_size=1, max_size=5))
 def test_agrees_with_the_reference_at_any_batch_size(log: Log, sizes: list[int]) -> None:
     ours = CompiledPartition(sizes=sizes)
-    agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
+    agree(ours, log.run(ours), *reference(log))
 
 
 @settings(max_examples=300, deadline=None)
@@ -51,14 +51,14 @@ def test_neither_crashes_nor_chunks_nor_evicted_rows_change_anything(
 ) -> None:
     ends = ends if set(ends) != {"crash"} else [*ends, ""]
     ours = CompiledPartition(sizes=[7, 1, 30], chunk=chunk, ends=ends, max_rows=3)
-    agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
+    agree(ours, log.run(ours), *reference(log))
 
 
 @settings(max_examples=50, deadline=None)
 @given(logs())
 def test_the_same_bytes_whatever_the_batches(log: Log) -> None:
     whole, single = CompiledPartition(sweeps=True), CompiledPartition(sweeps=True, sizes=[1], chunk=1)
-    assert run_log(whole, log.segments, log.twice) == run_log(single, log.segments, log.twice)
+    assert log.run(whole) == log.run(single)
     assert whole.forwards == single.forwards
     assert whole.changelog.content == single.changelog.content
 

@@ -36,14 +36,14 @@ def played(
     for _ in range(logs):
         log = game_log(r)
         fold = ReferenceFold(0, contents)
-        yield fold, run_log(fold, log.segments, log.twice)
+        yield fold, log.run(fold)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_rows_keep_to_their_limits(seed: int) -> None:
     rows = [(fold, name, c) for fold, _ in played(seed) for name, c in fold.customers.items()]
     for fold, name, c in rows:
-        assert not fold.dead
+        assert {reason for _, reason in fold.dead} <= {"undecodable"}  # predictions
         found = fold.snapshot(name)
         missions = [mission for mission in found["missions"] if mission]
         assert len({mission["template"] for mission in missions}) == len(missions)

@@ -19,7 +19,7 @@ from tests.reference.streams_game import game_log, game_logs, playing
 
 def reference(log: Log) -> tuple[ReferenceFold, list[Any]]:
     fold = ReferenceFold(0, CONTENTS)
-    return fold, run_log(fold, log.segments, log.twice)
+    return fold, log.run(fold)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -28,7 +28,7 @@ def test_the_game_agrees_with_the_reference_at_any_batch_size(seed: int) -> None
     for _ in range(40):
         log = game_log(r)
         ours = CompiledPartition(sizes=[r.choice([1, 2, 7, 30, 5_000]) for _ in range(3)])
-        agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
+        agree(ours, log.run(ours), *reference(log))
 
 
 @pytest.mark.parametrize("seed", range(100, 104))
@@ -38,21 +38,21 @@ def test_neither_crashes_nor_chunks_nor_evicted_rows_change_the_game(seed: int) 
         log = game_log(r)
         ends = [*r.choices(["", "flush", "crash"], k=r.randint(1, 7)), ""]
         ours = CompiledPartition(sizes=[7, 1, 30], chunk=r.randint(1, 3), ends=ends, max_rows=3)
-        agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
+        agree(ours, log.run(ours), *reference(log))
 
 
 @settings(max_examples=100, deadline=None)
 @given(game_logs(), st.integers(1, 30))
 def test_the_game_agrees_with_the_reference_on_what_hypothesis_finds(log: Log, size: int) -> None:
     ours = CompiledPartition(sizes=[size])
-    agree(ours, run_log(ours, log.segments, log.twice), *reference(log))
+    agree(ours, log.run(ours), *reference(log))
 
 
 @settings(max_examples=50, deadline=None)
 @given(game_logs())
 def test_the_game_gives_the_same_bytes_whatever_the_batches(log: Log) -> None:
     whole, single = CompiledPartition(sweeps=True), CompiledPartition(sweeps=True, sizes=[1], chunk=1)
-    assert run_log(whole, log.segments, log.twice) == run_log(single, log.segments, log.twice)
+    assert log.run(whole) == log.run(single)
     assert whole.forwards == single.forwards
     assert whole.changelog.content == single.changelog.content
 

@@ -100,7 +100,8 @@ def test_what_is_not_known() -> None:
         [
             "days_since_last_activity", "days_since_last_transaction", "on_time_share", "churn_probability",
             "days_to_anniversary", "days_to_birthday", "segment", "lifecycle_stage", "language", "timezone",
-            "tariff", "consent", "opted_in",
+            "tariff", "consent", "opted_in", "predicted_ltv", "purchase_propensity", "campaign_response",
+            "default_risk", "upsell_propensity", "predicted_active_days", "rfm_score", "next_best_offer",
         ]
     )  # fmt: skip
     assert found["tenure_days"] == 0.0
@@ -416,9 +417,10 @@ def test_erase() -> None:
     erase = ask("a", "erase", "2020-01-05", "x")
     fold, effects = play(NOTHING, [SMS, event("a", "profile_update", NEW_YEAR, segment="gold"), erase])
     hashed = hashlib.blake2b(b"a", digest_size=16).hexdigest()
-    assert [(e["topic"], e["key"], e["value"]) for e in effects[-4:-1]] == [
+    assert [(e["topic"], e["key"], e["value"]) for e in effects[-5:-1]] == [
         ("behavior-scores", "a", None),
-        ("predictions", "a", None),
+        ("predictions", "a:inline", None),
+        ("predictions", "a:daily", None),
         ("erasures", hashed, {"customer_hash": hashed, "erased_at": "2020-01-05T00:00:00.000Z"}),
     ]
     assert (effects[-1]["value"]["customer_id"], effects[-1]["value"]["status"]) == ("", "done")

@@ -143,6 +143,13 @@ def test_a_call() -> None:
         "cooling": [None] * 20,
         "lots": [],
         **dict.fromkeys(NOTHING_YET, 0),
+        "inline_asked": NEW_YEAR + 10 * 3_600_000,  # when it was opened
+        "daily_asked": 0,
+        "asked_scores": [0] * 4,
+        "foretold_at": [0, 0],
+        "foretold": [0] * 7,
+        "ltv": 0,
+        "offer": 0,
         # 30 x 1/60 for the call and 10 x 30/30 for the recency; 25 x 1/12 for one week of twelve
         "published": [1050, 0, 208, 0, 0],
     }

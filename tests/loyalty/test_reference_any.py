@@ -18,7 +18,7 @@ from tests.reference.streams import Log, logs, plain_forwards, realistic, run_lo
 
 def run(log: Log) -> tuple[ReferenceFold, list[dict[str, Any]]]:
     fold = ReferenceFold(0, CONTENTS)
-    return fold, run_log(fold, log.segments, log.twice)
+    return fold, log.run(fold)
 
 
 @settings(max_examples=150, deadline=None)
@@ -99,7 +99,7 @@ def test_a_log_gives_the_same_again_and_forwards_survive_the_wire(log: Log) -> N
 
     fold, effects = run(log)
     wire = Wire(0, CONTENTS)
-    assert run_log(wire, log.segments, log.twice) == effects
+    assert log.run(wire) == effects
     assert {name: wire.snapshot(name) for name in wire.customers} == {
         name: fold.snapshot(name) for name in fold.customers
     }

@@ -36,7 +36,9 @@ def decided(ours: CompiledPartition, name: str, customer: str, offset: int) -> l
 def check(log: Log) -> int:
     """Hold what is said of every customer at the end of a log against what is then done."""
     ours, found = CompiledPartition(), 0
-    run_log(ours, [*log.segments, [tick(LATER, everyone=True), marker(max(CONTENTS))]], log.twice)
+    run_log(
+        ours, [*log.segments, [tick(LATER, everyone=True), marker(max(CONTENTS))]], log.twice, log.answered
+    )
     offset = 10**9
     for customer, row in ours.rows.items():
         said = asked(ours, customer)

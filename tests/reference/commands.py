@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Any
 
 from config.topics import BEHAVIOR_SCORES, COMMAND_RESULTS, ERASURES, PREDICTIONS
 from loyalty.conditions import ConditionError, Node
 from tests.reference import conditions
+from tests.reference.core import hashed
 from tests.reference.customer import U4, Customer
 from tests.reference.model import NO, NONE, OPEN, YES, Cause, Record, iso
 from tests.reference.moving import Moving
+from tests.reference.predictions import DAILY, INLINE
 
 COMMANDS = (
     "recalculate", "generate", "award", "adjust", "redeem", "predict", "repeat_grant", "opt_in", "opt_out",
@@ -26,10 +27,10 @@ class Commands(Moving):
         name = record.attributes.get("command")
         if name not in COMMANDS:
             self._result(record, "unknown_command")
+        elif name == "predict" and not self.content.predictions.enabled:
+            self._result(record, "no_model")
         elif not _arguments_fit(name, record.attributes.get("arguments")):
             self._result(record, "invalid_arguments")
-        elif name == "predict":
-            self._result(record, "no_model")
         elif not record.customer_id:
             self._result(record, self._for_segment(name, record))
         else:
@@ -37,7 +38,7 @@ class Commands(Moving):
 
     def _for_customer(self, name: str, record: Record) -> None:
         c = self.customers.get(record.customer_id) or Customer(record.customer_id)
-        if hashed(c.customer_id) in self.erased:
+        if self._is_erased(c.customer_id):
             self._result(record, "erased")
         elif c.state == NONE:
             self._result(record, "unknown_customer")
@@ -96,6 +97,8 @@ class Commands(Moving):
         match name:
             case "recalculate":
                 self._publish(c, "recalculate", cause)
+            case "predict":
+                self._ask(c, INLINE | DAILY, cause)
             case "generate":
                 self._generate(c, found, cause)
             case "award":
@@ -128,8 +131,9 @@ class Commands(Moving):
         del self.customers[c.customer_id]
         self.erased.add(hashed(c.customer_id))
         erased_at = iso(self.tick or record.occurred_at)
-        for topic in (BEHAVIOR_SCORES, PREDICTIONS):
-            self._effects.append({"topic": topic, "key": c.customer_id, "value": None})
+        tombstones = [(BEHAVIOR_SCORES, ""), (PREDICTIONS, ":inline"), (PREDICTIONS, ":daily")]
+        for topic, which in tombstones:
+            self._effects.append({"topic": topic, "key": c.customer_id + which, "value": None})
         value = {"customer_hash": hashed(c.customer_id), "erased_at": erased_at}
         self._effects.append({"topic": ERASURES, "key": hashed(c.customer_id), "value": value})
 
@@ -146,11 +150,6 @@ class Commands(Moving):
             "reason": reason,
         }
         self._effects.append({"topic": COMMAND_RESULTS, "key": command_id, "value": head | members})
-
-
-def hashed(customer_id: str) -> str:
-    """What stays of an erased customer."""
-    return blake2b(customer_id.encode(), digest_size=16).hexdigest()
 
 
 def _arguments_fit(name: str, arguments: Any) -> bool:

@@ -32,6 +32,11 @@ def digest(*parts: str) -> str:
     return blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
 
 
+def hashed(customer_id: str) -> str:
+    """What stays of an erased customer."""
+    return digest(customer_id)
+
+
 def no_packed_rows(text: str) -> dict[str, Any]:
     """Rows carried by the reference itself are dicts; the kernel's need its decoder."""
     raise Undecodable("a packed row, and no decoder for it")
@@ -55,6 +60,7 @@ class Core:
         self.tick = 0
         self.revision = 0
         self.forwards: list[Effect] = []
+        self.asks: list[dict[str, Any]] = []  # each with the row as it was
         self.dead: list[tuple[int, str]] = []  # offset, reason
         self.counts: Counter[str] = Counter()
         self._effects: list[Effect] = []
@@ -94,6 +100,9 @@ class Core:
 
     def _opened(self) -> list[Customer]:
         return [c for c in self.customers.values() if c.state == OPEN]
+
+    def _is_erased(self, customer_id: str) -> bool:
+        return hashed(customer_id) in self.erased
 
     # Scores.
 

@@ -32,6 +32,8 @@ LOTS = 14
 ACTIVE_DAYS = 128
 U2 = 2**16 - 1
 U4 = 2**32 - 1
+# What stands in the row's `foretold`, in this order; `ltv` and `offer` have fields of their own.
+FORETOLD = ("churn", "propensity", "response", "default_risk", "upsell", "engagement", "rfm")
 
 
 @dataclass
@@ -128,6 +130,11 @@ class Customer:
     points_expired: int = 0
     missions_completed: int = 0
     open_grants: int = 0
+    inline_asked: int = 0  # as_of of the last ask, or of the opening
+    daily_asked: int = 0
+    asked_scores: list[int] = field(default_factory=lambda: [0] * 4)  # hundredths, without risk
+    foretold_at: dict[str, int] = field(default_factory=lambda: {"inline": 0, "daily": 0})
+    foretold: dict[str, int] = field(default_factory=dict)  # what is known, in smallest units
     entries: dict[int, int] = field(default_factory=dict)  # side entries e: hash -> time
     link: str | None = None  # side entry l
     grants: dict[str, Grant] = field(default_factory=dict)  # side entries g: grant_id -> grant
@@ -254,4 +261,11 @@ def snapshot(c: Customer) -> dict[str, Any]:
         "points_expired": c.points_expired,
         "missions_completed": c.missions_completed,
         "open_grants": c.open_grants,
+        "inline_asked": c.inline_asked,
+        "daily_asked": c.daily_asked,
+        "asked_scores": list(c.asked_scores),
+        "foretold_at": [c.foretold_at["inline"], c.foretold_at["daily"]],
+        "foretold": [c.foretold.get(name, -1) + 1 for name in FORETOLD],
+        "ltv": c.foretold.get("ltv", -1) + 1,
+        "offer": c.foretold.get("offer", -1) + 1,
     }

@@ -9,7 +9,7 @@ from loyalty.content import Decisions, ScoringPolicy
 from loyalty.game import Game
 from tests.reference.fold import ReferenceFold
 from tests.reference.model import DAY_MS
-from tests.reference.records import CONTENTS, Content, at
+from tests.reference.records import CONTENTS, NEVER, Content, at
 from tests.reference.streams import run_log
 
 DAY = DAY_MS
@@ -56,8 +56,8 @@ def summary(effects: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 def contents(*games: Game, **decide: Any) -> dict[int, Content]:
-    """Revisions 0, 1, ... with these games and the same decisions."""
-    return {n: Content(Decisions(**decide), ScoringPolicy(), game) for n, game in enumerate(games)}
+    """Revisions 0, 1, ... with these games and the same decisions; nobody asks for predictions."""
+    return {n: Content(Decisions(**decide), ScoringPolicy(), game, NEVER) for n, game in enumerate(games)}
 
 
 def play(

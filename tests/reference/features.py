@@ -57,7 +57,7 @@ def features(
     found["arpu"] = measured["arpu"]
     found["revenue_decline"] = measured["revenue_decline"]
     found["on_time_share"] = measured["on_time_payments"] if c.life["payments_known"] else None
-    found["churn_probability"] = None
+    found["churn_probability"] = _foretold(c, "churn", 10_000.0)
     found["comebacks"] = float(c.comebacks)
     found["longest_absence_days"] = float(c.longest_absence)
     found["days_to_anniversary"] = _to_anniversary(c, day)
@@ -73,7 +73,19 @@ def features(
     found["missions_completed"] = float(c.missions_completed)
     found["missions_active"] = float(sum(mission is not None for mission in c.missions))
     found["badges_held"] = float(len(c.badges))
+    found["predicted_ltv"] = _foretold(c, "ltv", float(10**decimals))
+    found["purchase_propensity"] = _foretold(c, "propensity", 10_000.0)
+    found["campaign_response"] = _foretold(c, "response", 10_000.0)
+    found["default_risk"] = _foretold(c, "default_risk", 10_000.0)
+    found["upsell_propensity"] = _foretold(c, "upsell", 10_000.0)
+    found["predicted_active_days"] = _foretold(c, "engagement", 100.0)
+    found["rfm_score"] = _foretold(c, "rfm", 1.0)
+    found["next_best_offer"] = _foretold(c, "offer", 1.0)
     return found
+
+
+def _foretold(c: Customer, name: str, units: float) -> float | None:
+    return float(c.foretold[name]) / units if name in c.foretold else None
 
 
 def seen(name: str, value: float | None, c: Customer) -> Any:

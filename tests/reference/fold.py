@@ -1,5 +1,5 @@
-"""The reference fold: one partition's log in, rows and effects out, step by step as docs/semantics.md and
-docs/game.md say.
+"""The reference fold: one partition's log in, rows and effects out, step by step as docs/semantics.md,
+docs/game.md and docs/predictions.md say.
 
 Plain dicts and loops; nothing is fast, nothing is clever.  The compiled fold must agree with it exactly.
 """
@@ -12,8 +12,7 @@ from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
-from tests.reference.commands import hashed
-from tests.reference.core import Effect
+from tests.reference.core import Effect, hashed
 from tests.reference.customer import ACTIVE_DAYS, U2, Customer, more, snapshot
 from tests.reference.links import Links, earliest, path_of
 from tests.reference.model import (
@@ -51,7 +50,7 @@ COMEBACK = 30  # days without activity
 
 
 class ReferenceFold(Links):
-    """All of it.  Rows in `customers`, forwards and dead letters pile up, effects come from `apply`."""
+    """All of it.  Rows in `customers`; forwards, asks, dead letters pile up; effects come from `apply`."""
 
     # What others see.
 
@@ -74,6 +73,7 @@ class ReferenceFold(Links):
             "_merge": self._merge,
             "_reserve": self._reserve,
             "_reservation": self._reservation,
+            "_prediction": self._prediction,
         }
         system.get(record.event_type, self._event)(record)
         return self._effects
@@ -129,7 +129,7 @@ class ReferenceFold(Links):
 
     def _event(self, record: Record) -> None:
         c = self.customers.get(record.customer_id) or Customer(record.customer_id)
-        if hashed(c.customer_id) in self.erased:
+        if self._is_erased(c.customer_id):
             if record.event_type not in ("opt_in", "activation"):
                 self.counts["ignored_erased"] += 1
                 return
@@ -177,6 +177,7 @@ class ReferenceFold(Links):
             self._refund(c, record)
         if record.event_type in ("grant_fulfilled", "grant_failed"):
             self._answer(c, record)
+        self._ask_after(c, record.cause)
 
     def _play(self, c: Customer, record: Record) -> None:
         if not self._has_game or c.opted == NO:

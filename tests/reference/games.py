@@ -237,6 +237,46 @@ WORDY = Game(
     points_valid_months=12,
 )  # fmt: skip
 
+# What was foretold decides: given, awarded and aimed at by it.
+FORETOLD = Game(
+    [
+        template(
+            50, "Stay With Us", Goal("count", DAILY), 2, days=4, priority=70,
+            category="behavioral_correction",
+            eligibility="churn_probability >= 0.5 and not (default_risk > 0.9)", rewards=Reward(points=40),
+        ),
+        template(
+            51, "Buy", Goal("sum", MONEY), Target(baseline="predicted_ltv", stretch=0.1, low=2, high=90),
+            days=3, priority=60, eligibility="purchase_propensity > 0.3 or upsell_propensity >= 0.3",
+            rewards=Reward(offer=7), limits=Limits(total=3),
+        ),
+        template(
+            52, "Come Daily", Goal("days", DAILY),
+            Target(baseline="predicted_active_days", stretch=0.2, low=1, high=5), days=6, priority=50,
+            eligibility="predicted_active_days is known and risk < 80", rewards=Reward(points=5),
+        ),
+        template(
+            53, "The Offer", Goal("count", DAILY), 1, days=2, cooldown=2, priority=40,
+            eligibility="next_best_offer in (0, 7)", rewards=Reward(offer=0),
+        ),
+        template(54, "Unknown", Goal("count", ["sms"]), 4, eligibility="churn_probability is unknown"),
+    ],
+    [
+        badge(
+            4, "Champion", "rfm_score >= 300", "rfm_score >= 444", "rfm_score > 500", "rfm_score = 555",
+            rewards={n: Reward(points=20 * n) for n in range(1, 5)},
+        ),
+        badge(
+            6, "Precious", "predicted_ltv > 1", "predicted_ltv >= 99.99", "revenue >= 40",
+            "campaign_response >= 0.75", rewards={2: Reward(offer=1)},
+        ),
+    ],
+    TIERS,
+    EARNING,
+    OFFERS,
+    points_valid_months=2,
+)  # fmt: skip
+
 NONE = Game()
 EARN_ONLY = Game([], [], TIERS, [Earning(4, "All", [*MONEY, "refund"], 7.3)], [], points_valid_months=2)
 ASLEEP = Game(

@@ -34,7 +34,7 @@ FILTERS = [
     'channel is unknown or not (kind = "final" and value != 3)', 'feature = "1"', "paid_from != yes",
     "source is known",
 ]  # fmt: skip
-NUMBERS = (0, 1, 2, 3, 5, 10, 30, 90, 0.5, 33.3, -1, 1_000)
+NUMBERS = (0, 1, 2, 3, 5, 10, 30, 90, 0.5, 0.25, 33.3, -1, 333, 1_000)
 WORDS = ("gold", "Gold", "en", "t1", "7", "öl", "yes")
 ATTRIBUTES = ("feature", "channel", "kind", "event_type", "source", "on_time")
 NUMERIC = [feature.name for feature in FEATURES if feature.kind is Kind.NUMBER]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loyalty.events import NAMES
-from tests.reference.commands import Commands, hashed
+from tests.reference.commands import Commands
 from tests.reference.customer import ACTIVE_DAYS, U2, Cooling, Customer, more, snapshot
 from tests.reference.model import (
     ENDED,
@@ -59,7 +59,7 @@ class Links(Commands):
     def _merge(self, record: Record) -> None:
         attributes = record.attributes
         c = self.customers.get(record.customer_id) or Customer(record.customer_id)
-        if hashed(record.customer_id) in self.erased:
+        if self._is_erased(record.customer_id):
             self.counts["ignored_erased"] += 1
             return
         path = path_of(attributes.get("path"))
@@ -87,6 +87,7 @@ class Links(Commands):
         c.entries[record.hash] = c.as_of
         self._join(c, carried, attributes)
         self._publish_moved(c, record.cause)
+        self._ask_after(c, record.cause)
 
     def _join(self, c: Customer, carried: dict[str, Any], attributes: dict[str, Any]) -> None:
         for ring, cells in carried["rings"].items():

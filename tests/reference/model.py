@@ -52,7 +52,16 @@ NO_ACTIVITY = {
     "invoice", "complaint", "qoe_degradation", "status_change", "opt_in", "opt_out",
     "campaign_delivered", "campaign_converted", "grant_fulfilled", "grant_failed",
 }  # fmt: skip
-SYSTEM = {"_tick", "_marker", "_command", "_merge", "_reserve", "_reservation"}
+SYSTEM = {"_tick", "_marker", "_command", "_merge", "_reserve", "_reservation", "_prediction"}
+
+# Sets of models -> what a `_prediction` of them may say, each with its least and greatest value.
+FORETOLD: dict[str, dict[str, tuple[float, float]]] = {
+    "inline": {"churn": (0, 1), "offer": (0, 2**31 - 2)},
+    "daily": {
+        "propensity": (0, 1), "response": (0, 1), "default_risk": (0, 1), "upsell": (0, 1),
+        "engagement": (0, 30), "rfm": (111, 555), "ltv": (0, float("inf")),
+    },
+}  # fmt: skip
 
 # Name of a ring -> (days it holds, least and greatest value of a cell).
 RINGS = {
@@ -235,6 +244,8 @@ def read(value: bytes | dict[str, Any] | None, decode_row: Callable[[str], dict[
         other = ("customer", str) if event_type == "_reserve" else ("granted", bool)
         if not all(type(number) is int for number in whole) or type(attributes.get(other[0])) is not other[1]:
             raise Undecodable("reservation")
+    if event_type == "_prediction":
+        _check_prediction(attributes)
     if event_type == "_merge" and not isinstance(attributes.get("row"), dict):
         try:
             attributes = attributes | {"row": decode_row(attributes["row"])}
@@ -243,6 +254,19 @@ def read(value: bytes | dict[str, Any] | None, decode_row: Callable[[str], dict[
     return Record(
         event_id, customer_id, event_type, source, _float(number), occurred_at, received_at, attributes, raw
     )
+
+
+def _check_prediction(attributes: dict[str, Any]) -> None:
+    which = attributes.get("set")
+    if not isinstance(which, str) or which not in FORETOLD:
+        raise Undecodable("set")
+    for name, (least, greatest) in FORETOLD[which].items():
+        said = attributes.get(name)
+        if said is None:
+            continue
+        numbers = (int,) if name in ("offer", "rfm") else (int, float)
+        if type(said) not in numbers or not least <= _float(said) <= greatest:
+            raise Undecodable(name)
 
 
 def _json(value: bytes | None) -> dict[str, Any]:
@@ -274,11 +298,13 @@ def _float(text: str | float) -> float:
 
 def integer(event_type: str, value: float, decimals: int) -> int:
     """The value in its smallest unit, rounded half-even in decimal, once."""
-    unit = UNIT_OF[event_type]
-    whole = int(
-        (Decimal(repr(value)) * scale(event_type, decimals)).to_integral_value(rounding=ROUND_HALF_EVEN)
-    )
-    return clamp(whole, -VALUE_LIMIT if unit == "currency" else 0, VALUE_LIMIT)
+    whole = half_even(value, scale(event_type, decimals))
+    return clamp(whole, -VALUE_LIMIT if UNIT_OF[event_type] == "currency" else 0, VALUE_LIMIT)
+
+
+def half_even(value: float, units: int) -> int:
+    """A number in its smallest unit, of which a canonical one has so many."""
+    return int((Decimal(repr(value)) * units).to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def scale(event_type: str, decimals: int) -> int:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from tests.reference.customer import Customer
-from tests.reference.missions import Missions
 from tests.reference.model import NO, NO_TIME, OPEN, Cause, iso, last_refresh, next_refresh
+from tests.reference.predictions import Predictions
 
 
-class Moving(Missions):
+class Moving(Predictions):
     """What is due happens in the order of its time, a settling before a refresh, lowest slot first."""
 
     def _open(self, c: Customer, at: int) -> None:
         self.customers[c.customer_id] = c
         c.state, c.as_of, c.next_refresh = OPEN, at, next_refresh(c.customer_id, at)
-        c.day = self._day(at)
+        c.day, c.inline_asked = self._day(at), at
 
     def _move(self, c: Customer, t: int, stop: bool = False) -> None:
         while c.state == OPEN and c.due <= t:
@@ -26,8 +26,10 @@ class Moving(Missions):
             if settles == at:
                 self._settle(c, slot, Cause("khaywe", f"settle:{iso(at)}"))
             else:
-                self._refresh(c, Cause("khaywe", f"refresh:{iso(at)}"))
+                cause = Cause("khaywe", f"refresh:{iso(at)}")
+                self._refresh(c, cause)
                 c.next_refresh = next_refresh(c.customer_id, at)
+                self._ask_refreshed(c, cause)
         if not stop:
             c.as_of = max(c.as_of, t)
             self._advance(c)

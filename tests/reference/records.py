@@ -6,7 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from loyalty.content import COMPONENTS, Component, Decisions, ScoringPolicy, currency_decimals
+from loyalty.content import (
+    COMPONENTS,
+    Component,
+    Decisions,
+    Predictions,
+    ScoringPolicy,
+    currency_decimals,
+)
 from loyalty.game import Game
 from tests.reference import games
 from tests.reference.games_any import any_game
@@ -74,11 +81,19 @@ class Content(NamedTuple):
     decisions: Decisions
     policy: ScoringPolicy
     game: Game = Game()
+    predictions: Predictions = Predictions()
+
+
+ASKED = Predictions()
+NEVER = Predictions(enabled=False)
+OFTEN = Predictions(step=0.01, hours=1)
+ALWAYS = Predictions(step=100, hours=0)
+BY_STEP = Predictions(step=1.1, hours=10_000)  # 1.1 x 100 is a little more than 110 in float64
 
 
 def _content(
     timezone: str, currency: str, game: Game = games.NONE, decide: Mapping[str, Any] | None = None,
-    **policy: Any,
+    asked: Predictions = ASKED, **policy: Any,
 ) -> Content:  # fmt: skip
     """`decide`: fields of the decisions besides timezone and currency; `policy`: of the scoring policy."""
     decisions = Decisions(
@@ -86,7 +101,7 @@ def _content(
     )
     changed = ScoringPolicy(**policy)
     changed.validate()
-    return Content(decisions, changed, game)
+    return Content(decisions, changed, game, asked)
 
 
 def _odd_scores() -> dict[str, dict[str, Component]]:
@@ -102,28 +117,36 @@ def _odd_scores() -> dict[str, dict[str, Component]]:
 
 # Revision -> content without a game: days and currencies of many kinds, policies of some.
 PLAIN: dict[int, Content] = {
-    0: Content(Decisions(), ScoringPolicy()),
+    0: Content(Decisions(), ScoringPolicy(), predictions=NEVER),
     1: _content("Europe/Berlin", "EUR", publish_step=0.01),
-    2: _content("Asia/Kathmandu", "NPR", scores=_odd_scores(), bands=[]),
-    3: _content("America/New_York", "USD", publish_step=7.3, bands=[0.5, 10.0, 33.3, 50.0, 99.99]),
-    4: _content(
-        "Pacific/Kiritimati", "KWD", revenue_types=["invoice", "refund", "payment"], transaction_types=["sms"]
+    2: _content("Asia/Kathmandu", "NPR", asked=OFTEN, scores=_odd_scores(), bands=[]),
+    3: _content(
+        "America/New_York", "USD", asked=BY_STEP, publish_step=7.3, bands=[0.5, 10.0, 33.3, 50.0, 99.99]
     ),
-    5: _content("Pacific/Pago_Pago", "JPY", revenue_types=[], transaction_types=[]),
+    4: _content(
+        "Pacific/Kiritimati", "KWD", asked=ALWAYS, revenue_types=["invoice", "refund", "payment"],
+        transaction_types=["sms"],
+    ),
+    5: _content("Pacific/Pago_Pago", "JPY", asked=NEVER, revenue_types=[], transaction_types=[]),
     6: _content("Australia/Lord_Howe", "AUD", revenue_types=["recharge", "voice_call"]),
-    9: _content("Pacific/Apia", "USD", scores=_odd_scores(), publish_step=0.3),
-}
+    9: _content("Pacific/Apia", "USD", asked=OFTEN, scores=_odd_scores(), publish_step=0.3),
+}  # fmt: skip
 # With one: grace of none, an hour and a day, everybody or half in the control group.
 GAMES: dict[int, Content] = {
     20: _content("UTC", "USD", games.RICH, {"grace_seconds": 0}),
-    21: _content("Europe/Berlin", "EUR", games.CHANGED, {"grace_seconds": 86_400}),
-    22: _content("Asia/Kathmandu", "JPY", games.RICH, {"control_share": 0.5}),
-    23: _content("America/New_York", "KWD", games.CHANGED, {"control_share": 1.0, "grace_seconds": 59}),
+    21: _content("Europe/Berlin", "EUR", games.CHANGED, {"grace_seconds": 86_400}, OFTEN),
+    22: _content("Asia/Kathmandu", "JPY", games.RICH, {"control_share": 0.5}, BY_STEP),
+    23: _content(
+        "America/New_York", "KWD", games.CHANGED, {"control_share": 1.0, "grace_seconds": 59}, ALWAYS
+    ),
     24: _content("UTC", "USD", games.CROWDED, {"grace_seconds": 0}),
-    25: _content("Pacific/Kiritimati", "KWD", games.WORDY, {"control_share": 0.2, "control_salt": "öl"}),
+    25: _content(
+        "Pacific/Kiritimati", "KWD", games.WORDY, {"control_share": 0.2, "control_salt": "öl"}, OFTEN
+    ),
     26: _content("UTC", "USD", games.EARN_ONLY),
-    27: _content("Pacific/Pago_Pago", "JPY", games.ASLEEP, revenue_types=["sms"]),
-    28: _content("UTC", "USD", games.RICH, publish_step=5.0),
+    27: _content("Pacific/Pago_Pago", "JPY", games.ASLEEP, asked=OFTEN, revenue_types=["sms"]),
+    28: _content("UTC", "USD", games.RICH, asked=NEVER, publish_step=5.0),
+    29: _content("Europe/Berlin", "EUR", games.FORETOLD, {"control_share": 0.2}, OFTEN),
 }
 ZONES = (
     "UTC",
@@ -139,6 +162,7 @@ ANY: dict[int, Content] = {
     30 + n: _content(
         ZONES[n % 7], ("USD", "JPY", "KWD", "EUR")[n % 4], any_game(n),
         {"grace_seconds": (0, 3_600, 86_400)[n % 3], "control_share": (0.0, 0.0, 0.0, 0.5, 0.0, 1.0)[n % 6]},
+        (ASKED, OFTEN, BY_STEP, NEVER, ALWAYS)[n % 5],
     )
     for n in range(60)
 }  # fmt: skip

@@ -2,56 +2,87 @@
 
 A log is cut into segments; between two of them the records that the fold forwarded come back, as they would
 through Kafka, so that chains of links run their course.  Everything is bytes, as on the wire, but for what
-the reference forwards (its rows are dicts).
+the reference forwards (its rows are dicts).  Asks for predictions may be answered by the driver, as the
+worker would: some records later.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
+from random import Random
 from typing import Any, Protocol
 
 import numpy as np
 from hypothesis import strategies as st
 
 from config.topics import REWARD_GRANTS
-from tests.reference.model import DAY_MS, UNIT_OF, iso
+from tests.reference.answers import answers, stray, unreadable
+from tests.reference.model import DAY_MS, UNIT_OF, hash64, iso
 from tests.reference.records import PLAIN, at, command, encode, event, marker, tick
 
 Value = bytes | dict[str, Any] | None
 MINUTE, HOUR, DAY = 60_000, 3_600_000, DAY_MS
 ROUNDS = 50  # a chain of links is at most as long as there are customers
+PIECES = (3, 1, 17, 40, 5, 2, 11, 300)  # records between answers
 
 
 class Fold(Protocol):
-    """What the driver needs of a fold: records as (offset, value) in, effects out; forwards pile up."""
+    """What the driver needs of a fold: (offset, value) in, effects out; forwards and asks pile up."""
 
     forwards: list[dict[str, Any]]
+    asks: list[dict[str, Any]]
 
     def fold(self, records: Sequence[tuple[int, Value]]) -> list[dict[str, Any]]: ...
 
 
-def run_log(fold: Fold, segments: Iterable[Sequence[Value]], twice: bool = False) -> list[dict[str, Any]]:
+def run_log(
+    fold: Fold, segments: Iterable[Sequence[Value]], twice: bool = False, answered: bool = False
+) -> list[dict[str, Any]]:
     """Fold a log, each segment after what the ones before it forwarded, until nothing is; all effects.
 
-    `twice`: every forwarded record comes back twice.  `@7@` in a record is the id of the seventh grant told
-    its customer (else anybody) before its segment, counted round.
+    `twice`: every forwarded record comes back twice.  `answered`: segments are cut into pieces, and asks are
+    answered among the records of later ones.  `@7@` in a record is the id of the seventh grant told its
+    customer (else anybody) before its segment, counted round.
     """
     effects: list[dict[str, Any]] = []
-    offset = fed = rounds = 0
+    offset = fed = rounds = asked = piece = 0
     waiting = [list(segment) for segment in segments]
-    while waiting or fed < len(fold.forwards):
+    if answered:
+        waiting = _cut(waiting)
+    coming: defaultdict[int, list[bytes]] = defaultdict(list)  # piece -> answers
+    while waiting or coming or fed < len(fold.forwards):
         rounds += not waiting
         if rounds > ROUNDS:
             raise AssertionError(f"forwards never end: {fold.forwards[fed:][:3]}")
         back: list[Value] = [forward["value"] for forward in fold.forwards[fed:] for _ in range(1 + twice)]
         fed = len(fold.forwards)
         values = back + [_with_grant(value, effects) for value in (waiting.pop(0) if waiting else [])]
+        for answer in coming.pop(piece, []):
+            values.insert(hash64(answer) % (len(values) + 1), answer)
         effects += fold.fold(list(enumerate(values, offset)))
         offset += len(values)
+        piece += 1
+        for ask in fold.asks[asked:] if answered else []:
+            for later, answer in answers(ask):
+                coming[piece + later] += [answer] * (1 + twice)
+        asked = len(fold.asks)
     return effects
+
+
+def _cut(segments: list[list[Value]]) -> list[list[Value]]:
+    pieces, sizes = [], cycle(PIECES)
+    for segment in segments:
+        rest = segment
+        while rest:
+            size = next(sizes)
+            pieces.append(rest[:size])
+            rest = rest[size:]
+    return pieces
 
 
 def _with_grant(value: Value, effects: list[dict[str, Any]]) -> Value:
@@ -202,6 +233,7 @@ def broken() -> list[bytes | None]:
         *(GOOD.replace(b'"a"', name) for name in names),
         *(encode(record) for record in lacking),
         *(encode(good | change) for change in changes),
+        *unreadable(),
     ]  # fmt: skip
 
 
@@ -221,10 +253,14 @@ def odd() -> list[bytes]:
 
 @dataclass(frozen=True)
 class Log:
-    """One partition's log: segments of record values; `twice`: what is forwarded comes back twice."""
+    """One partition's log: segments of record values; `twice` and `answered` as `run_log` has them."""
 
     segments: list[list[bytes | None]]
     twice: bool = False
+    answered: bool = False
+
+    def run(self, fold: Fold) -> list[dict[str, Any]]:
+        return run_log(fold, self.segments, self.twice, self.answered)
 
     @property
     def records(self) -> list[bytes | None]:
@@ -234,10 +270,24 @@ class Log:
 # What may happen, each as often as it stands here.
 STEPS = (
     *["usage"] * 6, *["event"] * 5, *["again"] * 3, "burst", "profile", "tick", "tick", "everyone",
-    "marker", "command", "link", "end", "broken", "cut",
+    "marker", "command", "foretell", "foretell", "link", "end", "broken", "cut",
 )  # fmt: skip
-LINKS = ("usage", "event", "profile", "again", "link", "link", "link", "cut", "cut", "tick", "command", "end")
-TIMES = ("usage", "usage", "event", "again", "tick", "everyone", "marker", "marker", "command")
+LINKS = (
+    "usage",
+    "event",
+    "profile",
+    "again",
+    "link",
+    "link",
+    "link",
+    "cut",
+    "cut",
+    "tick",
+    "command",
+    "end",
+    "foretell",
+)
+TIMES = ("usage", "usage", "event", "again", "tick", "everyone", "marker", "marker", "command", "foretell")
 
 
 @st.composite
@@ -289,6 +339,9 @@ def logs(draw: st.DrawFn, max_size: int = 60) -> Log:
             put(tick(draw(st.sampled_from([clock, clock, when])), everyone=step == "everyone"))
         elif step == "marker":
             put(marker(draw(st.sampled_from(sorted(PLAIN))), clock))
+        elif step == "foretell":
+            whom = draw(st.sampled_from([customer] * 5 + ["nobody"]))
+            new = [stray(Random(draw(st.integers(0, 10**6))), whom, when, f"e{number}")]
         elif step == "command":
             new = [draw(commands(customer, number, when))]
         elif step == "link":
@@ -304,7 +357,7 @@ def logs(draw: st.DrawFn, max_size: int = 60) -> Log:
         for value in new:
             put(value)
         sent += new
-    return Log(segments, twice=draw(st.integers(0, 4)) == 0)
+    return Log(segments, twice=draw(st.integers(0, 4)) == 0, answered=draw(st.booleans()))
 
 
 def values() -> st.SearchStrategy[float]:
@@ -356,7 +409,7 @@ def attributes() -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def commands(draw: st.DrawFn, customer: str, number: int, when: int) -> bytes:
-    name: Any = draw(st.sampled_from(["recalculate"] * 6 + ["award", "", None, 5]))
+    name: Any = draw(st.sampled_from(["recalculate"] * 6 + ["predict"] * 3 + ["award", "", None, 5]))
     whom = draw(st.sampled_from([customer, customer, customer, "nobody", ""]))
     segment: dict[str, Any] = draw(
         st.sampled_from([{}, *[{"segment": to} for to in ("all", "all", "gold", None)]])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from tests.reference.answers import stray
 from tests.reference.model import UNIT_OF
 from tests.reference.records import ANY, CONTENTS, GAMES, at, encode, event, marker, tick
 from tests.reference.streams import CUSTOMERS, DAY, HOUR, MINUTE, WORDS, Log
@@ -55,7 +56,7 @@ SEGMENTS = (
 STEPS = (
     *["event"] * 7, "days", "days", "streak", "streak", "burst", "again", "refund", "refund", "answer",
     "command", "command", "segment", "opt", "profile", "link", "life", "monthly", "tick", "tick", "tick",
-    "everyone", "marker",
+    "everyone", "marker", "foretell", "foretell", "foretell",
     "cut", "cut",
 )  # fmt: skip
 # A log of few kinds of steps goes deeper into them.
@@ -70,8 +71,10 @@ KINDS = (
     ("days", "link", "erase", "cut", "life", "again"),
     ("command", "segment", "event", "tick", "cut", "opt", "life", "erase"),
     ("event", "command", "command", "monthly", "refund", "everyone", "answer"),
+    ("event", "foretell", "foretell", "foretell", "predict", "tick", "everyone", "marker"),
+    ("event", "foretell", "foretell", "predict", "days", "link", "life", "erase", "opt", "cut", "refund"),
 )
-FIRST = (0, *sorted(GAMES), *sorted(ANY), 20, 20, 20, 24)
+FIRST = (0, *sorted(GAMES), *sorted(ANY), 20, 20, 20, 24, *[29] * 20)
 
 
 def _details(r: Random) -> dict[str, Any]:
@@ -121,7 +124,7 @@ class _Writer:
             self.paid += [
                 each for each in map(json.loads, new) if UNIT_OF.get(each["event_type"]) == "currency"
             ]
-        return Log(self.segments, twice=self.r.random() < 0.1)
+        return Log(self.segments, twice=self.r.random() < 0.1, answered=self.r.random() < 0.5)
 
     def _step(self, step: str, who: str, name: str) -> list[bytes]:
         """The events of a step; what else it brings joins the log at once."""
@@ -174,6 +177,14 @@ class _Writer:
                 return [_command(r, who, name, clock)]
             case "segment":
                 return [_command(r, "", name, clock)]
+            case "foretell":
+                # Late, soon, or once more as of the same time.
+                when = clock + r.choice([0, 0, 0, -1, 1, DAY, -DAY, -3 * DAY, -HOUR])
+                whom = who if r.random() < 0.95 else "nobody"
+                return [stray(r, whom, when + n * r.choice([0, 1, -1]), f"{name}.{n}") for n in (0, 1)]
+            case "predict":
+                more = {} if r.random() < 0.7 else {"segment": r.choice(SEGMENTS)}
+                return [ask("" if more else who, "predict", clock, name, **more)]
             case "opt":
                 return [event(who, r.choice(["opt_out", "opt_in"]), clock, 1, name)]
             case "profile":
@@ -217,10 +228,18 @@ def _grant_id(r: Random) -> Any:
 
 def _command(r: Random, who: str, name: str, when: int) -> bytes:
     """Any command; without `who` for a segment."""
-    often = ("recalculate", "generate", "award", "adjust", "adjust", "redeem", "redeem", "repeat_grant")
-    command = (
-        r.choice(often) if r.random() < 0.85 else r.choice(["predict", "opt_in", "opt_out", "erase", "dance"])
+    often = (
+        "recalculate",
+        "predict",
+        "generate",
+        "award",
+        "adjust",
+        "adjust",
+        "redeem",
+        "redeem",
+        "repeat_grant",
     )
+    command = r.choice(often) if r.random() < 0.85 else r.choice(["opt_in", "opt_out", "erase", "dance"])
     arguments: Any = {}
     if command in ("adjust", "redeem"):
         odd = (3_000_000_000, 2**32 - 1, 2**32, 2**63, 0, 2.5, 5.0, "5", None, True)
@@ -336,8 +355,10 @@ def _lives(rng: np.random.Generator, customer: str, customers: int, when: int, n
         "activation",
         "customer_link",
         "erase",
+        "predict",
+        "predict",
     )
     kind = kinds[int(rng.integers(len(kinds)))]
-    if kind == "erase":
+    if kind in ("erase", "predict"):
         return ask(customer, kind, when, name)
     return event(customer, kind, when, 1, name, to=f"c{int(rng.integers(customers))}")
