@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from catalog import times
+from catalog.connectors.config import Fetched, Files, Interval
 from loyalty.events import COUNTED, SOURCE_TYPES
 
 SourceType = Literal["cdr", "billing", "crm", "app", "network", "dwh", "xiva", "custom"]
@@ -166,6 +167,8 @@ class Connection(_Strict):
     schema_registry: str | None = Field(
         None, description="Avro with Confluent's framing: the registry's URL."
     )
+    poll: Fetched | None = Field(None, description="Fetched on a schedule, instead of being sent.")
+    interval: Interval = Field(300, description="Of a poll: '5 minutes', 'hourly'.")
 
     @field_validator("kafka_topic")
     @classmethod
@@ -200,6 +203,18 @@ class Connection(_Strict):
                 _registry(self.schema_registry or "")
         elif self.avro_schema is not None or self.schema_registry is not None:
             raise ValueError("avro_schema and schema_registry go with format avro")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_polled(self) -> Self:
+        if self.poll is None:
+            if "interval" in self.model_fields_set:
+                raise ValueError("interval: goes with poll")
+            return self
+        if self.format != "json":
+            raise ValueError("format: what is polled is written as json")
+        if not isinstance(self.poll, Files) and self.poll.cursor_field is None:
+            raise ValueError("poll.cursor_field: is needed, or every poll would bring every record again")
         return self
 
     def names(self) -> tuple[str, ...] | None:

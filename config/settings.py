@@ -114,6 +114,10 @@ class Settings(BaseSettings):
     )
     snapshot_interval: float = Field(default=86_400.0, gt=0, description="Seconds between snapshots.")
 
+    imports: Path | None = Field(
+        default=None, description="Directory of the folders that are polled. Unset: KHAYWE_HOME/imports."
+    )
+
     models: Path | None = Field(
         default=None, description="Directory of the models. Unset: those that come with khaywe."
     )
