@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from loyalty.asking import DAILY, INLINE, SETS, Ask
 from loyalty.content import Decisions
-from loyalty.effects import PREDICTIONS, SOURCE, Effect, effect_id, moment
+from loyalty.effects import PREDICTIONS, SOURCE, Effect, effect_id, moment, plain
 from loyalty.game import Game
 from loyalty.times import iso_many
 from ml import features, ranking
@@ -133,18 +133,21 @@ class Serving:
             chosen = np.flatnonzero(sets & which)
             if not len(chosen):
                 continue
-            all_ = len(chosen) == len(asks)
-            mine, matrix = (rows, values) if all_ else (rows[chosen], values[chosen])
-            told = _Set(which, matrix)
+            mine = [asks[at] for at in chosen.tolist()]
+            ids, *heads = _heads(which, mine, [as_of[at] for at in chosen.tolist()])
+            told = _Set(which, values[chosen], heads)
             for name in MODELS[which]:
                 model = models[name]
-                _, prediction = model.run(features.select(matrix, model.names))
+                _, prediction = model.run(features.select(told.values, model.names))
                 told.model(name, model, prediction)
                 if name == "nbo":
-                    told.offers(*self._best(model, prediction, mine, content))
+                    told.offers(*self._best(model, prediction, rows[chosen], content))
                 out.counts[name] += len(chosen)
-            places = range(len(asks)) if all_ else chosen.tolist()
-            _records(which, asks, places, as_of, told, out)
+            tail = f":{SETS[which]}".encode()
+            for ask, id, record, event in zip(mine, ids, *told.finish(), strict=True):
+                headers = [("ce_id", id), *_HEADERS]
+                out.effects.append(Effect(PREDICTIONS, ask.id + tail, record, headers))
+                out.forwards.append((ask.id, event))
         return out
 
     def drift(self) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
@@ -206,15 +209,20 @@ def value_of(rows: Rows, ltv: Card, decimals: int) -> NDArray[np.int64]:
 
 
 class _Set:
-    """What one set of models says of some customers, as text for both records."""
+    """What one set of models says of some customers, as text of both records.
 
-    def __init__(self, which: int, values: Matrix) -> None:
-        self._which, self._values = which, values
+    `heads` are what the records of `predictions` begin with, and the `_prediction`s.
+    """
+
+    def __init__(self, which: int, values: Matrix, heads: Sequence[list[bytes]]) -> None:
+        self.values = values
         self._unknown = features.insufficient_history(values)
         self._page, self._event = Page(len(values)), Page(len(values))
         self._begun = False
-        self._text(f'"set":"{SETS[which]}","models":{{')
-        self._event.text(f'"set":"{SETS[which]}"'.encode())
+        self._page.own(heads[0])
+        self._text(f',"set":"{SETS[which]}","models":{{')
+        self._event.own(heads[1])
+        self._event.text(f',"attributes":{{"set":"{SETS[which]}"'.encode())
 
     def model(self, name: str, model: Model | Rule, prediction: NDArray[np.float32]) -> None:
         """One model's outputs."""
@@ -256,11 +264,12 @@ class _Set:
         self._text("]")
         self._take("offer", np.where(ids[:, 0] < 0, np.nan, ids[:, 0]))
 
-    def finish(self) -> tuple[list[str], list[str]]:
-        """What comes after the head on `predictions`, and the attributes of the `_prediction`."""
+    def finish(self) -> tuple[list[bytes], list[bytes]]:
+        """Records of `predictions`, and `_prediction`s."""
         self._text('}},"features":[')
-        self._page.numbers(self._values)
+        self._page.numbers(self.values)
         self._text(f'],"feature_set":{FEATURE_SET}}}')
+        self._event.text(b"}}")
         return self._page.texts(), self._event.texts()
 
     def _text(self, text: str) -> None:
@@ -280,24 +289,23 @@ _TAKEN = {
 }
 
 
-def _records(
-    which: int, asks: Sequence[Ask], places: Sequence[int], as_of: list[str], told: _Set, out: Answers
-) -> None:
-    rule, tail = f"prediction:{SETS[which]}", f":{SETS[which]}".encode()
-    for place, text, attributes in zip(places, *told.finish(), strict=True):
-        ask, at = asks[place], as_of[place]
-        id, cause = ask.id, ask.cause
-        of = moment(id, at, ask.revision, cause.source, cause.event_id, id.decode())
-        name = effect_id(of, rule)
-        value = f'{{"effect_id":"{name}",{of.head},{text}'.encode()
-        out.effects.append(Effect(PREDICTIONS, id + tail, value, [("ce_id", name.encode()), *_HEADERS]))
-        # The form of `loyalty.asking.prediction_record`.
-        event = (
-            f'{{"event_id":"{name}","customer_id":{_json(of.customer_id).decode()},'
-            f'"event_type":"_prediction","source":"{SOURCE}","value":1,"occurred_at":"{at}",'
-            f'"received_at":"{at}","attributes":{{{attributes}}}}}'
+def _heads(
+    which: int, asks: Sequence[Ask], as_of: Sequence[str]
+) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """Effect ids, and what both records of each ask begin with: the second as `asking.prediction_record`."""
+    rule = f"prediction:{SETS[which]}"
+    ids, records, events = [], [], []
+    for ask, at in zip(asks, as_of, strict=True):
+        cause, customer_id = ask.cause, ask.id.decode()
+        of = moment(ask.id, at, ask.revision, cause.source, cause.event_id, customer_id)
+        id = effect_id(of, rule)
+        ids.append(id.encode())
+        records.append(f'{{"effect_id":"{id}",{of.head}'.encode())
+        events.append(
+            f'{{"event_id":"{id}","customer_id":{plain(customer_id)},"event_type":"_prediction",'
+            f'"source":"{SOURCE}","value":1,"occurred_at":"{at}","received_at":"{at}"'.encode()
         )
-        out.forwards.append((id, event.encode()))
+    return ids, records, events
 
 
 def _none(name: str, error: ModelError, directory: Path) -> ModelError:

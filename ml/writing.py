@@ -6,6 +6,7 @@ float32; whole ones stand without a point, and what is no finite number as null.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
 
-_TEXT, _NUMBER, _FLAG, _WORD, _LIST, _SKIP = range(6)
+_TEXT, _OWN, _NUMBER, _FLAG, _WORD, _LIST, _SKIP = range(7)
 _NUMBER_ROOM = 24  # bytes of the longest number, and a comma
 _DIGITS = 9  # that any float32 is known by
+_TEN, _ZERO = np.uint64(10), np.uint64(48)
 _TENS: NDArray[np.float64] = np.array([10.0**n for n in range(23)])  # exact in float64
 
 
@@ -30,11 +32,17 @@ class Page:
         self._words: list[NDArray[np.uint32]] = []
         self._width = 0
         self._lists: NDArray[np.float32] = np.zeros((rows, 0), np.float32)
+        self._own: Sequence[bytes] = ()
 
     def text(self, text: bytes) -> None:
         """The same in each row."""
         self._pieces.append((_TEXT, len(self._texts), len(text)))
         self._texts += text
+
+    def own(self, texts: Sequence[bytes]) -> None:
+        """A row's own text; once a page."""
+        self._pieces.append((_OWN, 0, 0))
+        self._own = texts
 
     def value(self, column: NDArray[Any]) -> None:
         """A row's own: a number, true or false, or a word of plain ASCII letters, (rows,)."""
@@ -57,7 +65,7 @@ class Page:
         self._pieces.append((_SKIP, len(self._columns), pieces))
         self._columns.append(column)
 
-    def texts(self) -> list[str]:
+    def texts(self) -> list[bytes]:
         """The text of each row."""
         if not self.rows:
             return []
@@ -66,31 +74,37 @@ class Page:
             numbers[:, at] = column
         words = np.concatenate(self._words, 1) if self._words else np.zeros((self.rows, 0), np.uint32)
         cells = len(self._pieces) + self._lists.shape[1]
-        room = len(self._texts) + self._width + cells * _NUMBER_ROOM
+        lengths = np.fromiter(map(len, self._own), np.int64, len(self._own))
+        room = len(self._texts) + self._width + cells * _NUMBER_ROOM + int(lengths.max(initial=0))
         out, ends = np.empty(self.rows * room, np.uint8), np.empty(self.rows, np.int64)
         texts = np.frombuffer(bytes(self._texts), np.uint8)
-        _write(np.array(self._pieces, np.int64), texts, numbers, words, self._lists, _TENS, out, ends)
+        own = np.frombuffer(b"".join(self._own), np.uint8)
+        pieces = np.array(self._pieces, np.int64)
+        _write(pieces, texts, own, lengths, numbers, words, self._lists, _TENS, out, ends)
         places = ends.tolist()
-        whole = out[: places[-1]].tobytes().decode("ascii")
+        whole = out[: places[-1]].tobytes()
         return [whole[a:b] for a, b in zip([0, *places], places, strict=False)]
 
 
 @compiled
 def _write(
-    pieces: NDArray[np.int64], texts: NDArray[np.uint8], numbers: NDArray[np.float64],
-    words: NDArray[np.uint32], lists: NDArray[np.float32], tens: NDArray[np.float64], out: NDArray[np.uint8],
-    ends: NDArray[np.int64],
+    pieces: NDArray[np.int64], texts: NDArray[np.uint8], own: NDArray[np.uint8], lengths: NDArray[np.int64],
+    numbers: NDArray[np.float64], words: NDArray[np.uint32], lists: NDArray[np.float32],
+    tens: NDArray[np.float64], out: NDArray[np.uint8], ends: NDArray[np.int64],
 ) -> None:  # fmt: skip
-    at = 0
+    at = owned = 0
     for row in range(len(ends)):
         piece = 0
         while piece < len(pieces):
             kind, first, count = pieces[piece, 0], pieces[piece, 1], pieces[piece, 2]
             piece += 1
             if kind == _TEXT:
-                for i in range(first, first + count):
-                    out[at] = texts[i]
-                    at += 1
+                out[at : at + count] = texts[first : first + count]
+                at += count
+            elif kind == _OWN:
+                out[at : at + lengths[row]] = own[owned : owned + lengths[row]]
+                at += lengths[row]
+                owned += lengths[row]
             elif kind == _NUMBER:
                 at = _number(numbers[row, first], tens, out, at)
             elif kind == _FLAG:
@@ -102,7 +116,13 @@ def _write(
                     if i:
                         out[at] = 44
                         at += 1
-                    at = _number(np.float64(lists[row, i]), tens, out, at)
+                    value = np.float64(lists[row, i])
+                    digit = np.uint8(value) if 0 <= value < 10 else np.uint8(0)
+                    if value == digit:  # most are
+                        out[at] = 48 + digit
+                        at += 1
+                    else:
+                        at = _number(value, tens, out, at)
             elif numbers[row, first] < 0:
                 piece += count
         ends[row] = at
@@ -182,11 +202,15 @@ def _number(value: float, tens: NDArray[np.float64], out: NDArray[np.uint8], at:
 
 @compiled
 def _whole(number: int, out: NDArray[np.uint8], at: int) -> int:
-    length, rest = 1, number // 10
-    while rest:
-        rest //= 10
+    if number < 10:
+        out[at] = 48 + number
+        return at + 1
+    length, above = 2, 100
+    while number >= above:
         length += 1
+        above *= 10
+    rest = np.uint64(number)  # unsigned: half the time of Python's signed division
     for i in range(at + length - 1, at - 1, -1):
-        out[i] = 48 + number % 10
-        number //= 10
+        out[i] = _ZERO + rest % _TEN
+        rest //= _TEN
     return at + length
