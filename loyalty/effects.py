@@ -181,6 +181,7 @@ _HEADERS = {
     topic: _headers(topic)
     for topic in (
         BEHAVIOR_SCORES, COMMAND_RESULTS, MISSION_PROGRESS, BADGE_AWARDS, REWARD_GRANTS, DECISIONS, ERASURES,
+        PREDICTIONS,
     )
 }  # fmt: skip
 _NOTHING = blake2b(digest_size=16)

@@ -104,8 +104,7 @@ def compile_policy(content: Content, revision: int = 0) -> NDArray[np.void]:
     to["tiers"][: len(game.tiers)] = [tier.points for tier in game.tiers]
     active = [*(template.active for template in game.templates), *(badge.active for badge in game.badges)]
     to["game"] = any(active) or bool(game.earning)
-    # Content of tests may lack it until they are all brought up.
-    predictions = getattr(content, "predictions", None) or Predictions(enabled=False)
+    predictions = content.predictions
     to["predicts"], to["ask_after"] = predictions.enabled, predictions.hours * 3_600_000
     to["ask_step"] = predictions.step * 100
     for band in policy.bands:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from catalog.draft import seed
 from loyalty.checking import Problem, problems
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.game import (
     GOALS,
     Badge,
@@ -473,6 +473,7 @@ class Content:
     game: Game
     decisions: Decisions = field(default_factory=Decisions)
     policy: ScoringPolicy = field(default_factory=ScoringPolicy)
+    predictions: Predictions = field(default_factory=Predictions)
 
 
 NAMES = [
@@ -491,6 +492,7 @@ LEAVES: dict[type, st.SearchStrategy[Any]] = {
         [*NAMES, "risk >", "value > 1", "a = 1 and b = yes", "x in (1, 2)", "risk > 1", "segment = 'a'", ""]
     ),
     bool: st.booleans(),
+    dict: st.sampled_from([{}, {"data": 1.5}]),
 }
 SEED = seed().onto(Game(), 2)
 

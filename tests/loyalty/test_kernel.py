@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import loyalty
 from loyalty import events
 from loyalty.calendar import calendar, day_of, last_refresh, week_of
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.decode import decode, integers
 from loyalty.explain import explain
 from loyalty.game import Game
@@ -120,6 +120,7 @@ def _content(decisions: Decisions) -> Any:
     class Content:
         def __init__(self) -> None:
             self.decisions, self.policy, self.game = decisions, ScoringPolicy(), Game()
+            self.predictions = Predictions()
 
     return Content()
 
@@ -192,14 +193,14 @@ def test_compiled_code_of_other_sources_is_never_used(tmp_path: Path) -> None:
     shutil.copytree(Path(loyalty.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     program = """
 import numpy as np
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.game import Game
 from loyalty.policy import compile_policy, MEASURES
 from loyalty.row import empty
 from loyalty.scores import measure
 
 class Content:
-    decisions, policy, game = Decisions(), ScoringPolicy(), Game()
+    decisions, policy, game, predictions = Decisions(), ScoringPolicy(), Game(), Predictions()
 
 row, out = empty()[0], np.zeros(len(MEASURES))
 row["day"], row["first_event"] = 100, 86_400_000
