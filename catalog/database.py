@@ -22,12 +22,12 @@ MIGRATION_LOCK = 7_310_424_001
 IDLE_MS = 20_000
 
 
-def connect(url: str) -> Engine:
-    """An engine whose connections are tried before use.  Raises KhayweError for what is no URL."""
+def connect(url: str, pool: int = 2) -> Engine:
+    """An engine that keeps `pool` connections, tried before use.  Raises KhayweError for what is no URL."""
     options = f"-c idle_in_transaction_session_timeout={IDLE_MS}"
     try:
         return create_engine(
-            url, pool_pre_ping=True, pool_size=2, connect_args={"connect_timeout": 5, "options": options}
+            url, pool_pre_ping=True, pool_size=pool, connect_args={"connect_timeout": 5, "options": options}
         )
     except (ArgumentError, ImportError) as error:
         raise KhayweError(

@@ -1,7 +1,7 @@
 """Drafts of the rules: edited by one, approved by another person, published as one revision.
 
 draft -> approved -> published, or withdrawn.  An edit of an approved draft makes it a draft again.  What an
-edit replaces is remembered by its tag: if somebody else publishes a change of the same entry first, publishing
+edit replaces is remembered by its tag: if somebody publishes a change of the same entry first, publishing
 this one is refused.
 """
 

@@ -1,0 +1,101 @@
+"""What the API is made of, put together in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from catalog.content import Content
+from catalog.database import connect
+from catalog.governance.answers import Answers
+from catalog.governance.audit import Caller, record
+from catalog.governance.drafts import Drafts
+from catalog.governance.people import People
+from catalog.governance.store import Store
+from catalog.governance.vault import Vault
+from catalog.service import CatalogService, check_settings
+from config.errors import KhayweError
+from config.settings import Settings
+from web.api.desk import Desk
+from web.api.oidc import Oidc
+from web.api.sending import Sending
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything that routers use; `close` ends it."""
+
+    settings: Settings
+    store: Store
+    catalog: CatalogService
+    people: People
+    drafts: Drafts
+    vault: Vault
+    answers: Answers
+    oidc: Oidc
+    sending: Sending
+    desk: Desk
+    _content: Content | None = field(default=None)
+
+    @staticmethod
+    def open(settings: Settings) -> Parts:
+        """Connect, and bring the schemas up to date.  Raises KhayweError."""
+        store = Store(connect(settings.database_url(), pool=20))
+        catalog = CatalogService(settings.database_url(), settings)
+        catalog.ensure_first_revision()
+        store.migrate()
+        differing = check_settings(catalog.latest(), settings)
+        if differing:
+            raise KhayweError(
+                "settings differ from the catalog: " + "; ".join(str(each) for each in differing),
+                hint="the catalog counts: unset them",
+            )
+        people = People(store)
+        sending = Sending(settings)
+        return Parts(
+            settings=settings,
+            store=store,
+            catalog=catalog,
+            people=people,
+            drafts=Drafts(store, catalog),
+            vault=Vault(store, settings),
+            answers=Answers(store),
+            oidc=Oidc(settings, people),
+            sending=sending,
+            desk=Desk(settings, store, sending),
+        )
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.desk.close()
+        self.sending.close()
+        self.catalog.close()
+        self.store.engine.dispose()
+
+    def content(self) -> Content:
+        """The newest revision; read whole only when there is a new one."""
+        newest = self.catalog.revisions(None, 1)
+        if self._content is None or not newest or newest[0].number != self._content.revision:
+            self._content = self.catalog.latest()
+        return self._content
+
+    def note(self, caller: Caller, action: str, resource: str, before: Any = None, after: Any = None) -> None:
+        """Write a change that was made elsewhere into the audit log."""
+        with self.store.session() as session:
+            record(session, caller, action, resource, before, after)
+
+    def publish(self) -> dict[str, Any]:
+        """Bring revisions to Kafka; what an answer says of it."""
+        away = self.sending.publish(self.catalog)
+        return {"published": not away} | ({"reason": away} if away else {})
+
+
+def _parts(request: Request) -> Parts:
+    found: Parts = request.app.state.parts
+    return found
+
+
+#: The parts, in an endpoint.
+P = Annotated[Parts, Depends(_parts)]
