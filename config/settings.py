@@ -121,6 +121,11 @@ class Settings(BaseSettings):
     models: Path | None = Field(
         default=None, description="Directory of the models. Unset: those that come with khaywe."
     )
+    model_fallback: Literal["none", "rules"] = Field(
+        default="none",
+        description="What answers where a model is missing: nothing, and the worker does not start; or rules, "
+        "and each prediction says so.",
+    )
 
     web_host: str = Field(default="127.0.0.1", description="Address the worker's web views listen on.")
     web_port: int = Field(default=6066, ge=0, le=65_535, description="Port of the worker's web views.")
