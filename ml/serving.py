@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from loyalty.asking import DAILY, INLINE, SETS, Ask
 from loyalty.content import Decisions
-from loyalty.effects import PREDICTIONS, SOURCE, Effect, effect_id, moment, plain
+from loyalty.effects import PREDICTIONS, SOURCE, Cause, Effect, effect_id, moment, plain
 from loyalty.game import Game
+from loyalty.row import ROW
 from loyalty.times import iso_many
 from ml import features, ranking
 from ml.card import Card
@@ -64,6 +65,11 @@ class Content(Protocol):
     def game(self) -> Game: ...
 
 
+class _Empty(msgspec.Struct):
+    decisions: Decisions = Decisions()
+    game: Game = Game()
+
+
 class Switch(NamedTuple):
     """A version that was activated: taken over, or refused with the reason while the old one goes on."""
 
@@ -101,6 +107,12 @@ class Serving:
                 if fallback != RULES:
                     raise _none(name, error, self._registry.directory) from None
                 self.models[name] = Rule(name)
+
+    def prepare(self) -> None:
+        """Compile what the first answer needs, while nobody waits."""
+        ask = Ask(b"", INLINE | DAILY, 0, 0, Cause("", ""))
+        self.answer([ask], np.zeros(1, ROW), _Empty())
+        self.sample = Reservoir(len(features.NAMES))
 
     def poll(self) -> list[Switch]:
         """Take over what was activated since; what cannot be used is refused once, the old one goes on."""
