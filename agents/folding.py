@@ -20,6 +20,7 @@ import numpy as np
 from agents import dead_letters
 from agents.catalog_feed import CatalogFeed
 from agents.portrait import open_grants, portrait, why_or_not
+from agents.predicting import Predicting
 from catalog.content import Content
 from config import topics
 from config.settings import Settings
@@ -49,8 +50,11 @@ ROW_KEY_END = bytes([ROW_KEY[0] + 1])
 class CustomersProcessor:
     """Folds `customer-events` into the customer table and its effects."""
 
-    def __init__(self, settings: Settings, feed: CatalogFeed, table: CustomerTable) -> None:
+    def __init__(
+        self, settings: Settings, feed: CatalogFeed, table: CustomerTable, predicting: Predicting
+    ) -> None:
         self._settings = settings
+        self._predicting = predicting
         self._feed = feed
         self._table = table
         self._snapshots = Snapshots(settings, table)
@@ -126,9 +130,18 @@ class CustomersProcessor:
             for batch, _ in outcomes
         }
 
+        started = time.perf_counter()
+        foretold = self._predicting.answer([outcome for _, outcome in outcomes], self._content)
+        metrics.STAGE_SECONDS.labels(CUSTOMERS_GROUP, "predict").inc(time.perf_counter() - started)
+
         def fill(sink: Sink) -> None:
+            send = sink.send
+            # First, so that whoever is erased in the same transaction is so after it.
+            for effect in foretold.effects:
+                send(effect.topic, effect.value, effect.key, -1, effect.headers)
+            for key, value in foretold.forwards:
+                send(topics.CUSTOMER_EVENTS, value, key)
             for batch, outcome in outcomes:
-                send = sink.send
                 for effect in outcome.effects:
                     send(effect.topic, effect.value, effect.key, -1, effect.headers)
                 for key, value in outcome.forwards:
@@ -147,6 +160,8 @@ class CustomersProcessor:
             count(outcome.counts)
             for _, reason, _ in outcome.dead:
                 metrics.DEAD.labels("", reason).inc()
+        for model, number in foretold.counts.items():
+            metrics.PREDICTIONS.labels(model).inc(number)
         metrics.STAGE_SECONDS.labels(CUSTOMERS_GROUP, "store").inc(time.perf_counter() - started)
 
     def _send_dead(self, sink: Sink, batch: RecordBatch, outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException, Producer
 from agents.catalog_feed import CatalogFeed
 from agents.folding import CustomersProcessor
 from agents.normalizing import NormalizerProcessor
+from agents.predicting import Predicting
 from catalog.service import CatalogService, check_settings
 from config.errors import KhayweError
 from config.settings import NoService, Settings, settings
@@ -94,11 +95,15 @@ def parts() -> Parts:
     config = settings()
     check(config)
     # Before the group is joined: the first start on a machine compiles for tens of seconds.
-    log.info("preparing the fold")
+    log.info("preparing the fold and the models")
     prepare()
     why.prepare()
+    predicting = Predicting(config)
     feed = CatalogFeed(config)
     feed.start()
     first_revision(config, feed)
     table = CustomerTable(config, customers.worker_name)
-    return Parts(feed, table, CustomersProcessor(config, feed, table), NormalizerProcessor(config, feed))
+    predicting.start()
+    return Parts(
+        feed, table, CustomersProcessor(config, feed, table, predicting), NormalizerProcessor(config, feed)
+    )

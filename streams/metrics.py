@@ -59,3 +59,16 @@ CATALOG_REVISION = Gauge("khaywe_catalog_revision", "The newest catalog revision
 STAGE_SECONDS = Counter(
     "khaywe_stage_seconds_total", "Time spent in each stage of the work.", ["app", "stage"]
 )
+PREDICTIONS = Counter("khaywe_predictions_total", "Predictions written, by model.", ["model"])
+MODEL = Gauge("khaywe_model", "1 for the version of each model that answers.", ["model", "version"])
+MODEL_REFUSALS = Counter(
+    "khaywe_model_refusals_total",
+    "Activated versions that could not be used; the old one goes on.",
+    ["model"],
+)
+FEATURE_DRIFT = Gauge(
+    "khaywe_feature_drift",
+    "Population stability index of a feature of rows served lately against training.",
+    ["feature"],
+)
+SCORE_DRIFT = Gauge("khaywe_score_drift", "The same of a model's predictions.", ["model", "target"])
