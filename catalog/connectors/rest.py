@@ -81,18 +81,19 @@ class RestConnector:
             )
         asked_from = place.since if place.since is not None else config.cursor_start
         following: str | int | None = place.next
+        resumed = following is not None
         gone: set[str | int] = set()
         with self._session() as session:
             for _ in range(MOST_PAGES):
                 try:
                     answer, body = self._get(session, following, asked_from)
                 except _Refused:
-                    if following is None or following != place.next or gone:
+                    if not resumed:
                         raise
-                    # The API has forgotten the place of an earlier run: from the run's beginning again.
-                    gone.add(following)
-                    following = None
+                    # The API has forgotten the place of an earlier run: from that run's beginning again.
+                    resumed, following = False, None
                     continue
+                resumed = False
                 found = self._records(body)
                 following = self._next(following, answer, body, len(found))
                 if following is not None and following in gone:
