@@ -85,8 +85,17 @@ def _passes(gate: Record, features: Any) -> bool:
 
 
 @compiled
-def eligible(row: Record, rule: Record, tables: Any, features: Any) -> bool:
-    """What a template asks for, besides a slot and that it does not cool."""
+def types_done(row: Record) -> int:
+    """The event types that a customer has had, as bits by code."""
+    done = np.uint64(0)
+    for code in range(row.types.shape[0]):
+        done |= np.uint64(row.types[code] != 0) << np.uint64(code)
+    return done  # type: ignore[return-value]
+
+
+@compiled
+def eligible(row: Record, rule: Record, tables: Any, features: Any, done: int) -> bool:
+    """What a template asks for, besides a slot and that it does not cool.  `done` is `types_done`."""
     if rule.per_customer > 0:
         for entry in range(COOLING):
             if row.cooling_template[entry] == rule.number and row.cooling_times[entry] >= rule.per_customer:
@@ -94,10 +103,8 @@ def eligible(row: Record, rule: Record, tables: Any, features: Any) -> bool:
     for i in range(COMPLETED_WORDS):
         if rule.after[i] & ~row.completed[i]:
             return False
-    if rule.goal == FIRST:
-        for code in range(row.types.shape[0]):
-            if row.types[code] and (rule.types >> np.uint64(code)) & np.uint64(1):
-                return False
+    if rule.goal == FIRST and rule.types & done:
+        return False
     return holds(tables.terms, rule.eligibility, features)
 
 
@@ -158,6 +165,7 @@ def generate(row: Record, policy: Record, tables: Any, desk: Record, effects: Ef
     if not may_cool(row, policy, tables):
         return
     _block(row, desk)
+    done = types_done(row)
     for n in range(tables.order.shape[0]):
         if not _passes(tables.gates[n], desk.features):
             continue
@@ -167,7 +175,7 @@ def generate(row: Record, policy: Record, tables: Any, desk: Record, effects: Ef
             return  # nor is any that follows higher
         if desk.blocked[rule.number] or (rule.onboarding and onboarding >= ONBOARDING):
             continue
-        if not eligible(row, rule, tables, desk.features):
+        if not eligible(row, rule, tables, desk.features, done):
             continue
         if room:
             slot = 0

@@ -124,10 +124,10 @@ def reusable(row: Record, policy: Record, tables: Any, entry: int) -> bool:
 @compiled
 def may_cool(row: Record, policy: Record, tables: Any) -> bool:
     """Whether one more template can cool down."""
-    found = False
     for entry in range(COOLING):
-        found = found or reusable(row, policy, tables, entry)
-    return found
+        if reusable(row, policy, tables, entry):
+            return True
+    return False
 
 
 @compiled

@@ -19,7 +19,7 @@ from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.events import CODES
 from loyalty.features import bit
 from loyalty.game import LEVELS, ONBOARDING, Badge, Game, Template
-from loyalty.generation import eligible, generate, target_of
+from loyalty.generation import eligible, generate, target_of, types_done
 from loyalty.moving import features, in_control
 from loyalty.policy import compile_policy
 from loyalty.rewards import award_badges
@@ -45,7 +45,7 @@ def _look(rows: Any, policies: Any, tables: Any, desks: Any, verdicts: Any, leve
     for n in range(verdicts.shape[0]):
         rule = tables.rules[n]
         verdicts[n].holds = holds(tables.terms, rule.eligibility, desk.features)
-        verdicts[n].eligible = eligible(row, rule, tables, desk.features)
+        verdicts[n].eligible = eligible(row, rule, tables, desk.features, types_done(row))
         verdicts[n].target = target_of(rule, desk.features)
     for n in range(levels.shape[0]):
         for level in range(4):
