@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, cast
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -90,12 +90,13 @@ class _Sink:
         partition: int = -1,
         headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
+        produce: Any = self._producer.produce
         while True:
             try:
                 if headers is None:
-                    self._producer.produce(topic, value, key, partition)
+                    produce(topic, value, key, partition)
                 else:
-                    self._producer.produce(topic, value, key, partition, headers=cast(Any, headers))
+                    produce(topic, value, key, partition, headers=headers)
                 break
             except BufferError:
                 self._producer.poll(0.05)
@@ -106,24 +107,17 @@ class _Sink:
     ) -> None:
         if not keys:
             return
-        records: list[dict[str, Any]] = [
-            {"key": key, "value": value} for key, value in zip(keys[:-1], values[:-1], strict=True)
-        ]
-        for start in range(0, len(records), 10_000):
-            left = records[start : start + 10_000]
-            while left:
-                queued = self._producer.produce_batch(topic, left, partition)
-                if queued == len(left):
+        produce, last = self._producer.produce, len(keys) - 1
+        for n, (key, value) in enumerate(zip(keys, values, strict=True)):
+            while True:
+                try:
+                    if n < last:
+                        produce(topic, value, key, partition)  # cheaper than produce_batch and its dicts
+                    else:
+                        produce(topic, value, key, partition, on_delivery=self._delivered)
                     break
-                # What the full queue refused carries `_error`; the rest is queued and must not be sent again.
-                left = [record for record in left if record.pop("_error", None) is not None]
-                self._producer.poll(0.05)
-        while True:
-            try:
-                self._producer.produce(topic, values[-1], keys[-1], partition, on_delivery=self._delivered)
-                break
-            except BufferError:
-                self._producer.poll(0.05)
+                except BufferError:
+                    self._producer.poll(0.05)
         self.sent[topic] += len(keys)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
