@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     },
     "Pipeline": {
         "worker": ("cli.worker", "worker", "run the agents"),
+        "api": ("cli.api", "api", "run the REST API; make keys for it"),
         "lag": ("cli.lag", "lag", "how far the pipeline is behind"),
         "tick": ("cli.tick", "tick", "bring every customer to one time (KHAYWE_CLOCK=event)"),
         "snapshot": ("cli.restore", "snapshot", "the snapshots of the customer table that workers write"),

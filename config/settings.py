@@ -136,10 +136,10 @@ class Settings(BaseSettings):
         gt=0,
         description="Requests a second that one caller may make, ten times so many at once.",
     )
-    api_worker: str | None = Field(
+    worker_url: str | None = Field(
         default=None,
-        description="URL of any worker's web views, which the API asks for live customers. "
-        "Unset: KHAYWE_WEB_HOST and KHAYWE_WEB_PORT.",
+        description="URL of any worker's web views, for the API and the command line. "
+        "Unset: KHAYWE_WEB_HOST and KHAYWE_WEB_PORT here.",
     )
     secrets_key: str | None = Field(
         default=None,

@@ -28,7 +28,9 @@ class UnknownName(KhayweError):
 
 
 def web_url(config: Settings) -> str:
-    """Where the worker's web views are, as seen from this machine."""
+    """Where a worker's web views are, as seen from this machine."""
+    if config.worker_url is not None:
+        return config.worker_url.rstrip("/")
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.web_host, config.web_host)
     return f"http://{host}:{config.web_port}"
 

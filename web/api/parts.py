@@ -15,12 +15,14 @@ from catalog.governance.drafts import Drafts
 from catalog.governance.people import People
 from catalog.governance.store import Store
 from catalog.governance.vault import Vault
+from catalog.products import ProductCatalogService
 from catalog.service import CatalogService, check_settings
 from config.errors import KhayweError
 from config.settings import Settings
 from web.api.desk import Desk
 from web.api.oidc import Oidc
 from web.api.sending import Sending
+from web.api.simulating import Simulations
 
 
 @dataclass(slots=True)
@@ -37,7 +39,10 @@ class Parts:
     oidc: Oidc
     sending: Sending
     desk: Desk
+    products: ProductCatalogService
+    simulations: Simulations
     _content: Content | None = field(default=None)
+    _product_sync: Any = field(default=None)
 
     @staticmethod
     def open(settings: Settings) -> Parts:
@@ -65,14 +70,27 @@ class Parts:
             oidc=Oidc(settings, people),
             sending=sending,
             desk=Desk(settings, store, sending),
+            products=ProductCatalogService(settings.database_url()),
+            simulations=Simulations(settings, store),
         )
 
     def close(self) -> None:
         """Let go of all connections."""
+        self.simulations.close()
         self.desk.close()
+        self.products.close()
         self.sending.close()
         self.catalog.close()
         self.store.engine.dispose()
+
+    @property
+    def product_sync(self) -> Any:
+        """The synchronisation of products."""
+        from catalog.product_sync import ProductSyncService
+
+        if self._product_sync is None:
+            self._product_sync = ProductSyncService(self.settings.database_url(), self.settings)
+        return self._product_sync
 
     def content(self) -> Content:
         """The newest revision; read whole only when there is a new one."""

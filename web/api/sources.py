@@ -226,7 +226,7 @@ def sync(parts: P, caller: Machine, id: Id) -> dict[str, Any]:
 def secrets(parts: P, caller: Admin, id: Id) -> dict[str, list[str]]:
     """Names only: nobody is shown a secret."""
     _find(parts, id)
-    return {"names": [name.removeprefix(f"{id}/") for name in parts.vault.names(f"{id}/")]}
+    return {"names": [name.removeprefix(f"{id}.") for name in parts.vault.names(f"{id}.")]}
 
 
 Name = Annotated[str, Path(pattern="^[a-z0-9_-]{1,63}$", description="Of the secret, e.g. `webhook`.")]
@@ -234,15 +234,15 @@ Name = Annotated[str, Path(pattern="^[a-z0-9_-]{1,63}$", description="Of the sec
 
 @router.put("/{id}/secrets/{name}/", status_code=204, summary="Save a secret")
 def put_secret(parts: P, caller: Admin, id: Id, name: Name, given: SecretValue) -> None:
-    """Kept encrypted.  A connection refers to it by `vault:ID/NAME`; `webhook` signs what is sent here."""
+    """Kept encrypted.  A connection refers to it by `vault:ID.NAME`; `webhook` signs what is sent here."""
     _find(parts, id)
-    parts.vault.put(f"{id}/{name}", given.value, caller)
+    parts.vault.put(f"{id}.{name}", given.value, caller)
 
 
 @router.delete("/{id}/secrets/{name}/", status_code=204, summary="Forget a secret")
 def remove_secret(parts: P, caller: Admin, id: Id, name: Name) -> None:
     """What refers to it fails from then on."""
-    parts.vault.remove(f"{id}/{name}", caller)
+    parts.vault.remove(f"{id}.{name}", caller)
 
 
 def _find(parts: Parts, name: str) -> SourceContent:

@@ -266,7 +266,7 @@ def _signed(
 ) -> str:
     """Who sends: the caller, else the source that signed.  Raises Refused (401) for a wrong signature."""
     for source in sources:
-        secret = parts.vault.get(f"{source}/webhook") if parts.content().source(source) is not None else None
+        secret = parts.vault.get(f"{source}.webhook") if parts.content().source(source) is not None else None
         if secret is None and (caller is not None and signature is None):
             continue
         if secret is None:

@@ -1,0 +1,79 @@
+"""Dead letters: what could not be used and why; mapped again once the cause is mended."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.asking import new_id
+from agents.commands import REPLAY, Command
+from agents.dead_letters import NORMALIZER, Letter, Replayed, read, time_of
+from web.api import paging
+from web.api.doors import Machine, Reader
+from web.api.paging import Cursor, Limit, Page
+from web.api.parts import P
+from web.api.problems import Problem
+
+router = APIRouter(tags=["dead letters"])
+
+#: Letters mapped again in one request.
+MOST = 200
+
+
+class Ids(BaseModel):
+    """Which letters."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"ids": ["raw_crm_events/0/17"]}]}
+    )
+
+    ids: list[Annotated[str, Field(max_length=300)]] = Field(min_length=1, max_length=MOST)
+
+
+@router.get("/dead-letters/", summary="List dead letters")
+def dead_letters(
+    parts: P, caller: Reader, source: Annotated[str | None, Query(max_length=63)] = None,
+    reason: Annotated[str | None, Query(max_length=63)] = None, replayed: bool | None = None,
+    limit: Limit = 50, cursor: Cursor = None,
+) -> Page:  # fmt: skip
+    """The newest first, with the original bytes in base64."""
+    before = paging.decode(cursor, int)
+    found: list[tuple[int, Letter]] = []
+    again: set[str] = set()
+    for number, entry in enumerate(read(parts.settings)):
+        if isinstance(entry, Replayed):
+            again.add(entry.replayed)
+        elif (
+            source in (None, entry.source)
+            and reason in (None, entry.reason)
+            and (before is None or number < before)
+        ):
+            found.append((number, entry))
+    wanted = [each for each in reversed(found) if replayed in (None, each[1].id in again)]
+    return paging.page(wanted[: limit + 1], limit, lambda each: each[0], lambda each: _plain(each[1], again))
+
+
+def _plain(letter: Letter, again: set[str]) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(letter)
+    return found | {"arrived_at": time_of(letter), "replayed": letter.id in again}
+
+
+@router.post("/dead-letters/replay/", summary="Map dead letters again")
+def replay(parts: P, caller: Machine, given: Ids, response: Response) -> dict[str, Any]:
+    """With the mapping that the source has now.  A letter is replayed once, whoever asks."""
+    wanted = set(given.ids)
+    letters = {e.id: e for e in read(parts.settings) if isinstance(e, Letter) and e.id in wanted}
+    for id in given.ids:
+        if id not in letters:
+            raise Problem(404, f"there is no dead letter {id}", [("ids", f"there is no dead letter {id}")])
+        if letters[id].stage != NORMALIZER:
+            raise Problem(409, f"{id} is no raw record of a data source", [("ids", "cannot be mapped")])
+    sent = {new_id(): letter for letter in letters.values()}
+    known = parts.desk.send([Command(id, REPLAY, letter=letter) for id, letter in sent.items()], caller)
+    items = [{"id": sent[each.row.id].id} | each.plain() for each in known]
+    if any(each["status"] == "pending" for each in items):
+        response.status_code = 202
+    return {"items": items}
