@@ -2,8 +2,8 @@
 
 Kafka and the records are there before the clock starts; it runs while the worker does the last four fifths of
 them, so that customers are known already, as they are to an operator.  CPU time is the worker process's own,
-the broker's apart.  Three games, a run each: none (scores alone), that of `catalog/seed`, and ten times its
-templates.
+the broker's apart.  A run each: scores alone, the game of `catalog/seed`, ten times its templates, all three
+without models, and the game with models inline.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from catalog.draft import SEED, Draft, read, seed
 from catalog.service import CatalogService
 from config import topics as names
 from config.settings import Settings
+from loyalty.content import Predictions
 from streams import topics
 from streams.embedded import services as embedded
 
@@ -54,14 +55,22 @@ SOURCE = {
     },
 }
 
+Metrics = dict[tuple[str, ...], float]
+
 say = Console(stderr=True).print
 
 
 def run() -> dict[str, Any]:
-    """A run for each game; the figures of the seed's, and how the others compare."""
-    scores, game, many = (measure(draft) for draft in (Draft([]), seed(), times_ten()))
+    """A run for each; the figures of the seed's game, and how the others compare."""
+    scores, game, many = (measure(draft, predict=False) for draft in (Draft([]), seed(), times_ten()))
+    models = measure(seed())
     return {
         **game,
+        "models_events_per_second": models["events_per_second"],
+        "models_rate_share": round(models["events_per_second"] / game["events_per_second"], 3),
+        "models_share_of_time": round(models["stages"]["customers/predict"] / models["seconds"], 3),
+        "models_predictions": models["predictions"],
+        "models_stages": models["stages"],
         "scores_only_events_per_second": scores["events_per_second"],
         "full_work_share": round(game["events_per_second"] / scores["events_per_second"], 3),
         "templates_290_events_per_second": many["events_per_second"],
@@ -85,14 +94,16 @@ def times_ten() -> Draft:
         return read([Path(directory)])
 
 
-def measure(game: Draft, events: int = EVENTS, customers: int = CUSTOMERS) -> dict[str, Any]:
+def measure(
+    game: Draft, events: int = EVENTS, customers: int = CUSTOMERS, predict: bool = True
+) -> dict[str, Any]:
     """One run in a home of its own; returns the figures."""
     home = Path(tempfile.mkdtemp(prefix="khaywe-bench-"))
     settings = Settings(_env_file=None, home=home, clock="event", partitions=PARTITIONS, web_port=WEB_PORT)
     try:
         embedded.up(settings, lambda what, share: None)
         topics.create(settings)
-        _add_source(settings, game)
+        _add_source(settings, game, predict)
         _send(settings, events, customers)
         return _measure(settings, events, customers)
     finally:
@@ -100,10 +111,11 @@ def measure(game: Draft, events: int = EVENTS, customers: int = CUSTOMERS) -> di
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _add_source(settings: Settings, game: Draft) -> None:
+def _add_source(settings: Settings, game: Draft, predict: bool) -> None:
     service = CatalogService(settings.database_url(), settings)
     service.ensure_first_revision(game)
     service.add_sources([SOURCE])
+    service.set_predictions(Predictions(enabled=predict))
     service.publish_outbox(Producer(settings.producer_config()))
     service.close()
     topics.ensure_raw_topic(settings, names.raw_topic("cdr"))
@@ -136,6 +148,7 @@ def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
     process = psutil.Process(worker.pid)
     try:
         samples: list[tuple[float, float, float, float]] = []
+        warm: Metrics = {}
         while not samples or samples[-1][2] < events:
             time.sleep(0.1)
             if worker.poll() is not None:
@@ -146,6 +159,8 @@ def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
             cpu = process.cpu_times()
             if raw > 0:
                 samples.append((time.perf_counter(), raw, folded, cpu.user + cpu.system))
+            if folded >= WARM * events:
+                warm = warm or found
         first, last = next(each for each in samples if each[2] >= WARM * events), samples[-1]
         wall, cpu_seconds = last[0] - first[0], last[3] - first[3]
         done = events - first[2]
@@ -158,8 +173,15 @@ def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
             "seconds": round(wall, 2),
             "cpu_seconds": round(cpu_seconds, 2),
             "resident_bytes": process.memory_info().rss,
+            "predictions": round(
+                sum(
+                    value - warm.get(name, 0.0)
+                    for name, value in found.items()
+                    if name[0] == "khaywe_predictions_total"
+                )
+            ),
             "stages": {
-                f"{name[1]}/{name[2]}": round(value, 2)
+                f"{name[1]}/{name[2]}": round(value - warm.get(name, 0.0), 2)
                 for name, value in sorted(found.items())
                 if name[0] == "khaywe_stage_seconds_total"
             },
@@ -169,7 +191,7 @@ def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
         worker.wait(30)
 
 
-def metrics() -> dict[tuple[str, ...], float]:
+def metrics() -> Metrics:
     """The worker's metrics by name and label values; nothing while it does not answer."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{WEB_PORT}/metrics", timeout=5) as answer:

@@ -219,7 +219,7 @@ class CatalogService:
                 session.add(_row(parse_source(CUSTOM)))
                 decisions = decisions_of(self._settings)
                 store(session, (game or seed()).onto(Game(), decisions.currency_decimals))
-                return self._revise(session, "first revision", decisions, ScoringPolicy())
+                return self._revise(session, "first revision", decisions, ScoringPolicy(), Predictions())
             return last
 
     def latest(self) -> Content:
@@ -342,6 +342,11 @@ class CatalogService:
                 session, note or "loaded " + ", ".join(Path(each).name for each in draft.files), policy=policy
             )
 
+    def set_predictions(self, predictions: Predictions) -> int:
+        """When predictions are asked for from the next revision on; returns its number."""
+        with self._locked(EDIT_LOCK) as session:
+            return self._revise(session, "predictions", predictions=predictions)
+
     def _drafted(self, session: Session, draft: Draft) -> Game:
         decimals = _content(session).decisions.currency_decimals
         return draft.onto(stored(session), decimals, retired(session))
@@ -366,14 +371,14 @@ class CatalogService:
         note: str,
         decisions: Decisions | None = None,
         policy: ScoringPolicy | None = None,
+        predictions: Predictions | None = None,
     ) -> int:
         """Write the next revision and its outbox row in this SQL transaction."""
         session.flush()
-        predictions = Predictions()
-        if decisions is None or policy is None:
+        if decisions is None or policy is None or predictions is None:
             last = _content(session)
             decisions, policy = decisions or last.decisions, policy or last.policy
-            predictions = last.predictions
+            predictions = predictions or last.predictions
         policy.validate()
         number = _newest(session) + 1
         rows = session.scalars(select(DataSourceRow).order_by(DataSourceRow.name))
