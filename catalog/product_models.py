@@ -104,10 +104,11 @@ class FetchRow(Base):
     fence: Mapped[int] = mapped_column(BigInteger, server_default="0")
     holder: Mapped[str | None]
     held_until: Mapped[datetime | None] = mapped_column(_TIME)
-    due_at: Mapped[datetime] = mapped_column(_TIME, server_default=func.now())
     #: Pages written, and where the next one begins.
     page: Mapped[int] = mapped_column(BigInteger, server_default="0")
     cursor: Mapped[str | None]
+    #: The cursor behind the page that is being written; it counts once Kafka has the page.
+    prepared: Mapped[str | None]
     records: Mapped[int] = mapped_column(BigInteger, server_default="0")
     last_records: Mapped[int] = mapped_column(BigInteger, server_default="0")
     last_began: Mapped[datetime | None] = mapped_column(_TIME)
