@@ -13,7 +13,9 @@ from tests.loyalty import (
     test_game_reference_given,
     test_game_reference_points,
     test_reference,
+    test_reference_foretold,
     test_reference_log,
+    test_reference_predictions,
 )
 from tests.loyalty.agreement import agree
 from tests.loyalty.compiled_partition import CompiledPartition
@@ -27,7 +29,9 @@ for module in (
     test_game_reference_given,
     test_game_reference_points,
     test_reference,
+    test_reference_foretold,
     test_reference_log,
+    test_reference_predictions,
 ):
     for name, each in vars(module).items():
         if name.startswith("test_"):

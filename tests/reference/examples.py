@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from loyalty.content import Decisions, ScoringPolicy
+from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.game import Game
+from tests.reference import games
+from tests.reference.answers import prediction
 from tests.reference.fold import ReferenceFold
 from tests.reference.model import DAY_MS
-from tests.reference.records import CONTENTS, NEVER, Content, at
+from tests.reference.records import ASKED, CONTENTS, NEVER, Content, at, event
 from tests.reference.streams import run_log
 
 DAY = DAY_MS
@@ -65,6 +67,34 @@ def play(
 ) -> tuple[ReferenceFold, list[dict[str, Any]]]:
     """A log of segments; a game alone is revision 0 with a grace of an hour."""
     return _run(contents(by_revision) if isinstance(by_revision, Game) else by_revision, 0, segments)
+
+
+# Predictions.
+
+INLINE, DAILY, BOTH = 1, 2, 3
+SMS = event("a", "sms", NEW_YEAR, 1, "s")
+QUIET = event("a", "complaint", NEW_YEAR, 1, "q")  # no activity, moves no score
+
+
+def content(game: Game = games.NONE, asked: Predictions = ASKED, **decide: Any) -> Content:
+    return Content(Decisions(**decide), ScoringPolicy(), game, asked)
+
+
+def fold_of(*records: bytes, asked: Predictions = ASKED) -> ReferenceFold:
+    return play({0: content(asked=asked)}, records)[0]
+
+
+def turns(fold: ReferenceFold) -> list[tuple[str, int, str]]:
+    """Of each ask the customer, the sets and the cause."""
+    return [(ask["customer_id"], ask["sets"], ask["cause"]["event_id"]) for ask in fold.asks]
+
+
+def foretold(which: str, when: int = NEW_YEAR, customer: str = "a", **values: Any) -> bytes:
+    """A `_prediction` as of a time, whose event_id is the set and that time."""
+    return prediction(customer, which, when, f"{which}-{when}", values)
+
+
+# Effects in few words.
 
 
 def story(effects: list[dict[str, Any]]) -> list[str]:

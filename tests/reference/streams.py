@@ -62,8 +62,10 @@ def run_log(
         back: list[Value] = [forward["value"] for forward in fold.forwards[fed:] for _ in range(1 + twice)]
         fed = len(fold.forwards)
         values = back + [_with_grant(value, effects) for value in (waiting.pop(0) if waiting else [])]
-        for answer in coming.pop(piece, []):
-            values.insert(hash64(answer) % (len(values) + 1), answer)
+        answered_now = coming.pop(piece, [])
+        places = sorted(hash64(answer) % (len(values) + 1) for answer in answered_now)
+        for place, answer in reversed(list(zip(places, answered_now, strict=True))):
+            values.insert(place, answer)
         effects += fold.fold(list(enumerate(values, offset)))
         offset += len(values)
         piece += 1
