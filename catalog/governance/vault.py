@@ -111,5 +111,5 @@ def read_secret(settings: Settings, name: str) -> str:
     finally:
         engine.dispose()
     if found is None:
-        raise NoSuch(f"there is no secret {name!r}", hint="the API's data-sources/{id}/secrets/{name}/ saves one")
+        raise NoSuch(f"there is no secret {name!r}", hint="PUT data-sources/{id}/secrets/{name}/ saves one")
     return found

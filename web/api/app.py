@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 
 from web.api import (
     campaigns,
@@ -29,7 +27,7 @@ from web.api import (
     sources,
     webhooks,
 )
-from web.api.doors import PREFIX, Doors, Needs
+from web.api.doors import PREFIX, Doors
 from web.api.parts import Parts
 from web.api.problems import MEDIA, ProblemBody
 
@@ -104,7 +102,7 @@ def _routers() -> APIRouter:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI 3.1, made once; `x-roles` are those that may call an endpoint."""
+    """OpenAPI 3.1, made once."""
     if app.openapi_schema is None:
         found = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes,
@@ -117,19 +115,5 @@ def _document(app: FastAPI) -> dict[str, Any]:
             schemas[model.__name__] = schema
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
-        for route in app.routes:
-            if isinstance(route, APIRoute) and route.include_in_schema:
-                for method in route.methods:
-                    operation = found["paths"][route.path][method.lower()]
-                    roles = next(_roles(route.dependant), None)
-                    if roles is not None:
-                        operation["x-roles"] = list(roles)
         app.openapi_schema = found
     return app.openapi_schema
-
-
-def _roles(dependant: Dependant) -> Iterator[tuple[str, ...]]:
-    for each in dependant.dependencies:
-        if isinstance(each.call, Needs):
-            yield each.call.roles
-        yield from _roles(each)

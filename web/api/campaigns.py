@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from catalog.governance import rules
-from web.api.doors import Reader
+from web.api.doors import Reader, guarded
 from web.api.parts import P
 
-router = APIRouter(tags=["campaigns"])
+router = guarded("campaigns")
 
 
 class Offers(BaseModel):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from loyalty.conditions import ConditionError
 from web.api.desk import Known
-from web.api.doors import PREFIX, Reader
+from web.api.doors import PREFIX, Reader, guarded
 from web.api.parts import P
 from web.api.problems import Problem
 from web.api.segments import canonical
 
-router = APIRouter(tags=["commands"])
+router = guarded("commands")
 
 CustomerId = Annotated[
     str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]+$", description="As the mapping leaves it.")

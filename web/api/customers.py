@@ -6,21 +6,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from agents.asking import new_id
 from agents.commands import Command
 from web.api.commanding import Answer, CustomerPath, ForCustomer, ForSegment, answered
 from web.api.desk import command
-from web.api.doors import Admin, Caller, Commander, Reader
+from web.api.doors import Admin, Caller, Commander, Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
 from web.api.problems import Problem
 from web.api.projected import Since, Until, listed, queries, reading
 from web.ask_worker import NoAnswer, UnknownCustomer, fetch, fetch_why
 
-router = APIRouter()
+router = guarded()
 
 #: Customers of one request.
 MOST = 200

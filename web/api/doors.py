@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import Depends, Request, Security
+from fastapi import APIRouter, Depends, Request, Security
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from catalog.governance.audit import Caller
@@ -110,7 +114,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         size += len(message.get("body", b""))
         if size > LARGEST_BODY:
-            raise Problem(413, f"a body has at most {LARGEST_BODY:,} bytes")
+            raise HTTPException(413, f"a body has at most {LARGEST_BODY:,} bytes")
         return message
 
     return counted
@@ -138,6 +142,26 @@ class Needs:
                 hint=f"it takes {', '.join(self.roles)}",
             )
         return caller
+
+
+class Guarded(APIRoute):
+    """A route whose OpenAPI says, in `x-roles`, who may call it."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        for roles in _roles(self.dependant):
+            self.openapi_extra = {"x-roles": list(roles)} | (self.openapi_extra or {})
+
+
+def _roles(dependant: Dependant) -> Iterator[tuple[Role, ...]]:
+    for each in dependant.dependencies:
+        if isinstance(each.call, Needs):
+            yield each.call.roles
+
+
+def guarded(*tags: str) -> APIRouter:
+    """A router of such routes."""
+    return APIRouter(tags=list(tags), route_class=Guarded)
 
 
 #: Looks at anything that everybody may see.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from catalog.entries import SECTIONS, TierEntry
@@ -13,12 +13,12 @@ from catalog.governance.drafts import plain
 from catalog.governance.models import DraftRow
 from catalog.service import Unfit, faults_of
 from web.api import etags, paging
-from web.api.doors import Approver, Editor, Reader
+from web.api.doors import Approver, Editor, Reader, guarded
 from web.api.etags import IfMatch
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
 
-router = APIRouter(tags=["drafts and revisions"])
+router = guarded("drafts and revisions")
 
 Id = Annotated[int, Path(ge=1, lt=2**63)]
 Status = Literal["draft", "approved", "published", "withdrawn"]

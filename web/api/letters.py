@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from agents.asking import new_id
 from agents.commands import REPLAY, Command
 from agents.dead_letters import NORMALIZER, Letter, Replayed, read, time_of
 from web.api import paging
-from web.api.doors import Machine, Reader
+from web.api.doors import Machine, Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P
 from web.api.problems import Problem
 
-router = APIRouter(tags=["dead letters"])
+router = guarded("dead letters")
 
 #: Letters mapped again in one request.
 MOST = 200

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalog.service import NoSuch
 from ml.registry import SHIPPED, ModelError, Registry
 from web.api import paging
-from web.api.doors import Admin, Reader
+from web.api.doors import Admin, Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
 
-router = APIRouter(tags=["models"])
+router = guarded("models")
 
 Name = Annotated[str, Path(pattern="^[a-z0-9_]{1,63}$")]
 

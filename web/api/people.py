@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from catalog.governance import audit
 from catalog.governance.people import Role, plain_key, plain_user
 from web.api import etags, paging
-from web.api.doors import Admin, Reader
+from web.api.doors import Admin, Reader, guarded
 from web.api.etags import IfMatch
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P
 
-router = APIRouter(tags=["people"])
+router = guarded("people")
 
 
 class NewUser(BaseModel):

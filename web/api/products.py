@@ -7,20 +7,20 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalog.product_entry import ProductEntry, SystemName
 from catalog.products import Page as ProductPage
 from catalog.products import Product, ProductFilter
 from web.api import etags
-from web.api.doors import Admin, Editor, Machine, Reader
+from web.api.doors import Admin, Editor, Machine, Reader, guarded
 from web.api.etags import IfMatch
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P
 from web.api.problems import Problem
 
-router = APIRouter(tags=["products"])
+router = guarded("products")
 
 Id = Annotated[int, Path(ge=1, lt=2**63)]
 Text = Annotated[str | None, Query(max_length=100)]

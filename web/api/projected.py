@@ -8,17 +8,17 @@ from datetime import date
 from importlib import import_module
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from catalog.service import NoSuch
-from web.api.doors import Reader
+from web.api.doors import Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
 from web.api.problems import Problem
 
-router = APIRouter()
+router = guarded()
 
 
 class _Later:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalog.content import Content
@@ -14,14 +14,14 @@ from catalog.governance import rules
 from catalog.service import Revision
 from loyalty.conditions import ConditionError
 from web.api import etags, paging
-from web.api.doors import Editor, Reader
+from web.api.doors import Editor, Reader, guarded
 from web.api.drafts import Draft, view
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P
 from web.api.problems import Problem
 from web.api.segments import canonical, segments_of
 
-router = APIRouter(tags=["drafts and revisions"])
+router = guarded("drafts and revisions")
 
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 

@@ -19,7 +19,7 @@ from catalog.service import NoSuch
 from web.api import etags, paging
 from web.api.commanding import ForCustomer, ForCustomerOrSegment, answered
 from web.api.desk import command
-from web.api.doors import Caller, Commander, Editor, Reader
+from web.api.doors import Caller, Commander, Editor, Reader, guarded
 from web.api.drafts import Draft, view
 from web.api.etags import IfMatch
 from web.api.paging import Cursor, Limit, Page
@@ -47,7 +47,7 @@ def _section(
     section: str, model: type[Entry], tag: str, what: str, key: str, example: dict[str, Any]
 ) -> APIRouter:
     """Endpoints of a section."""
-    router = APIRouter(tags=[tag])
+    router = guarded(tag)
 
     def find(parts: Parts, number: int) -> dict[str, Any]:
         found = rules.standing(parts.content(), section, number)
@@ -179,7 +179,7 @@ def check_and_award(
     return answered(parts.desk.send([command("award", given.customer_id, given.segment)], caller), response)
 
 
-policy = APIRouter(tags=["scores"])
+policy = guarded("scores")
 
 
 class Policy(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
@@ -13,12 +13,12 @@ from catalog.governance.audit import record
 from catalog.governance.models import SimulationRow
 from catalog.service import NoSuch
 from web.api import paging
-from web.api.doors import PREFIX, Editor, Reader
+from web.api.doors import PREFIX, Editor, Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P
 from web.api.simulating import RUNNING
 
-router = APIRouter(tags=["simulations"])
+router = guarded("simulations")
 
 
 class NewSimulation(BaseModel):

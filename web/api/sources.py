@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from agents.tail import Tail
@@ -16,13 +16,13 @@ from catalog.schema import DataSource
 from catalog.service import NoSuch
 from streams.topics import ensure_raw_topic, find
 from web.api import etags, paging
-from web.api.doors import Admin, Caller, Editor, Machine, Reader
+from web.api.doors import Admin, Caller, Editor, Machine, Reader, guarded
 from web.api.etags import IfMatch
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
 from web.api.problems import Problem
 
-router = APIRouter(tags=["data sources"])
+router = guarded("data sources")
 
 EXAMPLE: dict[str, Any] = {
     "name": "crm",

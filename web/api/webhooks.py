@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import msgspec
 from anyio import to_thread
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,12 +27,12 @@ from catalog.mapping import MapRecord, Rejected, compile_mapping
 from catalog.schema import DataSource
 from catalog.service import Unfit, content_of
 from config.errors import KhayweError
-from web.api.doors import SIGNATURE, Commander
+from web.api.doors import SIGNATURE, Commander, guarded
 from web.api.parts import P, Parts
 from web.api.problems import Problem, of_khaywe
 from web.api.sending import Raw
 
-router = APIRouter(tags=["events"])
+router = guarded("events")
 
 #: Seconds a signature's time may differ from ours.
 SIGNED_WITHIN = 300
