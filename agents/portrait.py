@@ -12,7 +12,7 @@ from catalog.times import iso
 from loyalty import standing
 from loyalty.explain import counters, explain, recent
 from loyalty.game import Game
-from loyalty.row import OPEN
+from loyalty.row import ACTIVE_DAYS, CHURN, DEFAULT_RISK, OPEN, PROPENSITY, RESPONSE, RFM, UPSELL
 from loyalty.side import Grant
 from loyalty.why import why
 
@@ -38,6 +38,7 @@ def portrait(
         "currency": content.decisions.currency,
         "opted": standing.opted(row),
         "scores": explain(row, content),
+        "predictions": foretold(row, content),
         "missions": standing.missions(row, content_of),
         "badges": standing.badges(row, content.game),
         "points": standing.points(row, content.game),
@@ -48,6 +49,38 @@ def portrait(
             for kind, at, value in recent(row, content)
         ],
         "profile": profile,
+    }
+
+
+def foretold(row: Any, content: Content) -> dict[str, Any]:
+    """What was foretold last, by set of models, with the time it is for; None: unknown.
+
+    Shares 0 to 1, the lifetime value in units of currency, `active_days` of the next 30.
+    """
+    stored = row["foretold"].tolist()
+    inline, daily = (iso(at) if at else None for at in row["foretold_at"].tolist())
+    offer, ltv = int(row["offer"]) - 1, int(row["ltv"]) - 1
+    names = {each.offer_id: each.name for each in content.game.offers}
+
+    def share(of: int) -> float | None:
+        return (stored[of] - 1) / 10_000 if stored[of] else None
+
+    return {
+        "inline": {
+            "as_of": inline,
+            "churn": share(CHURN),
+            "next_best_offer": {"offer_id": offer, "name": names.get(offer, "")} if offer >= 0 else None,
+        },
+        "daily": {
+            "as_of": daily,
+            "lifetime_value": ltv / 10**content.decisions.currency_decimals if ltv >= 0 else None,
+            "propensity": share(PROPENSITY),
+            "campaign_response": share(RESPONSE),
+            "default_risk": share(DEFAULT_RISK),
+            "upsell": share(UPSELL),
+            "active_days": (stored[ACTIVE_DAYS] - 1) / 100 if stored[ACTIVE_DAYS] else None,
+            "rfm": stored[RFM] - 1 if stored[RFM] else None,
+        },
     }
 
 

@@ -90,20 +90,26 @@ def first_revision(settings: Settings, feed: CatalogFeed) -> None:
 
 
 @lru_cache(maxsize=1)
+def predicting() -> Predicting:
+    """The models of this process's worker, loaded at the first call.  Raises ModelError."""
+    return Predicting(settings())
+
+
+@lru_cache(maxsize=1)
 def parts() -> Parts:
     """The parts of this process's worker, made at the first call; its checks may refuse (KhayweError)."""
     config = settings()
     check(config)
     # Before the group is joined: the first start on a machine compiles for tens of seconds.
-    log.info("preparing the fold and the models")
+    log.info("preparing the fold")
     prepare()
     why.prepare()
-    predicting = Predicting(config)
     feed = CatalogFeed(config)
     feed.start()
     first_revision(config, feed)
     table = CustomerTable(config, customers.worker_name)
-    predicting.start()
+    models = predicting()
+    models.start()
     return Parts(
-        feed, table, CustomersProcessor(config, feed, table, predicting), NormalizerProcessor(config, feed)
+        feed, table, CustomersProcessor(config, feed, table, models), NormalizerProcessor(config, feed)
     )

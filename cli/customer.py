@@ -1,8 +1,9 @@
-"""`khaywe customer show`: what a customer's worker knows of it, and what was lately told of it."""
+"""`khaywe customer`: what a customer's worker knows of it, what was told and foretold of it, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -11,11 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import ui
+from cli.predicted import foretold, prediction_table
 from cli.timeline import Names, timeline, words
 from config.settings import settings
 from web.ask_worker import fetch
 
 BAR = 20  # characters
+#: Predictions that are shares of 1.
+SHARES = ("churn", "propensity", "campaign_response", "default_risk", "upsell")
 #: Ends of counters' names: what they count over.
 WINDOWS = ("30_days", "90_days", "lifetime")
 
@@ -47,6 +51,24 @@ def show(customer_id: str, events: int, as_json: bool) -> None:
     ui.console().print(portrait(found, lines))
 
 
+@customer.command()
+@click.argument("customer_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+def predictions(customer_id: str, as_json: bool) -> None:
+    """Show what models said of a customer last, and why."""
+    config = settings()
+    found = foretold(config, customer_id)
+    if as_json:
+        ui.show_json([record | {"explained": [asdict(each) for each in told]} for record, told in found])
+        return
+    if not found:
+        click.echo(f"Nothing was foretold of {customer_id}.")
+        return
+    names = Names.read(config)
+    for record, told in found:
+        ui.console().print(prediction_table(record, told, names))
+
+
 def portrait(found: dict[str, Any], told: Sequence[tuple[str, str]] = ()) -> Group:
     """What `fetch` gives, for people; `told`: the timeline, (time, words), oldest first."""
     head = Text.assemble(
@@ -58,6 +80,8 @@ def portrait(found: dict[str, Any], told: Sequence[tuple[str, str]] = ()) -> Gro
     if found.get("opted") == "out":
         head.append(", opted out", "bold red")
     parts: list[Any] = [head, Text(), scores_table(found["scores"])]
+    if found.get("predictions"):
+        parts += [Text(), _foretold(found["predictions"], found.get("currency", ""))]
     if found.get("missions"):
         parts += [Text(), missions_table(found["missions"])]
     if found.get("badges"):
@@ -74,6 +98,23 @@ def portrait(found: dict[str, Any], told: Sequence[tuple[str, str]] = ()) -> Gro
     if found.get("recent"):
         parts += [Text(), _recent(found["recent"])]
     return Group(*parts)
+
+
+def _foretold(sets: dict[str, dict[str, Any]], currency: str) -> Table:
+    table = _table(("prediction", ""), ("", "right"), ("as of", ""))
+    for values in sets.values():
+        when = values["as_of"][:16].replace("T", " ") if values["as_of"] else ""
+        for name, value in values.items():
+            if name == "as_of":
+                continue
+            shown = "unknown"
+            if isinstance(value, dict):
+                shown = value["name"] or f"offer {value['offer_id']}"
+            elif value is not None:
+                shown = f"{value:.1%}" if name in SHARES else number(value)
+                shown += f" {currency}" if name == "lifetime_value" else ""
+            table.add_row(name.replace("_", " "), shown, when)
+    return table
 
 
 def missions_table(missions: list[dict[str, Any]]) -> Table:

@@ -32,10 +32,12 @@ def worker(agents: str) -> None:
     # Only now: the apps are made from the settings, and need Kafka's address.
     from faust.cli.base import prepare_app
 
-    from agents.worker import check
+    from agents.worker import check, predicting
     from streams import app as apps
 
     check(config)
+    if "customers" in names:
+        predicting()
 
     apps.customers.companions = []
     chosen = [getattr(apps, name) for name in AGENTS if name in names]

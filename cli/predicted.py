@@ -1,0 +1,58 @@
+"""What models said of a customer, as `predictions` has it, and why: for `khaywe customer` and the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from agents.history import newest
+from cli import ui
+from cli.timeline import Names
+from config import topics
+from config.settings import Settings
+from loyalty.asking import SETS
+from ml.recorded import Recorded, Told
+from ml.registry import SHIPPED, Registry
+
+Foretold = tuple[dict[str, Any], list[Told]]
+
+
+def foretold(config: Settings, customer_id: str) -> list[Foretold]:
+    """The newest record of each set of models, with why.  Raises KafkaAway, NoTopic."""
+    explainer = Recorded(Registry(config.models or SHIPPED))
+    return [
+        (record, explainer.tell(record))
+        for name in SETS.values()
+        for record in newest(config, topics.PREDICTIONS, f"{customer_id}:{name}", 1)
+    ]
+
+
+def prediction_table(record: dict[str, Any], told: Sequence[Told], names: Names) -> Group:
+    """A set of models: what each said, and why."""
+    head = Text.assemble(
+        (f"{record['customer_id']}, {record['set']}", "bold"),
+        f"  as of {record['occurred_at']}, because of {record['cause']['event_id']}",
+    )
+    table = ui.grid("model", "said", "why")
+    for each in told:
+        table.add_row(each.model, said(each.outputs, names), each.text)
+    return Group(head, table, Text())
+
+
+def said(outputs: dict[str, Any], names: Names) -> str:
+    """A model's outputs in a few words."""
+    words = [
+        str(outputs[key])
+        for key in ("risk_level", "segment", "engagement_level", "offer_kind", "product_kind")
+        if key in outputs
+    ]
+    if "probability" in outputs:
+        words.append(f"{outputs['probability']:.1%}")
+    elif "amount" in outputs:
+        words.append(f"{outputs['amount']:,.2f}")
+    for offer in outputs.get("offers", [])[:1]:
+        words.append(names.offers.get(offer["offer_id"], f"offer {offer['offer_id']}"))
+    return ", ".join(words) + (" (too little history)" if outputs["insufficient_history"] else "")
