@@ -49,6 +49,8 @@ from streams.transaction import Step, Transactor, no_step
 log = logging.getLogger(__name__)
 
 GROUP = "khaywe-poll"
+#: Seconds in which Kafka must say how far a source is.
+ASK_SECONDS = 30.0
 #: What the lease of a source is called.
 PREFIX = "source:"
 
@@ -223,12 +225,7 @@ class _Run:
     def _take_over(self) -> None:
         """Fence an earlier holder, and find out whether the page it prepared is in Kafka."""
         self._transactor.open()
-        positions = GroupPositions(self._settings, GROUP, stable=True)
-        try:
-            written = positions.of([self._place]).get(self._place, 0)
-        finally:
-            positions.close()
-        lease = self._lease
+        lease, written = self._lease, self._written()
         if lease.prepared is not None and written == lease.page + 1:
             self._leases.keep(lease, lease.prepared, written, 0)
         elif written > lease.page:
@@ -238,6 +235,21 @@ class _Run:
                 self._source.name, written, lease.page,
             )  # fmt: skip
             self._leases.keep(lease, lease.cursor, written, 0)
+
+    def _written(self) -> int:
+        """The number of the last page that Kafka has, 0 where it knows of none.  Raises KafkaException."""
+        positions = GroupPositions(self._settings, GROUP, stable=True)
+        end = time.monotonic() + ASK_SECONDS
+        try:
+            while True:
+                try:
+                    return positions.of([self._place]).get(self._place, 0)
+                except KafkaException as error:
+                    # The group's coordinator is just being found.
+                    if not error.args[0].retriable() or time.monotonic() > end or self._stopping.wait(0.2):
+                        raise
+        finally:
+            positions.close()
 
     def _write(self, page: Page) -> int:
         """Write a page, and count its cursor; the number of records that are too large."""
