@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from agents.background import Repeating
 from agents.dead_letters import LARGEST_KEPT, NORMALIZER, Bytes, Letter
@@ -51,6 +51,15 @@ log = logging.getLogger(__name__)
 GROUP = "khaywe-poll"
 #: Seconds in which Kafka must say how far a source is.
 ASK_SECONDS = 30.0
+#: Kafka's answers while a group's coordinator is being made or moves.
+_MOVING = frozenset((
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+    KafkaError._WAIT_COORD,
+    KafkaError._TIMED_OUT,
+))  # fmt: skip
 #: What the lease of a source is called.
 PREFIX = "source:"
 
@@ -245,8 +254,8 @@ class _Run:
                 try:
                     return positions.of([self._place]).get(self._place, 0)
                 except KafkaException as error:
-                    # The group's coordinator is just being found.
-                    if not error.args[0].retriable() or time.monotonic() > end or self._stopping.wait(0.2):
+                    away = error.args[0].code() in _MOVING
+                    if not away or time.monotonic() > end or self._stopping.wait(0.2):
                         raise
         finally:
             positions.close()
