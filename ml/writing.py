@@ -1,7 +1,7 @@
 """JSON of many predictions at once: texts with places for numbers, words and lists, filled by compiled code.
 
 Features and predictions are float32, so a number is written with as few digits as read back to the same
-float32; whole ones stand without a point, and what is no finite number as null.
+float32, whole ones exactly and without a point, and what is no finite number as null.
 """
 
 from __future__ import annotations
@@ -161,6 +161,8 @@ def _number(value: float, tens: NDArray[np.float64], out: NDArray[np.uint8], at:
     size = abs(value)
     if size < 9e15 and size == np.floor(size):
         return _whole(int(size), out, at)
+    wanted = np.float32(size)
+    size = np.float64(wanted)
     # size = mantissa of so many digits, `places` behind the point
     if size < 1e-6 or size >= 9e15:
         exponent = int(np.floor(np.log10(size)))
@@ -178,7 +180,6 @@ def _number(value: float, tens: NDArray[np.float64], out: NDArray[np.uint8], at:
         exponent += 1
     while exponent <= 0 and size * tens[-exponent] < 1:
         exponent -= 1
-    wanted = np.float32(size)
     mantissa, places = 0, 0
     for digits in range(7, _DIGITS + 1):
         places = max(digits - 1 - exponent, 0)
