@@ -1,7 +1,7 @@
-"""Whether a peer is right before it is timed: all its effects against the reference fold's on the same records.
+"""Whether a peer is right before it is timed: all its effects against the reference fold's on the same log.
 
-Not a figure more or less is allowed: what stands on each topic for each customer must be the same values in the
-same order, with ids, times, conditions and points.
+Not a figure more or less is allowed: what stands on each topic for each customer must be the same values in
+the same order, with ids, times, conditions and points.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from random import Random
 from typing import Any
 
 from bench.generate import cdr_blocks
-from bench.peers.records import TOPICS, CustomerEvent, iso, mapper
+from bench.peers.records import TOPICS, CustomerEvent, mapper
 from bench.peers.rules import REVISION, document, game
 from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.game import Game
@@ -25,9 +26,13 @@ Told = dict[tuple[str, str], list[dict[str, Any]]]
 
 
 def raw_records(seed: int, customers: int, n: int, days: int, start: datetime) -> list[tuple[bytes, bytes]]:
-    """Keys and values of `n` CDRs, as the benchmark sends them."""
+    """Keys and values of `n` CDRs as the benchmark sends them, but for some that come late and some twice."""
     blocks = cdr_blocks(seed, customers, n, days, start)
-    return [pair for keys, values in blocks for pair in zip(keys, values, strict=True)]
+    found = [pair for keys, values in blocks for pair in zip(keys, values, strict=True)]
+    random = Random(seed)
+    late = [at + (random.randint(2, n // 5) if random.random() < 0.05 else 0) for at in range(len(found))]
+    found = [found[at] for at in sorted(range(len(found)), key=late.__getitem__)]
+    return found + found[-len(found) // 50 :]
 
 
 def events(raw: Sequence[tuple[bytes, bytes]], timestamp: int = 4_000_000_000_000) -> list[CustomerEvent]:
@@ -61,7 +66,10 @@ def differences(
         should, does = wanted.get(key, []), got.get(key, [])
         if list(should) == list(does):
             continue
-        at = next((n for n, (a, b) in enumerate(zip(should, does)) if a != b), min(len(should), len(does)))
+        at = next(
+            (n for n, (a, b) in enumerate(zip(should, does, strict=False)) if a != b),
+            min(len(should), len(does)),
+        )
         found.append(
             f"{key}: {len(should)} wanted, {len(does)} told; number {at}:\n"
             f"  wanted {should[at] if at < len(should) else None}\n"

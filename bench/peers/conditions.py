@@ -1,6 +1,7 @@
-"""Conditions as Python functions: the trees of the rules, each compiled once to one expression.
+"""Conditions as Python: the trees of the rules, each turned into one expression.
 
-A condition over features takes their list, in which None is unknown; a filter takes an event's value and source.
+A condition over features takes their list `f`, in which None is unknown; a filter takes the value and the
+source of an event.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ Tree = Mapping[str, Any] | None
 _OPERATORS = {"=": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
+def text(tree: Tree, index: Mapping[str, int]) -> str:
+    """The expression of a condition over features; `index`: where in the list each stands."""
+    return _text(tree, lambda name: f"f[{index[name]}]")
+
+
 def condition(tree: Tree, index: Mapping[str, int]) -> Callable[[list[Any]], bool]:
-    """Whether a condition holds of features; `index`: where in the list each stands."""
-    return _function("f", _text(tree, lambda name: f"f[{index[name]}]"))
+    """Whether a condition holds of features."""
+    return _function("f", text(tree, index))
 
 
 def event_filter(tree: Tree) -> Callable[[float, str], bool]:
@@ -34,8 +40,8 @@ def comparisons(tree: Tree) -> Iterator[Mapping[str, Any]]:
         yield from comparisons(part)
 
 
-def _function(arguments: str, text: str) -> Callable[..., bool]:
-    found: Callable[..., bool] = eval(f"lambda {arguments}: {text}")
+def _function(arguments: str, expression: str) -> Callable[..., bool]:
+    found: Callable[..., bool] = eval(f"lambda {arguments}: {expression}")
     return found
 
 
@@ -43,17 +49,13 @@ def _text(tree: Tree, place: Callable[[str], str]) -> str:
     if tree is None:
         return "True"
     if "not" in tree:
-        return f"not ({_text(tree['not'], place)})"
+        return f"(not {_text(tree['not'], place)})"
     for word in ("and", "or"):
         if word in tree:
             return "(" + f" {word} ".join(_text(part, place) for part in tree[word]) + ")"
     at, operator, literals = place(tree["name"]), tree["operator"], tree["literals"]
-    if operator == "is known":
-        return f"{at} is not None"
-    if operator == "is unknown":
-        return f"{at} is None"
-    if operator == "in":
-        return f"({at} in {tuple(literals)!r})"
-    if operator == "not in":  # None is in no list, and so the comparison inside does not hold
-        return f"({at} not in {tuple(literals)!r})"
+    if operator in ("is known", "is unknown"):
+        return f"({at} is {'not ' if operator == 'is known' else ''}None)"
+    if operator in ("in", "not in"):  # an unknown value is in no list
+        return f"({at} {operator} {tuple(literals)!r})"
     return f"({at} is not None and {at} {_OPERATORS[operator]} {literals[0]!r})"

@@ -11,7 +11,7 @@ MINUTE_MS = 60_000
 NEVER = 2**63 - 1
 EPOCH = date(1970, 1, 1).toordinal()
 WINDOW = 30
-MASK_32, MASK_64, MASK_128 = 2**32 - 1, 2**64 - 1, 2**128 - 1
+MASK_32, MASK_64 = 2**32 - 1, 2**64 - 1
 U2, U4 = 2**16 - 1, 2**32 - 1
 # Greatest value of a day's calls, seconds, KB, SMS.
 CELLS = (U2, U2, U4, U2)
@@ -51,6 +51,7 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     next_refresh: int
     due: int
     first_event: int
+    badges: list[int]  # level held of each badge, 0 none
     last_activity: int = 0
     days: dict[int, list[int]] = {}  # day -> calls, seconds, KB, SMS, for 30 days
     last_30: list[int] = msgspec.field(default_factory=lambda: [0, 0, 0, 0])  # the sums of `days`
@@ -67,7 +68,6 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     cooling: list[list[int]] = []  # template, until (day), times completed
     completed: list[int] = []
     missions_completed: int = 0
-    badges: dict[int, int] = {}  # number -> level
     replaced_day: int = 0
     lots: list[list[int]] = []  # month in which it is no longer valid, points
     points_earned: int = 0
@@ -103,6 +103,12 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
             self.last_year_points = self.year_points if years == 1 else 0
             self.year_points = 0
 
+    def add(self, cells: list[int], which: int, by: int) -> None:
+        """Put an amount into a day's figure, which saturates."""
+        new = min(cells[which] + by, CELLS[which])
+        self.last_30[which] += new - cells[which]
+        cells[which] = new
+
     def last_refresh(self, t: int) -> int:
         """The last refresh instant that is not after a time."""
         at = t // DAY_MS * DAY_MS + self.minute * MINUTE_MS
@@ -114,19 +120,23 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
 
     def plan(self) -> None:
         """When something is to be done next."""
-        self.due = min([self.next_refresh, *(m.settles for m in self.missions if m is not None)])
+        due = self.next_refresh
+        for mission in self.missions:
+            if mission is not None and mission.settles < due:
+                due = mission.settles
+        self.due = due
 
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Customer).decode
 
 
-def opened(customer_id: str, at: int) -> Customer:
+def opened(customer_id: str, at: int, badges: int) -> Customer:
     """A customer of whom nothing is known but that something happened at a time."""
     day = at // DAY_MS
     when = date.fromordinal(EPOCH + day)
     month = (when.year - 1970) * 12 + when.month - 1
-    found = Customer(hash64(customer_id.encode()) % 1440, at, day, month, 0, 0, at)
+    found = Customer(hash64(customer_id.encode()) % 1440, at, day, month, 0, 0, at, [0] * badges)
     found.refreshed(at)
     found.due = found.next_refresh
     return found

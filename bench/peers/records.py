@@ -1,14 +1,16 @@
-"""Records of the Python peers: raw CDR to CustomerEvent by the source's mapping, CustomerEvent to what is folded."""
+"""Records of the Python peers: a raw CDR to a CustomerEvent by the mapping, and that to what is folded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from bench.peers.game import KINDS, Event
+from bench.peers.compiled import KINDS
+from bench.peers.game import Event
+from bench.peers.telling import iso
 
 CODES = {kind: code for code, kind in enumerate(KINDS)}
 TOPICS = ("behavior-scores", "mission-progress", "badge-awards", "reward-grants", "decisions")
@@ -55,11 +57,6 @@ def mapper(source: Mapping[str, Any]) -> Callable[[Mapping[str, Any], int], Cust
         return CustomerEvent(event_id, customer_id, event_type, name, value, iso(ms), iso(timestamp))
 
     return to_event
-
-
-def iso(ms: int) -> str:
-    """Milliseconds since 1970 as they are written."""
-    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
 
 
 def read(event: CustomerEvent) -> Event:

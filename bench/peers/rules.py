@@ -1,6 +1,6 @@
 """The rules as peers read them: one JSON document made of `catalog/seed`, every condition already a tree.
 
-Peers are the work of other frameworks' best users; none of them has to read the catalog's files or its language.
+Peers are the work of other frameworks' users; none of them reads the catalog's files or its language.
 `python -m bench.peers.rules FILE` writes it; bench/peers/README.md says what each member means.
 """
 
@@ -39,11 +39,12 @@ def game() -> Game:
 def document(of: Game | None = None) -> dict[str, Any]:
     """All that a peer has to know, as plain values; of the seed's game unless another is given."""
     rules = of or game()
+    mapping: Any = SOURCE["event_mapping"]
     decisions, policy = Decisions(), ScoringPolicy()
     numbers = {template.name: template.number for template in rules.templates}
     return {
         "revision": REVISION,
-        "source": {"name": SOURCE["name"], **SOURCE["event_mapping"]},
+        "source": {"name": SOURCE["name"], **mapping},
         "features": {name: None if name in UNKNOWN else 0 for name in KINDS},
         "grace_seconds": decisions.grace_seconds,
         "scores": {
@@ -100,7 +101,8 @@ def _template(template: Template, numbers: dict[str, int]) -> dict[str, Any]:
 def _goal(goal: Goal) -> dict[str, Any]:
     units = scale(goal.types[0], Decisions().currency_decimals) if goal.kind == "sum" else 1
     trees = {"where": tree(parse(goal.where, None)), "among": tree(parse(goal.among, None))}
-    return msgspec.to_builtins(goal) | trees | {"scale": units}
+    plain: dict[str, Any] = msgspec.to_builtins(goal)
+    return plain | trees | {"scale": units}
 
 
 def tree(node: Node | None) -> dict[str, Any] | None:

@@ -1,0 +1,72 @@
+"""What peers fold is what the reference folds: every effect, on records as the benchmark sends them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bench.peers import check, customer
+from bench.peers.game import Game
+from bench.peers.records import CustomerEvent, read
+from bench.peers.rules import document
+from tests.reference.fold import ReferenceFold
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+Log = tuple[list[CustomerEvent], ReferenceFold, check.Told]
+
+
+@pytest.fixture(scope="module", params=["two days", "fifteen months"])
+def log(request: pytest.FixtureRequest) -> Log:
+    """Records with what is right: many customers for the benchmark's two days, few for long enough that
+    missions end in every way, badges rise, points expire."""
+    few = request.param == "fifteen months"
+    raw = check.raw_records(5, 20 if few else 300, 2_500, 460 if few else 2, START)
+    events = check.events(raw)
+    return events, *check.reference(events)
+
+
+def test_python_tells_what_is_right(log: Log) -> None:
+    events, _, right = log
+    game, rows, told = Game(document()), dict[str, bytes](), defaultdict(list)
+    for event in events:
+        row = rows.get(event.customer_id)
+        changed = game.fold(customer.decode(row) if row else None, read(event))
+        if changed is not None:
+            rows[event.customer_id] = customer.encode(changed)
+            for topic, value in game.effects:
+                told[topic, event.customer_id].append(value)
+    assert not check.differences(right, told)
+    assert sum(map(len, told.values())) > 2_000
+
+
+def test_the_logs_are_worth_checking(log: Log) -> None:
+    _, _, right = log
+    statuses = {
+        each["status"] for key, told in right.items() if key[0] == "mission-progress" for each in told
+    }
+    kinds = {each["kind"] for key, told in right.items() if key[0] == "reward-grants" for each in told}
+    if len(right) > 500:
+        assert statuses == {"given", "completed"}
+        assert kinds == {"points", "offer"}
+    else:
+        assert statuses == {"given", "progress", "completed", "expired", "replaced"}
+        assert kinds == {"points", "offer", "expired"}
+        awards = _on("badge-awards", right)
+        assert {each["kind"] for each in awards} == {"badge", "tier"}
+        assert {each["reason"] for each in awards} >= {"earned", "up"}
+
+
+def _on(topic: str, told: check.Told) -> list[dict[str, Any]]:
+    return [value for key, values in told.items() if key[0] == topic for value in values]
+
+
+def test_a_difference_is_found() -> None:
+    right = {("behavior-scores", "a"): [{"x": 1.0}, {"x": 2.0}], ("decisions", "a"): [{"y": 1}]}
+    wrong = {("behavior-scores", "a"): [{"x": 1.0}, {"x": 2.5}]}
+    found = check.differences(right, wrong)
+    assert len(found) == 2
+    assert "number 1" in found[0]
+    assert "1 wanted, 0 told" in found[1]
