@@ -10,12 +10,12 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import create_engine, make_url, text
 
 from catalog.governance.audit import Caller
 from catalog.governance.people import ROLES
-from config.settings import Settings
-from streams.topics import create as create_topics
+from streams.identity import free_port
+from tests.faults.harness import Worker, until, workers
+from tests.faults.pipeline import Pipeline
 from web.api.app import create
 from web.api.doors import PREFIX
 from web.api.parts import Parts
@@ -27,27 +27,40 @@ Api = Callable[..., httpx.Client]
 
 
 @pytest.fixture(scope="session")
-def api_settings(services: Settings) -> Iterator[Settings]:
-    """The session's Kafka, and a database of the API's tests."""
-    server = create_engine(services.database_url(), isolation_level="AUTOCOMMIT")
-    name = "test_api"
-    with server.connect() as connection:
-        connection.execute(text(f"create database {name}"))
-    url = make_url(services.database_url()).set(database=name).render_as_string(hide_password=False)
-    create_topics(services)
-    # No worker listens there: what is live is asked in tests of its own.
-    yield services.model_copy(update={"database": url, "api_rate": 1e6, "worker_url": "http://127.0.0.1:9"})
-    with server.connect() as connection:
-        connection.execute(text(f"drop database {name} with (force)"))
-    server.dispose()
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """Kafka and PostgreSQL of the API's own: its revisions are on the topic `catalog`."""
+    made = Pipeline(tmp_path_factory.mktemp("api") / "home", partitions=2)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture(scope="session")
-def parts(api_settings: Settings) -> Iterator[Parts]:
-    """What the app is made of."""
-    found = Parts.open(api_settings)
+def parts(pipeline: Pipeline) -> Iterator[Parts]:
+    """What the app is made of.  A worker answers once `live` has started it."""
+    url = f"http://127.0.0.1:{free_port('127.0.0.1', 0)}"
+    found = Parts.open(pipeline.settings.model_copy(update={"api_rate": 1e6, "worker_url": url}))
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def live(pipeline: Pipeline, parts: Parts) -> Iterator[Worker]:
+    """A worker on the same services, which has taken its partitions over."""
+    port = str(parts.settings.worker_url).rsplit(":", 1)[1]
+    worker = pipeline.worker("a", KHAYWE_WEB_PORT=port)
+    with workers(worker):
+        worker.start()
+        until("the worker is well", lambda: _well(parts), 120, worker.log)
+        yield worker
+
+
+def _well(parts: Parts) -> bool:
+    try:
+        return httpx.get(f"{parts.settings.worker_url}/health").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.fixture(scope="session")

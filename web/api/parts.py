@@ -41,6 +41,8 @@ class Parts:
     desk: Desk
     products: ProductCatalogService
     simulations: Simulations
+    #: What routers keep between requests, by its type.
+    kept: dict[type[Any], Any] = field(default_factory=dict)
     _content: Content | None = field(default=None)
     _product_sync: Any = field(default=None)
 

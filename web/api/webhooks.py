@@ -90,16 +90,13 @@ class Mapper:
         return mapped.event_id, Raw(source.topic, mapped.customer_id.encode(), value, now)
 
 
-_mapper: Mapper | None = None
-
-
 def mapper(parts: Parts) -> Mapper:
     """That of the newest revision."""
-    global _mapper
     content = parts.content()
-    if _mapper is None or _mapper.content is not content:
-        _mapper = Mapper(content)
-    return _mapper
+    found: Mapper | None = parts.kept.get(Mapper)
+    if found is None or found.content is not content:
+        found = parts.kept[Mapper] = Mapper(content)
+    return found
 
 
 class Webhook(BaseModel):
