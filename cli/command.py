@@ -46,7 +46,7 @@ def command(
     award         check all badges and the tier
     adjust        add or take points (--points)
     redeem        spend points (--points)
-    predict       ask the churn model
+    predict       ask all models now
     repeat_grant  tell of a granted offer again (--grant-id)
     opt_in, opt_out
     erase         forget a customer

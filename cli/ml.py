@@ -16,6 +16,7 @@ from cli import ui
 from cli.ml_dataset import dataset
 from config.errors import KhayweError
 from config.settings import settings
+from ml.features import NAMES
 from ml.models import KINDS, UCI
 from ml.registry import SHIPPED, Model, ModelError, Registry
 
@@ -265,15 +266,39 @@ def validate(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     "--data", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
     help="A table of `khaywe ml dataset` of today, for drift.  Unset: no drift.",
 )  # fmt: skip
-def report(out: Path, data: Path | None) -> None:
+@click.option(
+    "--live", is_flag=True, help="Drift of the customers on the topic predictions, as served lately."
+)
+def report(out: Path, data: Path | None, live: bool) -> None:
     """Write one HTML page on all models: ROC, calibration, lift, importance, and drift against training."""
     from ml import table
     from ml.report import page
 
+    if live and data is not None:
+        raise click.UsageError("--data and --live exclude each other")
     models = registry()
     loaded = [models.load(name) for name in models.names()]
-    today = table.read(data) if data is not None else None
+    today = _live() if live else None if data is None else table.read(data).values
     out.write_text(page(loaded, today), encoding="utf-8")
     click.echo(
-        f"{out}: {len(loaded)} models{'' if today is None else f', drift on {len(today.values):,} customers'}"
+        f"{out}: {len(loaded)} models{'' if today is None else f', drift on {len(today):,} customers'}"
     )
+
+
+def _live() -> NDArray[np.float32]:
+    """Features of some of those who were served lately, from the topic predictions."""
+    from cli.predicted import served
+    from ml.drift import Reservoir
+
+    sample = Reservoir(len(NAMES))
+    with ui.progress_line() as progress:
+        progress("reading predictions", None)
+        for values in served(settings()):
+            sample.add(values)
+    rows = sample.rows()
+    if rows is None:
+        raise KhayweError(
+            f"there are fewer than {Reservoir.LEAST} predictions: too few to speak of drift",
+            hint="`khaywe command predict --segment all` asks for everybody now",
+        )
+    return rows

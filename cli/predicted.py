@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group
 from rich.text import Text
 
 from agents.history import newest
+from agents.tail import Tail
 from cli import ui
 from cli.timeline import Names
 from config import topics
 from config.settings import Settings
-from loyalty.asking import SETS
+from loyalty.asking import INLINE, SETS
 from ml.recorded import Recorded, Told
 from ml.registry import SHIPPED, Registry
+from ml.serving import FEATURE_SET
+
+_CHUNK = 1_000
 
 Foretold = tuple[dict[str, Any], list[Told]]
 
@@ -28,6 +35,33 @@ def foretold(config: Settings, customer_id: str) -> list[Foretold]:
         for name in SETS.values()
         for record in newest(config, topics.PREDICTIONS, f"{customer_id}:{name}", 1)
     ]
+
+
+def served(config: Settings) -> Iterator[NDArray[np.float32]]:
+    """Features of the records of the inline set, oldest first, some at a time.  Raises KafkaAway, NoTopic."""
+    tail = Tail(config, topics.PREDICTIONS)
+    decode = msgspec.json.Decoder(_Seen).decode
+    found: list[list[float]] = []
+    try:
+        for record in tail.to_end():
+            key, value = record.key() or b"", record.value()
+            if value is None or not key.endswith(f":{SETS[INLINE]}".encode()):
+                continue
+            seen = decode(value)
+            if seen.feature_set == FEATURE_SET:
+                found.append(seen.features)
+            if len(found) == _CHUNK:
+                yield np.array(found, np.float32)
+                found = []
+    finally:
+        tail.close()
+    if found:
+        yield np.array(found, np.float32)
+
+
+class _Seen(msgspec.Struct):
+    features: list[float]
+    feature_set: int
 
 
 def prediction_table(record: dict[str, Any], told: Sequence[Told], names: Names) -> Group:

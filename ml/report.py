@@ -12,8 +12,8 @@ import numpy as np
 from config.errors import KhayweError
 from ml import drift, features
 from ml.card import Card
+from ml.features import Matrix
 from ml.registry import Model
-from ml.table import Table
 
 _BARS = 12
 _STYLE = """
@@ -24,8 +24,8 @@ h2{margin-top:3rem;border-top:1px solid #d5dbe1;padding-top:1rem}svg{max-width:1
 """
 
 
-def page(models: Sequence[Model], today: Table | None = None) -> str:
-    """The page; `today` is a table to compare with training.  Raises KhayweError without matplotlib."""
+def page(models: Sequence[Model], today: Matrix | None = None) -> str:
+    """The page; `today` are features to compare with training.  Raises KhayweError without matplotlib."""
     parts = [f"<h1>Models</h1>{_overview(models)}"]
     for model in models:
         card = model.card
@@ -120,8 +120,8 @@ def _importance(axis: Any, card: Card) -> None:
     axis.set_xlabel("share of the gain")
 
 
-def _drift(model: Model, today: Table) -> str:
-    values = features.select(today.values, model.names)
+def _drift(model: Model, today: Matrix) -> str:
+    values = features.select(today, model.names)
     found = {f"score {name}": value for name, value in drift.score_drift(model, values).items()}
     found |= drift.feature_drift(model, values)
     worst = sorted(found.items(), key=lambda each: -each[1])[:_BARS]

@@ -8,11 +8,12 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.asking import send_command, wait_results
-from cli.predicted import foretold
+from cli.predicted import foretold, served
 from config import topics
 from loyalty.asking import DAILY, INLINE, SETS
 from ml.features import NAMES as FEATURES
@@ -85,6 +86,9 @@ def test_each_answer_stands_on_predictions_and_once_in_the_log(pipeline: Pipelin
         else:
             assert attributes["ltv"] == (None if unknown else models["ltv"]["amount"])
     assert {record["set"] for record in records} == {SETS[INLINE], SETS[DAILY]}
+    lately = np.concatenate(list(served(pipeline.settings)))
+    inline = [record["features"] for record in records if record["set"] == "inline"]
+    assert sorted(lately.tolist()) == sorted(np.array(inline, np.float32).tolist())
     known = [record["models"]["churn"] for record in records if record["set"] == "inline"]
     assert {churn["insufficient_history"] for churn in known} == {True, False}
     assert all(not churn["fallback"] for churn in known)
