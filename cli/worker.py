@@ -1,4 +1,4 @@
-"""`khaywe worker`: the normaliser and the customers agent, together or apart."""
+"""`khaywe worker`: the agents, together or apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.errors import KhayweError
 from config.logging import setup
 from config.settings import settings
 
-AGENTS = ("normalizer", "customers")
+AGENTS = ("normalizer", "customers", "projector")
 
 
 @click.command()

@@ -1,23 +1,24 @@
-"""The Faust apps: the normaliser and the customers, a consumer group each, run together or apart.
+"""The Faust apps: normaliser, customers and projector, a consumer group each, run together or apart.
 
-`app` runs both in one process (`faust -A streams.app worker`, `khaywe worker`); agents and web views are
-found by name.
+`app` runs all of them in one process (`faust -A streams.app worker`, `khaywe worker`); agents and web views
+are found by name.
 """
 
 from __future__ import annotations
 
 from config import topics
 from config.settings import Settings, settings
+from streams import metrics
 from streams.identity import free_port, worker_name
-from streams.names import CUSTOMERS_GROUP, NORMALIZER_GROUP
+from streams.names import CUSTOMERS_GROUP, NORMALIZER_GROUP, PROJECTOR_GROUP
 from streams.record_app import RecordApp
 
 #: Packages whose modules register agents and views.
 FOUND = ["agents", "web"]
 
 
-def build(config: Settings) -> tuple[RecordApp, RecordApp]:
-    """The normaliser and the customers app of one worker process."""
+def build(config: Settings) -> tuple[RecordApp, RecordApp, RecordApp]:
+    """The normaliser, the customers and the projector app of one worker process."""
     worker = worker_name(config)
     port = free_port(config.web_host, config.web_port)
     web = {"web_port": port, "web_bind": config.web_host, "autodiscover": FOUND}
@@ -30,9 +31,11 @@ def build(config: Settings) -> tuple[RecordApp, RecordApp]:
             topics.CHANGELOG, key_type=bytes, value_type=bytes, partitions=config.partitions
         ),
     )
-    return normalizer, customers
+    projector = RecordApp(PROJECTOR_GROUP, topics.CUSTOMER_EVENTS, config, worker, **web)
+    projector.records_in, projector.lag = metrics.PROJECTED, metrics.PROJECTION_LAG
+    return normalizer, customers, projector
 
 
-normalizer, customers = build(settings())
-customers.companions = [normalizer]
+normalizer, customers, projector = build(settings())
+customers.companions = [normalizer, projector]
 app = customers

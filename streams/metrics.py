@@ -39,6 +39,14 @@ LAG = Gauge(
     "Offsets between the position and the partition's end, as last seen.",
     ["topic", "partition"],
 )
+PROJECTED = Counter(
+    "khaywe_projected_records_total", "Records that the projector has read and written to SQL.", ["topic"]
+)
+PROJECTION_LAG = Gauge(
+    "khaywe_projection_lag_records",
+    "Offsets between the projector's position and the partition's end, as last seen.",
+    ["topic", "partition"],
+)
 LAST_COMMIT = Gauge(
     "khaywe_last_commit_timestamp_seconds", "When the last transaction committed (Unix time).", ["app"]
 )

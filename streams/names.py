@@ -2,3 +2,4 @@
 
 NORMALIZER_GROUP = "khaywe-normalizer"
 CUSTOMERS_GROUP = "khaywe-customers"
+PROJECTOR_GROUP = "khaywe-projector"

@@ -52,6 +52,9 @@ class RecordApp(faust.App):
     #: Set by the agent's module: makes what stands behind the agent, when the app starts.
     behind: Callable[[], Processor]
     processor: Processor
+    #: By topic: an app that reads what another one reads too has its own.
+    records_in = metrics.RECORDS_IN
+    lag = metrics.LAG
 
     def __init__(self, group: str, anchor: str, config: Settings, worker: str, **options: Any) -> None:
         self.settings = config
@@ -120,7 +123,7 @@ class RecordApp(faust.App):
             return
         consumer.advance(current)
         for batch in current.batches:
-            metrics.RECORDS_IN.labels(batch.source.topic).inc(len(batch.records))
+            self.records_in.labels(batch.source.topic).inc(len(batch.records))
 
     async def _keep_positions(self, poll: Poll) -> None:
         """Commit all positions now and then: Kafka forgets those of topics without traffic after a week."""

@@ -26,7 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from streams import metrics
-from streams.batches import Epoch, Partition, Poll, RecordBatch
+from streams.batches import Aborted, Epoch, Partition, Poll, RecordBatch
 from streams.source import Source
 
 if TYPE_CHECKING:
@@ -127,6 +127,10 @@ class Consumer(driver.Consumer):
                 log.warning("%s: waiting for Kafka: %s", self.app.conf.id, error.args[0].str())
                 await self.sleep(0.5)
                 continue
+            except Aborted as reason:
+                log.warning("%s: waiting: %s", self.app.conf.id, reason)
+                await self.sleep(0.5)
+                continue
             now = time.monotonic()
             if now - self._kept_alive > HEARTBEAT_SECONDS:
                 self._kept_alive = now
@@ -198,7 +202,7 @@ class Consumer(driver.Consumer):
             return
         self._looked = now
         for place, lag in self._source.lag().items():
-            metrics.LAG.labels(place.topic, str(place.partition)).set(lag)
+            self.app.lag.labels(place.topic, str(place.partition)).set(lag)
         processor = self.app.processor
         reads = await self.app.work(lambda: processor.reads(epoch.assigned))
         added, gone = reads - epoch.positions.keys(), epoch.positions.keys() - reads

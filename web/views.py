@@ -167,9 +167,9 @@ def faults_of(app: RecordApp, started: float, now: float) -> list[str]:
     name = app.conf.id
     if not app.ready or app.taken is None:
         return [f"{name}: its partitions are not taken over yet"]
+    lag = app.lag.describe()[0].name
     waiting = sum(
-        REGISTRY.get_sample_value("khaywe_lag_records", {"topic": p.topic, "partition": str(p.partition)})
-        or 0
+        REGISTRY.get_sample_value(lag, {"topic": p.topic, "partition": str(p.partition)}) or 0
         for p in app.taken.positions
     )
     last = REGISTRY.get_sample_value("khaywe_last_commit_timestamp_seconds", {"app": name}) or 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.folding import CustomersProcessor, with_open_grants
 from agents.worker import parts
-from streams.app import customers, normalizer
+from streams.app import customers, normalizer, projector
 from tables.errors import TableError
 from web.views import Table, common_views, table_views
 
@@ -58,3 +58,4 @@ async def _grants(processor: CustomersProcessor) -> Sequence[Mapping[str, Any]]:
 table_views(customers, Table(customer, why, overview, grants, points))
 common_views(customers)
 common_views(normalizer)
+common_views(projector)

@@ -106,7 +106,8 @@ class Pipeline:
     def worker(self, name: str, **more: str) -> Worker:
         """A worker, not yet started."""
         environment = {**self.environment, "KHAYWE_WORKER": name, **more}
-        return Worker(["-m", "tests.faults.khaywe", "worker"], environment, self.home / f"{name}.log")
+        command = ["-m", "tests.faults.khaywe", "worker", "--agents", "normalizer,customers"]
+        return Worker(command, environment, self.home / f"{name}.log")
 
     def send(self, records: list[dict[str, Any]], topic: str = "raw_mixed") -> None:
         """Put raw records on the source's topic, acknowledged."""

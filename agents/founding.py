@@ -1,0 +1,166 @@
+"""The projection's first rows: whom nobody may know, and what only a snapshot still tells.
+
+Topics begin where retention has cut them.  Of customers who were silent since, a snapshot of the customer
+table tells when they were seen, their badges, tier, points and running missions; how those came, nothing.
+Whoever is erased stands on topic `erasures`, which is never cut, and is raised by nothing here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from agents.places import starts
+from agents.tail import KafkaAway, Tail
+from config import topics
+from config.settings import Settings
+from loyalty import standing
+from loyalty.effects import digest, mission_id
+from loyalty.game import LEVELS
+from loyalty.points import balance
+from loyalty.row import OPEN
+from loyalty.state import ROW_KEY, opened_many
+from loyalty.times import iso, parse_many
+from projection import founding
+from projection.eras import Contents, Eras
+from projection.writer import TOPICS, Start, Writer
+from streams.batches import Aborted, Partition
+from tables import snapshots
+from tables.errors import TableError
+
+log = logging.getLogger(__name__)
+
+_COMPACTED = (topics.BEHAVIOR_SCORES, topics.PREDICTIONS, topics.ERASURES)
+
+
+def found(settings: Settings, writer: Writer, contents: Contents, again: bool = False) -> None:
+    """Make the projection's first rows, where nobody has yet; `again`: empty it, and make them anew.
+
+    Raises Away, WrongVersion, KafkaException, Aborted where Kafka went meanwhile.
+    """
+    writer.found(lambda cursor: _fill(settings, contents, cursor), again)
+
+
+def _fill(settings: Settings, contents: Contents, cursor: Any) -> None:
+    erased = _erased(settings)
+    founding.erased(cursor, erased.items())
+    admin = AdminClient(settings.kafka_config(log_level=2))
+    places = [Partition(topic, number) for topic in TOPICS for number in range(settings.partitions)]
+    found = starts(admin, places)
+    cut = {place[1] for place, start in found.items() if start.low and place[0] not in _COMPACTED}
+    known: set[bytes] = set()
+    for partition in sorted(cut):
+        path = _snapshot(settings, partition, found[topics.CUSTOMER_EVENTS, partition])
+        if path is not None:
+            known |= _Seeds(cursor, contents, partition, erased).sow(path)
+    if cut:
+        founding.closed(cursor, erased.keys() - known)
+
+
+def _erased(settings: Settings) -> dict[bytes, int]:
+    """Hash of whoever is erased -> when that was recorded, ms."""
+    found: dict[bytes, int] = {}
+    try:
+        tail = Tail(settings, topics.ERASURES)
+        try:
+            for record in tail.to_end():
+                key = record.key() or b""
+                if len(key) == 32 and record.value() is not None:
+                    found[bytes.fromhex(key.decode())] = record.timestamp()[1]
+        finally:
+            tail.close()
+    except KafkaAway as away:
+        raise Aborted(str(away)) from away
+    return found
+
+
+def _snapshot(settings: Settings, partition: int, start: Start) -> Path | None:
+    """The newest usable snapshot of a partition."""
+    for path in reversed(snapshots.found(snapshots.directory(settings), partition)):
+        try:
+            header = snapshots.read_header(path)
+        except TableError as error:
+            log.warning("projection: %s", error)
+            continue
+        if header.log == start.topic_id and header.partitions == settings.partitions:
+            return path
+        log.warning("projection: %s was taken of another log or with other partitions: left out", path)
+    log.warning(
+        "projection: retention has cut the topics of partition %d, and there is no snapshot of it in %s: "
+        "customers who were silent since are not known", partition, snapshots.directory(settings),
+    )  # fmt: skip
+    return None
+
+
+class _Seeds:
+    """Rows of one partition's snapshot."""
+
+    def __init__(self, cursor: Any, contents: Contents, partition: int, erased: dict[bytes, int]) -> None:
+        self._cursor = cursor
+        self._contents = contents
+        self._eras = Eras(contents)
+        self._partition = partition
+        self._erased = erased
+
+    def sow(self, path: Path) -> set[bytes]:
+        """Write what open customers' rows tell; returns the hashes of their ids.  Raises TableError."""
+        header = snapshots.read_header(path)
+        # In whole seconds, rounded down: whoever was erased within that second is not raised either.
+        created = round(datetime.fromisoformat(header.created_at).timestamp() * 1000)
+        sown: set[bytes] = set()
+        for block in snapshots.read(path):
+            entries = [(key[1:], value) for key, value in block if key[:1] == ROW_KEY]
+            if entries:
+                sown |= self._block(entries, header.revision, created)
+        log.info("projection: %d customers of partition %d from %s", len(sown), self._partition, path)
+        return sown
+
+    def _block(self, entries: Sequence[tuple[bytes, bytes]], revision: int, created: int) -> set[bytes]:
+        rows = opened_many([id for id, _ in entries], [value for _, value in entries])
+        game = self._contents(revision).game
+        values: defaultdict[str, list[tuple[object, ...]]] = defaultdict(list)
+        sown = set()
+        for (id, _), row in zip(entries, rows, strict=True):
+            hash_ = digest(id)
+            if row["state"] != OPEN or self._erased.get(hash_, -1) >= created:
+                continue
+            sown.add(hash_)
+            customer, as_of, place = id.decode(), iso(int(row["as_of"])), (self._partition, iso(created))
+            day = self._eras.date(int(row["day"]))
+            first = int(row["first_event"]) or int(row["as_of"])
+            opened = int(row["opened_at"])
+            values["customers"].append((
+                customer, hash_, "open", iso(opened) if opened else None, iso(first),
+                iso(int(row["last_activity"]) or first), b"", *place,
+            ))  # fmt: skip
+            for mission in standing.missions(row, self._contents):
+                if mission["status"] == "active":
+                    started = int(parse_many([mission["started_at"]])[0]) // 1000
+                    values["missions"].append((
+                        mission_id(customer, mission["number"], started), customer, mission["number"],
+                        mission["name"], mission["category"], "active", "", mission["progress"],
+                        mission["target"], mission["percent"] // 10, mission["started_at"],
+                        mission["ends_at"], as_of, day, mission["revision"], *place,
+                    ))  # fmt: skip
+            for badge in game.badges:
+                for level in standing.held_levels(row, badge.number):
+                    named = f"snapshot:{badge.number}:{level}"
+                    values["badges"].append((
+                        customer, as_of, digest(named.encode()).hex(), day, revision, "khaywe", named,
+                        *place, -1, badge.number, badge.name, level, LEVELS[level - 1], "snapshot",
+                    ))  # fmt: skip
+            tier = int(row["tier"])
+            if tier and tier < len(game.tiers):
+                values["tiers"].append((customer, tier, game.tiers[tier].name, as_of, *place))
+            points = int(balance(row))
+            if points:
+                values["balances"].append((customer, points, as_of, *place))
+        for table, each in values.items():
+            founding.rows(self._cursor, table, each)
+        return sown
