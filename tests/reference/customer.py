@@ -155,7 +155,7 @@ class Customer:
 
     def window(self, ring: str, days: int) -> int:
         """Sum of the last `days` days of a ring, the row's day included."""
-        return sum(self.rings[ring].get(day, 0) for day in range(self.day - days + 1, self.day + 1))
+        return sum(cell for day, cell in self.rings[ring].items() if self.day - days < day <= self.day)
 
     def add(self, ring: str, day: int, value: int) -> bool:
         """Put a value into a ring; False where the ring holds that day no longer."""

@@ -18,6 +18,8 @@ class Predictions(Missions):
     def _ask_after(self, c: Customer, cause: Cause) -> None:
         """At the end of an event or a `_merge`."""
         wanted = self.content.predictions
+        if not wanted.enabled:
+            return
         waited = c.as_of - c.inline_asked >= wanted.hours * HOUR_MS
         pairs = zip(self._scores_of_models(c), c.asked_scores, strict=True)
         if waited or any(abs(new - old) >= wanted.step * 100 for new, old in pairs):
