@@ -20,14 +20,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from agents.background import Repeating
 from agents.dead_letters import LARGEST_KEPT, NORMALIZER, Bytes, Letter
 from agents.dead_letters import encode as encode_letter
 from agents.source_reader import LARGEST_RECORD
@@ -35,7 +32,7 @@ from catalog.connectors.opening import open_connector
 from catalog.connectors.pages import Page, encode
 from catalog.content import SourceContent
 from catalog.database import connect
-from catalog.leases import HOLD_SECONDS, FetchState, Lease, Leases
+from catalog.leases import FetchState, Lease, Leases
 from catalog.mapping import Reason, getter
 from catalog.schema import Connection
 from config import topics
@@ -68,10 +65,6 @@ class NotPolled(KhayweError):
     """The source's records are sent to its topic; nothing is fetched."""
 
 
-class UnderWay(KhayweError):
-    """Somebody fetches it at this moment."""
-
-
 @dataclass(frozen=True, slots=True)
 class Polled:
     """What a run brought.  `refused`: records too large for a topic, which are dead letters."""
@@ -90,20 +83,10 @@ def poll_now(settings: Settings, source: SourceContent) -> Polled:
     connection_of(source)
     engine = connect(settings.database_url())
     try:
-        leases = Leases(engine, "asked for")
-        lease = leases.take(PREFIX + source.name)
-        if lease is None:
-            raise under_way(leases, PREFIX + source.name, source.name)
-        return run(settings, leases, lease, source)
+        leases = Leases(engine, "who asked for it")
+        return run(settings, leases, leases.take_now(PREFIX + source.name, source.name), source)
     finally:
         engine.dispose()
-
-
-def under_way(leases: Leases, name: str, shown: str) -> UnderWay:
-    """The error that says who fetches it."""
-    who, since = leases.holder(name) or ("another one", None)
-    when = f" since {since:%H:%M:%S}" if since is not None else ""
-    return UnderWay(f"{shown} is being fetched by {who}{when}", hint="ask again when it has ended")
 
 
 def poll_states(settings: Settings) -> list[FetchState]:
@@ -150,7 +133,7 @@ def run(
     stopping = stopping or threading.Event()
     error: str | None = "unexpected end"
     try:
-        with renewed(leases, lease):
+        with leases.renewed(lease):
             done = _Run(settings, leases, lease, source, stopping, on_step).all()
         error = None if stopping.is_set() else ""
         return done
@@ -165,22 +148,6 @@ def run(
         raise
     finally:
         leases.release(lease, error)
-
-
-@contextmanager
-def renewed(leases: Leases, lease: Lease) -> Iterator[None]:
-    """Renew the lease beside whatever is done."""
-
-    def renew() -> None:
-        if not lease.lost:
-            leases.renew(lease)
-
-    beside = Repeating(f"lease of {lease.name}", HOLD_SECONDS / 3, renew)
-    beside.start()
-    try:
-        yield
-    finally:
-        beside.stop()
 
 
 class _Run:

@@ -6,8 +6,12 @@ is higher then.  All times are PostgreSQL's.
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine, select, text
@@ -16,6 +20,8 @@ from sqlalchemy.orm import Session
 from catalog.database import transaction
 from catalog.product_models import FetchRow
 from config.errors import KhayweError
+
+log = logging.getLogger(__name__)
 
 #: Seconds a holder counts as alive without a sign of it.
 HOLD_SECONDS = 30.0
@@ -41,6 +47,10 @@ class LeaseLost(KhayweError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is fetched by another one now", hint="this one was paused; nothing to do")
+
+
+class UnderWay(KhayweError):
+    """Somebody fetches it at this moment."""
 
 
 @dataclass(slots=True)
@@ -87,10 +97,37 @@ class Leases:
             found = session.execute(_TAKE, how | {"every": every, "again": AGAIN_SECONDS}).one_or_none()
         return None if found is None else Lease(name, *found)
 
-    def renew(self, lease: Lease) -> None:
-        """Say that its holder is alive.  Raises LeaseLost."""
-        with transaction(self._engine) as session:
-            self.check(session, lease)
+    def take_now(self, name: str, shown: str) -> Lease:
+        """The lease, at once.  Raises UnderWay, which says of `shown` who holds it."""
+        lease = self.take(name)
+        if lease is not None:
+            return lease
+        who, since = self.holder(name) or ("another one", None)
+        when = f" since {since.astimezone(UTC):%H:%M:%S} UTC" if since is not None else ""
+        raise UnderWay(f"{shown} is being fetched by {who}{when}", hint="ask again when it has ended")
+
+    @contextmanager
+    def renewed(self, lease: Lease) -> Iterator[None]:
+        """Renew the lease beside whatever is done."""
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(self._hold / 3):
+                try:
+                    with transaction(self._engine) as session:
+                        self.check(session, lease)
+                except LeaseLost:
+                    return
+                except KhayweError as error:
+                    log.warning("the lease of %s is not renewed: %s", lease.name, error)
+
+        beside = threading.Thread(target=renew, name=f"lease of {lease.name}", daemon=True)
+        beside.start()
+        try:
+            yield
+        finally:
+            done.set()
+            beside.join()
 
     def check(self, session: Session, lease: Lease) -> None:
         """Hold it for this transaction, and for seconds from now.  Raises LeaseLost."""

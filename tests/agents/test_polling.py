@@ -17,12 +17,12 @@ from sqlalchemy import Engine, text
 
 from agents.dead_letters import Letter
 from agents.poller import Poller
-from agents.polling import PREFIX, NotPolled, UnderWay, poll_now, poll_states, run, sample
+from agents.polling import PREFIX, NotPolled, poll_now, poll_states, run, sample
 from agents.tail import Tail
 from catalog.connectors.pages import ConnectorError
 from catalog.content import SourceContent
 from catalog.database import connect, migrate
-from catalog.leases import LeaseLost, Leases
+from catalog.leases import LeaseLost, Leases, UnderWay
 from catalog.schema import Connection
 from catalog.service import CatalogError, content_of, parse_source
 from config import topics
