@@ -16,7 +16,7 @@ from config import topics
 from config.settings import Settings
 
 #: Commands that partition 0's owner carries out itself.
-_AT_ZERO = {TICK, REPLAY}
+AT_ZERO = {TICK, REPLAY}
 SEND_SECONDS = 30.0
 
 
@@ -54,7 +54,7 @@ def send_commands(settings: Settings, commands: Sequence[Command]) -> Sent:
                     topics.CUSTOMER_COMMANDS,
                     encode(command),
                     (command.customer_id or "").encode() or None,
-                    0 if command.command in _AT_ZERO else -1,
+                    0 if command.command in AT_ZERO else -1,
                     on_delivery=delivered,
                 )
                 break

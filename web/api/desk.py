@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy.dialects.postgresql import insert
 
-from agents.asking import new_id
+from agents.asking import AT_ZERO, new_id
 from agents.commands import Command, Result, decode_result, encode
 from agents.tail import Tail
 from catalog.governance.audit import Caller, record
@@ -36,6 +35,8 @@ WAIT = 2.0
 #: Seconds until the reader tries again after Kafka was away.
 AGAIN = 1.0
 START_SECONDS = 10.0
+#: What the audit log has of a command.
+_TOLD = ("command", "customer_id", "segment", "arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,29 +95,35 @@ class Desk:
         positions = self._followed()
         rows = [self._row(command, caller, positions) for command in commands]
         with self._store.session() as session:
-            for row in rows:
-                # Noted before it is sent: what was sent can always be asked for.
-                session.execute(insert(CommandRow).values(row))
-                record(
-                    session, caller, "send", f"commands/{row['id']}", None,
-                    {name: row[name] for name in ("command", "customer_id", "segment")}
-                    | {"arguments": row.pop("arguments")},
-                )  # fmt: skip
-        ids = [command.command_id for command in commands]
+            # Noted before they are sent: what was sent can always be asked for.
+            session.add_all(rows)
+            for command in commands:
+                told = {
+                    name: getattr(command, name)
+                    for name in ("command", "customer_id", "segment", "arguments")
+                }
+                record(session, caller, "send", f"commands/{each.command_id}", None, told)
+        ids = [each.command_id for each in commands]
         with self._arrived:
             for id in ids:
                 self._results[id] = []
         try:
             now = time.time_ns() // 1_000_000
             records = [
-                Raw(topics.CUSTOMER_COMMANDS, (c.customer_id or "").encode(), encode(c), now)
-                for c in commands
+                Raw(
+                    topics.CUSTOMER_COMMANDS,
+                    (each.customer_id or "").encode() or None,
+                    encode(each),
+                    now,
+                    0 if each.command in AT_ZERO else -1,
+                )
+                for each in commands
             ]
             if len(records) == 1:
                 self._sending.one(records[0])
             else:
                 self._sending.all_or_none(records)
-            known = [Known(CommandRow(**row), self._results[row["id"]]) for row in rows]
+            known = [Known(row, self._results[row.id]) for row in rows]
             deadline = time.monotonic() + wait
             with self._arrived:
                 while not all(each.complete for each in known):
@@ -149,19 +156,18 @@ class Desk:
             tail.close()
         return known
 
-    def _row(self, command: Command, caller: Caller, positions: dict[int, int]) -> dict[str, Any]:
+    def _row(self, command: Command, caller: Caller, positions: dict[int, int]) -> CommandRow:
         partition = partition_of(command.command_id.encode(), len(positions))
-        return {
-            "id": command.command_id,
-            "command": command.command,
-            "customer_id": command.customer_id,
-            "segment": command.segment,
-            "user": caller.user,
-            "expected": self._settings.partitions if command.segment is not None else 1,
-            "partition": partition,
-            "offset": positions[partition],
-            "arguments": command.arguments,
-        }
+        return CommandRow(
+            id=command.command_id,
+            command=command.command,
+            customer_id=command.customer_id,
+            segment=command.segment,
+            user=caller.user,
+            expected=self._settings.partitions if command.segment is not None else 1,
+            partition=partition,
+            offset=positions[partition],
+        )
 
     def _followed(self) -> dict[int, int]:
         """Where the reader of results stands.  Raises KhayweError where it cannot begin."""

@@ -23,12 +23,13 @@ TRANSACTION_MS = 15_000
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A record for a raw topic; `timestamp` is Kafka's, in ms."""
+    """A record to send; `timestamp` is Kafka's, in ms; `partition` -1: as the key says."""
 
     topic: str
-    key: bytes
+    key: bytes | None
     value: bytes
     timestamp: int
+    partition: int = -1
 
 
 class Sending:
@@ -53,7 +54,12 @@ class Sending:
 
         try:
             self._producer().produce(
-                record.topic, record.value, record.key, timestamp=record.timestamp, on_delivery=delivered
+                record.topic,
+                record.value,
+                record.key,
+                record.partition,
+                delivered,
+                timestamp=record.timestamp,
             )
         except (BufferError, KafkaException) as error:
             raise KafkaAway(self._settings, str(error)) from None
@@ -69,7 +75,9 @@ class Sending:
                 producer = self._lists
                 producer.begin_transaction()
                 for record in records:
-                    producer.produce(record.topic, record.value, record.key, timestamp=record.timestamp)
+                    producer.produce(
+                        record.topic, record.value, record.key, record.partition, timestamp=record.timestamp
+                    )
                 producer.commit_transaction(ANSWER_MS / 1000)
             except (BufferError, KafkaException) as error:
                 # Fenced or in doubt: a new producer's start ends what this one left open.
