@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections import defaultdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from bench.peers import check, customer
+from bench.peers import check, customer, java
 from bench.peers.game import Game
 from bench.peers.records import CustomerEvent, read
-from bench.peers.rules import document
+from bench.peers.rules import document, write
 from tests.reference.fold import ReferenceFold
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -40,6 +44,25 @@ def test_python_tells_what_is_right(log: Log) -> None:
                 told[topic, event.customer_id].append(value)
     assert not check.differences(right, told)
     assert sum(map(len, told.values())) > 2_000
+
+
+def test_java_tells_what_is_right(log: Log, tmp_path: Path) -> None:
+    events, _, right = log
+    command = [
+        *(java.java(), "-cp", ":".join(map(str, java.built()))),
+        *("khaywe.peer.Check", str(write(tmp_path / "rules.json"))),
+    ]
+    lines = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+    done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, check=True)
+    told = defaultdict(list)
+    for line in done.stdout.decode().splitlines():
+        topic, customer_id, value = line.split("\t")
+        told[topic, customer_id].append(json.loads(value))
+    assert not check.differences(right, told)
+
+
+def test_the_jars_are_those_of_the_project() -> None:
+    assert {*java.wanted(), java.COMPILER} <= set(java.pinned())
 
 
 def test_the_logs_are_worth_checking(log: Log) -> None:

@@ -1,0 +1,38 @@
+package khaywe.peer;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonToken;
+import java.io.IOException;
+
+/** A record of customer-events as the game takes it; `at` in ms, `value` in its canonical unit. */
+record Event(String eventId, String customerId, int kind, String source, double value, long at) {
+
+    private static final JsonFactory JSON = new JsonFactory();
+
+    static Event read(byte[] bytes) throws IOException {
+        String eventId = null, customerId = null, type = null, source = null, occurredAt = null;
+        double value = 0;
+        try (JsonParser from = JSON.createParser(bytes)) {
+            from.nextToken();
+            while (from.nextToken() == JsonToken.FIELD_NAME) {
+                String name = from.currentName();
+                from.nextToken();
+                switch (name) {
+                    case "event_id" -> eventId = from.getText();
+                    case "customer_id" -> customerId = from.getText();
+                    case "event_type" -> type = from.getText();
+                    case "source" -> source = from.getText();
+                    case "occurred_at" -> occurredAt = from.getText();
+                    case "value" -> value = from.getDoubleValue();
+                    default -> from.skipChildren();
+                }
+            }
+        }
+        int kind = 0;
+        while (!Rules.KINDS[kind].equals(type)) {
+            kind++;
+        }
+        return new Event(eventId, customerId, kind, source, value, Times.parse(occurredAt));
+    }
+}
