@@ -97,11 +97,8 @@ class Desk:
         with self._store.session() as session:
             # Noted before they are sent: what was sent can always be asked for.
             session.add_all(rows)
-            for command in commands:
-                told = {
-                    name: getattr(command, name)
-                    for name in ("command", "customer_id", "segment", "arguments")
-                }
+            for each in commands:
+                told = {name: getattr(each, name) for name in _TOLD}
                 record(session, caller, "send", f"commands/{each.command_id}", None, told)
         ids = [each.command_id for each in commands]
         with self._arrived:
