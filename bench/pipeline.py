@@ -144,6 +144,7 @@ def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
         "KHAYWE_LOG_LEVEL": "warning",
     }
     command = [sys.executable, "-c", "from cli.main import main; main()", "worker"]
+    command += ["--agents", "normalizer,customers"]  # what peers do too: PostgreSQL is another's work
     worker = subprocess.Popen(command, env=environment)
     process = psutil.Process(worker.pid)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 
@@ -49,6 +50,9 @@ def worker(agents: str) -> None:
     log.info(
         "worker %s runs %s; web views at %s", main.worker_name, " and ".join(names), main.conf.canonical_url
     )
+    # Records and effects come by the thousands and are in no cycles: looking for some took a seventh of the time.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
     service = main.Worker(
         loglevel=config.log_level.upper(),
         logging_config=None,
