@@ -50,7 +50,7 @@ def worker(agents: str) -> None:
     log.info(
         "worker %s runs %s; web views at %s", main.worker_name, " and ".join(names), main.conf.canonical_url
     )
-    # Records and effects come by the thousands and are in no cycles: looking for some took a seventh of the time.
+    # Records and effects come by the thousands, in no cycles: looking for some took a seventh of the time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
     service = main.Worker(
