@@ -27,7 +27,7 @@ from ml.card import Card
 from ml.drift import Reservoir, feature_drift, score_drift
 from ml.features import Matrix, Rows
 from ml.models import KINDS, Outputs, kind_of
-from ml.ranking import Offers
+from ml.ranking import Best, Offers
 from ml.registry import SHIPPED, Model, ModelError, Registry
 from ml.rules import Rule
 from ml.writing import Page
@@ -153,7 +153,7 @@ class Serving:
                 _, prediction = model.run(features.select(told.values, model.names))
                 told.model(name, model, prediction)
                 if name == "nbo":
-                    told.offers(*self._best(model, prediction, rows[chosen], content))
+                    told.offers(self._best(model, prediction, rows[chosen], content), model.card)
                 out.counts[name] += len(chosen)
             tail = f":{SETS[which]}".encode()
             for ask, id, record, event in zip(mine, ids, *told.finish(), strict=True):
@@ -183,7 +183,7 @@ class Serving:
 
     def _best(
         self, model: Model | Rule, prediction: NDArray[np.float32], rows: Rows, content: Content
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    ) -> Best:
         offers, card = content.game.offers, model.card
         if self._offers is None or self._offers[0] is not offers or self._offers[1] is not card:
             kinds = [target.partition(":")[2] for target in card.targets]
@@ -259,22 +259,23 @@ class _Set:
         self._event.text(f',"{member}":'.encode())
         self._event.value(np.where(self._unknown, np.nan, column))
 
-    def offers(
-        self, ids: NDArray[np.int64], chances: NDArray[np.float64], worth: NDArray[np.float64]
-    ) -> None:
-        """The best ones, (n, BEST), -1 where there are no more; of the model that came last."""
+    def offers(self, best: Best, card: Card) -> None:
+        """The best ones, of the model that came last."""
+        kinds = np.array([target.partition(":")[2] for target in card.targets])[best.kinds]
         self._text(',"offers":[')
-        for place in range(ids.shape[1]):
-            self._page.skip(ids[:, place], 7)
-            self._text(f'{"," if place else ""}{{"offer_id":')
-            self._page.value(ids[:, place])
-            self._text(',"probability":')
-            self._page.value(chances[:, place])
-            self._text(',"expected_value":')
-            self._page.value(worth[:, place])
+        for place in range(best.ids.shape[1]):
+            self._page.skip(best.ids[:, place], 9)
+            for name, column in (
+                ("offer_id", best.ids), ("kind", kinds), ("probability", best.probabilities),
+                ("expected_value", best.expected),
+            ):  # fmt: skip
+                lead = "," if name != "offer_id" else ",{" if place else "{"
+                self._text(f'{lead}"{name}":')
+                self._page.value(column[:, place])
             self._text("}")
         self._text("]")
-        self._take("offer", np.where(ids[:, 0] < 0, np.nan, ids[:, 0]))
+        first = best.ids[:, 0]
+        self._take("offer", np.where(first < 0, np.nan, first))
 
     def finish(self) -> tuple[list[bytes], list[bytes]]:
         """Records of `predictions`, and `_prediction`s."""

@@ -200,6 +200,7 @@ def test_offers_are_ranked_as_customer_by_customer() -> None:
         found = record["models"]["nbo"]["offers"]
         assert [each["offer_id"] for each in found] == [each.choice.id for each in wanted]
         for told, each in zip(found, wanted, strict=True):
+            assert told["kind"] == each.choice.kind
             assert np.float32(told["probability"]) == np.float32(each.probability)
             assert np.float32(told["expected_value"]) == np.float32(each.expected_value)
         seen.add((level, segment, found[0]["offer_id"]))
