@@ -45,7 +45,10 @@ class ProductRefused(KhayweError):
 class ProductEntry(BaseModel):
     """A product as people and external systems say it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    # Systems have ids that are numbers.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True
+    )
 
     external_system: SystemName = Field(OWN, description="Where it comes from.")
     external_product_id: str = Field(min_length=1, max_length=200, description="Its id there.")
@@ -128,6 +131,13 @@ def parse_product(given: Mapping[str, Any], what: str = "this product cannot be 
         return ProductEntry.model_validate(dict(given))
     except ValidationError as error:
         raise ProductRefused(what, faults_of(error)) from None
+
+
+def entry_of(row: Any) -> dict[str, Any]:
+    """The fields of something stored, as a `ProductEntry` dumps them."""
+    return {
+        name: plain(value) if isinstance(value := getattr(row, name), Decimal) else value for name in FIELDS
+    }
 
 
 def faults_of(error: ValidationError) -> dict[str, str]:

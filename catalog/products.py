@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from catalog.database import connect, migrate, transaction
-from catalog.product_entry import FIELDS, UNFIT, ProductEntry, ProductRefused, parse_product, plain
+from catalog.product_entry import FIELDS, UNFIT, ProductEntry, ProductRefused, entry_of, parse_product, plain
 from catalog.product_models import ProductRow
 from config.errors import KhayweError
 
@@ -292,7 +292,7 @@ class ProductCatalogService:
 
         Raises NoSuchProduct, ProductRefused, ProductExists, and ProductChanged where it has another etag.
         """
-        return self._change(product_id, etag, lambda row: {**_entry(row), **given})
+        return self._change(product_id, etag, lambda row: {**entry_of(row), **given})
 
     def replace(self, product_id: int, given: Mapping[str, Any], etag: str | None = None) -> Product:
         """Put what is given in place of all fields.  Raises as `edit` does."""
@@ -309,7 +309,7 @@ class ProductCatalogService:
     def _change(self, product_id: int, etag: str | None, merged: Any) -> Product:
         with transaction(self._engine) as session:
             row = _row(session, product_id, etag, lock=True)
-            before = _entry(row)
+            before = entry_of(row)
             entry = parse_product(merged(row))
             if entry.model_dump() == before:
                 return product_of(row)
@@ -353,13 +353,6 @@ def _save(session: Session, row: ProductRow, entry: ProductEntry) -> Product:
         ) from None
     session.refresh(row)
     return product_of(row)
-
-
-def _entry(row: ProductRow) -> dict[str, Any]:
-    """A row as `ProductEntry` has it."""
-    return {
-        name: plain(value) if isinstance(value := getattr(row, name), Decimal) else value for name in FIELDS
-    }
 
 
 def _row(session: Session, product_id: int, etag: str | None = None, lock: bool = False) -> ProductRow:
