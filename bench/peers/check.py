@@ -7,20 +7,30 @@ the same order, with ids, times, conditions and points.
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.generate import cdr_blocks
 from bench.peers.records import TOPICS, CustomerEvent, mapper
 from bench.peers.rules import REVISION, document, game
+from bench.peers.start import running
+from config.settings import Settings
 from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.game import Game
+from streams.topics import ensure_raw_topic
 from tests.reference.fold import ReferenceFold
 from tests.reference.records import Content, marker
 
+WAIT, AFTER = 90.0, 3.0  # seconds without an effect
 #: Topic and customer -> the values told there, in order.
 Told = dict[tuple[str, str], list[dict[str, Any]]]
 
@@ -78,6 +88,45 @@ def differences(
         if len(found) == most:
             break
     return found
+
+
+def on_kafka(peer: str, settings: Settings, raw: Sequence[tuple[bytes, bytes]], home: Path) -> list[str]:
+    """Run a peer on a broker over raw records; the differences of what it told, empty if it is right."""
+    prefix = f"check-{uuid4().hex[:8]}-"
+    topic = f"{prefix}raw"
+    ensure_raw_topic(settings, topic)
+    _, right = reference(events(raw))
+    producer = Producer(settings.producer_config())
+    with running(peer, settings, topic, prefix, home) as process:
+        for key, value in raw:
+            producer.produce(topic, value, key)
+        producer.flush()
+        told = read_told(settings, prefix, sum(map(len, right.values())), process)
+    return differences(right, told)
+
+
+def read_told(settings: Settings, prefix: str, n: int, peer: subprocess.Popen[bytes]) -> Told:
+    """What committed transactions told: `n` effects, and those that follow within seconds.
+
+    Raises RuntimeError where the peer ends; stops where nothing comes for WAIT seconds.
+    """
+    how = {"group.id": prefix, "isolation.level": "read_committed", "auto.offset.reset": "earliest"}
+    consumer = Consumer(settings.kafka_config(**how))
+    partitions = range(settings.partitions)
+    consumer.assign([TopicPartition(prefix + name, at, 0) for name in TOPICS for at in partitions])
+    told: Told = defaultdict(list)
+    got, last = 0, time.monotonic()
+    while time.monotonic() - last < (WAIT if got < n else AFTER):
+        if peer.poll() is not None:
+            raise RuntimeError(f"the peer ended with {peer.returncode} after {got} of {n} effects")
+        for message in consumer.consume(1_000, 0.5):
+            if (error := message.error()) is not None:
+                raise RuntimeError(str(error))
+            value = json.loads(message.value() or b"")
+            told[(message.topic() or "").removeprefix(prefix), (message.key() or b"").decode()].append(value)
+            got, last = got + 1, time.monotonic()
+    consumer.close()
+    return dict(told)
 
 
 def summary(told: Told) -> dict[str, int]:

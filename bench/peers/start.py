@@ -1,0 +1,103 @@
+"""Peers as processes: what each needs is had first, then it runs on a broker until it is told to end.
+
+All are started alike, with `Arguments`; topics with the prefix of the run are made before, all with as many
+partitions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench.peers import java
+from bench.peers.records import TOPICS
+from bench.peers.rules import write
+from config.errors import KhayweError
+from config.settings import Settings
+from streams.embedded.jars import cache
+from streams.topics import await_topics
+
+REPOSITORY = Path(__file__).parents[2]
+LOCK = Path(__file__).with_name("quix-streams.lock")
+PEERS = ("kafka_streams", "quix_streams", "faust_tutorial")
+
+
+def command(peer: str) -> list[str]:
+    """What starts a peer, without its arguments; fetched, compiled or installed where that is missing."""
+    match peer:
+        case "kafka_streams":
+            options = ["-Xms1g", "-Xmx1g", "-XX:+UseParallelGC", "--enable-native-access=ALL-UNNAMED"]
+            logs = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+            return [java.java(), *options, logs, "-cp", ":".join(map(str, java.built())), "khaywe.peer.Main"]
+        case "quix_streams":
+            return [str(_quix()), "-m", "bench.peers.quix_streams"]
+        case "faust_tutorial":
+            return [sys.executable, "-m", "bench.peers.faust_tutorial"]
+    raise ValueError(f"no peer: {peer}")
+
+
+@contextmanager
+def running(
+    peer: str, settings: Settings, raw: str, prefix: str, home: Path, **options: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A peer while it runs on a raw topic; `home` is for its state, `options` are a peer's own."""
+    home.mkdir(parents=True, exist_ok=True)
+    arguments = {
+        "broker": settings.bootstrap_servers(),
+        "raw": raw,
+        "prefix": prefix,
+        "rules": write(home / "rules.json"),
+        "home": home / "state",
+        **{name.replace("_", "-"): value for name, value in options.items()},
+    }
+    given = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
+    make_topics(settings, prefix)
+    process = subprocess.Popen([*command(peer), *given], cwd=REPOSITORY)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def make_topics(settings: Settings, prefix: str) -> None:
+    """The topics of a run, with as many partitions as khaywe's own."""
+    admin = AdminClient(settings.kafka_config())
+    wanted = {prefix + name: settings.partitions for name in ("customer-events", "dead-letters", *TOPICS)}
+    made = admin.create_topics([NewTopic(name, count, 1) for name, count in wanted.items()])
+    for future in made.values():
+        future.result()
+    await_topics(admin, wanted)
+
+
+def _quix() -> Path:
+    """The Python of an environment of its own, made of quix-streams.lock."""
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
+    home = cache().parent / "peers" / f"quix-streams-{digest}"
+    python, done = home / "bin" / "python", home / ".installed"
+    if not done.exists():
+        uv = REPOSITORY / ".uv" / "bin" / "uv"
+        if not uv.exists():
+            raise KhayweError("uv is not there", hint="run `make install`")
+        shutil.rmtree(home, ignore_errors=True)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        for step in (
+            ["venv", "--quiet", "--python", sys.executable, str(home)],
+            ["pip", "sync", "--quiet", "--require-hashes", "--python", str(python), str(LOCK)],
+        ):
+            subprocess.run([str(uv), *step], check=True, env={**os.environ, "VIRTUAL_ENV": str(home)})
+        done.touch()
+    return python
