@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
 
 from web.api import (
     campaigns,
@@ -21,6 +22,7 @@ from web.api import (
     problems,
     products,
     projected,
+    reference,
     revisions,
     rules,
     simulations,
@@ -74,6 +76,12 @@ def create(parts: Parts) -> FastAPI:
     @app.get(f"{PREFIX}/openapi.json", include_in_schema=False)
     def openapi() -> dict[str, Any]:
         return app.openapi()
+
+    @app.get(f"{PREFIX}/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return HTMLResponse(
+            reference.page(app.openapi()), headers={"Content-Security-Policy": reference.POLICY}
+        )
 
     @app.get("/health", include_in_schema=False)
     def health() -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
-from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
@@ -13,20 +12,13 @@ from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from catalog.service import NoSuch
+from projection import queries
 from web.api.doors import Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
 from web.api.problems import Problem
 
 router = guarded()
-
-
-class _Later:
-    def __getattr__(self, name: str) -> Any:
-        return getattr(import_module("projection.queries"), name)
-
-
-queries: Any = _Later()
 
 Customer = Annotated[str | None, Query(max_length=256, description="Of this customer only.")]
 Since = Annotated[date | None, Query(description="First day.")]
