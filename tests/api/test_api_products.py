@@ -118,7 +118,7 @@ def test_a_polled_source_is_tried_and_polled_with_its_secret(
     url, there = shop
     there[:] = [{"who": f"polled-{n}", "at": f"2026-01-0{n}T00:00:00Z", "n": n} for n in (1, 2)]
     poll = {
-        "kind": "rest", "url": f"{url}?secret", "cursor_field": "at",
+        "kind": "rest", "url": f"{url}?secret", "cursor_field": "at", "cursor_param": "since",
         "auth": {"kind": "bearer", "token": "vault:polled.token"},
     }  # fmt: skip
     given = {
@@ -130,7 +130,8 @@ def test_a_polled_source_is_tried_and_polled_with_its_secret(
     assert made.status_code == 201, made.text
     # Without its secret it cannot be reached, and the message says so.
     assert api("marketer").post("/data-sources/polled/test/", json={}).status_code >= 400
-    assert api("admin").put("/data-sources/polled/secrets/token/", json={"value": "guess"}).status_code == 204
+    secret = "/data-sources/polled/secrets/token/"
+    assert api("admin").put(secret, json={"value": "guess"}).status_code == 204
     assert api("marketer").post("/data-sources/polled/test/", json={}).status_code == 502
     assert (
         api("admin").put("/data-sources/polled/secrets/token/", json={"value": "s3cret"}).status_code == 204
