@@ -14,6 +14,7 @@ class Arguments:
     broker: str
     raw: str
     prefix: str
+    partitions: int
     rules: Path
     home: Path
     group: str
@@ -26,6 +27,7 @@ class Arguments:
         parser.add_argument("--broker", required=True)
         parser.add_argument("--raw", required=True)
         parser.add_argument("--prefix", required=True)
+        parser.add_argument("--partitions", type=int, required=True)
         parser.add_argument("--rules", type=Path, required=True)
         parser.add_argument("--home", type=Path, required=True)
         parser.add_argument("--commit-ms", type=int, default=500)
@@ -34,6 +36,7 @@ class Arguments:
             given.broker,
             given.raw,
             given.prefix,
+            given.partitions,
             given.rules,
             given.home,
             given.prefix + peer,

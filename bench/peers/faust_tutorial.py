@@ -37,19 +37,13 @@ def build(arguments: Arguments) -> faust.App:
         store="rocksdb://",
         datadir=str(arguments.home),
         processing_guarantee="exactly_once",
-        topic_disable_leader=True,
-        topic_allow_declare=True,
+        topic_partitions=arguments.partitions,
         web_enabled=False,
     )
-    raw = app.topic(arguments.raw, key_type=str, value_type=dict)
+    raw = app.topic(arguments.raw, key_type=str)
     events = app.topic(arguments.prefix + "customer-events", key_type=str, value_type=Event)
-    effects = {
-        name: app.topic(arguments.prefix + name, key_type=str, value_type=dict)
-        for name in ("dead-letters", *TOPICS)
-    }
-    customers = app.Table(
-        arguments.prefix + "customers", key_type=str, value_type=bytes, value_serializer="raw"
-    )
+    effects = {name: app.topic(arguments.prefix + name, key_type=str) for name in ("dead-letters", *TOPICS)}
+    customers = app.Table("customers", key_type=str, value_type=bytes)
     to_event, game = mapper(rules["source"]), Game(rules)
 
     @app.agent(raw)

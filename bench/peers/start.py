@@ -7,7 +7,6 @@ partitions.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import signal
 import subprocess
@@ -27,7 +26,11 @@ from streams.embedded.jars import cache
 from streams.topics import await_topics
 
 REPOSITORY = Path(__file__).parents[2]
-LOCK = Path(__file__).with_name("quix-streams.lock")
+# Kafka's producer warns of batches that it sends again; each transaction of version 2 may begin with some.
+QUIET = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.producer.internals.Sender=error",
+)
 PEERS = ("kafka_streams", "quix_streams", "faust_tutorial")
 
 
@@ -36,12 +39,18 @@ def command(peer: str) -> list[str]:
     match peer:
         case "kafka_streams":
             options = ["-Xms1g", "-Xmx1g", "-XX:+UseParallelGC", "--enable-native-access=ALL-UNNAMED"]
-            logs = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-            return [java.java(), *options, logs, "-cp", ":".join(map(str, java.built())), "khaywe.peer.Main"]
+            return [
+                java.java(),
+                *options,
+                *QUIET,
+                "-cp",
+                ":".join(map(str, java.built())),
+                "khaywe.peer.Main",
+            ]
         case "quix_streams":
-            return [str(_quix()), "-m", "bench.peers.quix_streams"]
+            return [*_python("quix-streams"), "bench.peers.quix_streams"]
         case "faust_tutorial":
-            return [sys.executable, "-m", "bench.peers.faust_tutorial"]
+            return [*_python("faust-tutorial"), "bench.peers.faust_tutorial"]
     raise ValueError(f"no peer: {peer}")
 
 
@@ -55,6 +64,7 @@ def running(
         "broker": settings.bootstrap_servers(),
         "raw": raw,
         "prefix": prefix,
+        "partitions": settings.partitions,
         "rules": write(home / "rules.json"),
         "home": home / "state",
         **{name.replace("_", "-"): value for name, value in options.items()},
@@ -83,10 +93,10 @@ def make_topics(settings: Settings, prefix: str) -> None:
     await_topics(admin, wanted)
 
 
-def _quix() -> Path:
-    """The Python of an environment of its own, made of quix-streams.lock."""
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
-    home = cache().parent / "peers" / f"quix-streams-{digest}"
+def _python(name: str) -> list[str]:
+    """The Python of an environment of its own, made of `name`.lock, with `-m`."""
+    lock = Path(__file__).with_name(f"{name}.lock")
+    home = cache().parent / "peers" / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
     python, done = home / "bin" / "python", home / ".installed"
     if not done.exists():
         uv = REPOSITORY / ".uv" / "bin" / "uv"
@@ -96,8 +106,8 @@ def _quix() -> Path:
         home.parent.mkdir(parents=True, exist_ok=True)
         for step in (
             ["venv", "--quiet", "--python", sys.executable, str(home)],
-            ["pip", "sync", "--quiet", "--require-hashes", "--python", str(python), str(LOCK)],
+            ["pip", "sync", "--quiet", "--require-hashes", "--python", str(python), str(lock)],
         ):
-            subprocess.run([str(uv), *step], check=True, env={**os.environ, "VIRTUAL_ENV": str(home)})
+            subprocess.run([str(uv), *step], check=True)
         done.touch()
-    return python
+    return [str(python), "-m"]
