@@ -293,7 +293,7 @@ triggers = Table(
     Column("converted_at", _TIME),
     Column("converted_by", Text),
     Column("body", JSON),
-    Column("day", Date, nullable=False),
+    Column("day", Date),  # of `triggered_at`
     *_place(),
     Index("triggers_of_campaign", "campaign", "triggered_at"),
     Index("triggers_newest", "triggered_at", "trigger_id"),

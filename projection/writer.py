@@ -315,9 +315,15 @@ class Writer:
         gone = self._gone if self._erased else None
         for each in effects:
             told.stage(each, self._eras, gone, stage)
+        before = {read.partition: logs[read.partition].newest for read in reads}
         for read in reads:
             self._log(cursor, read, logs[read.partition], stage)
-        stage.write(cursor, self.on_step)
+        stage.copy(cursor)
+        self.on_step("copied")
+        stage.merge(cursor)
+        for partition, newest in before.items():
+            self._prune(cursor, partition, newest, logs[partition])
+        self.on_step("merged")
 
     def _move(self, cursor: Any, slices: Sequence[Slice]) -> None:
         moves = sorted((*each.source, each.begin, each.end) for each in slices)
@@ -371,7 +377,6 @@ class Writer:
                     )
 
     def _log(self, cursor: Any, read: log_.Read, now: Log, stage: Stage) -> None:
-        before = now.newest
         said = log_.stage(read, self._eras, now, self._people(cursor, read.ids()), stage)
         for customer in said.forgotten:
             for table in schema.OF_LOG:
@@ -390,7 +395,6 @@ class Writer:
             f"update {_P}.offsets set revision = %s, newest = %s where topic = %s and partition = %s",
             (now.revision, iso(now.newest) if now.newest else None, topics.CUSTOMER_EVENTS, read.partition),
         )
-        self._prune(cursor, read.partition, before, now)
 
     def _people(self, cursor: Any, ids: list[str]) -> dict[str, Person]:
         people = {}
