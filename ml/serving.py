@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from loyalty.asking import DAILY, INLINE, SETS, Ask
 from loyalty.content import Decisions
-from loyalty.effects import PREDICTIONS, SOURCE, Cause, Effect, effect_id, moment, plain
+from loyalty.effects import PREDICTIONS, SOURCE, Cause, Effect, Moment, effect_id, moment, plain
 from loyalty.game import Game
 from loyalty.row import ROW
 from loyalty.times import iso_many
@@ -140,13 +140,13 @@ class Serving:
         values = features.matrix(rows, decimals=decisions.currency_decimals, timezone=decisions.timezone)
         self.sample.add(values)
         sets = np.fromiter((ask.sets for ask in asks), np.int64, len(asks))
-        as_of = iso_many(np.fromiter((ask.as_of for ask in asks), np.int64, len(asks)))
+        moments = _moments(asks)
         for which in (INLINE, DAILY):
             chosen = np.flatnonzero(sets & which)
             if not len(chosen):
                 continue
-            mine = [asks[at] for at in chosen.tolist()]
-            ids, *heads = _heads(which, mine, [as_of[at] for at in chosen.tolist()])
+            mine = [moments[at] for at in chosen.tolist()]
+            ids, *heads = _heads(which, mine)
             told = _Set(which, values[chosen], heads)
             for name in MODELS[which]:
                 model = models[name]
@@ -156,10 +156,10 @@ class Serving:
                     told.offers(self._best(model, prediction, rows[chosen], content), model.card)
                 out.counts[name] += len(chosen)
             tail = f":{SETS[which]}".encode()
-            for ask, id, record, event in zip(mine, ids, *told.finish(), strict=True):
+            for of, id, record, event in zip(mine, ids, *told.finish(), strict=True):
                 headers = [("ce_id", id), *_HEADERS]
-                out.effects.append(Effect(PREDICTIONS, ask.id + tail, record, headers))
-                out.forwards.append((ask.id, event))
+                out.effects.append(Effect(PREDICTIONS, of.key + tail, record, headers))
+                out.forwards.append((of.key, event))
         return out
 
     def drift(self) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
@@ -302,23 +302,28 @@ _TAKEN = {
 }
 
 
-def _heads(
-    which: int, asks: Sequence[Ask], as_of: Sequence[str]
-) -> tuple[list[bytes], list[bytes], list[bytes]]:
+def _heads(which: int, moments: Sequence[Moment]) -> tuple[list[bytes], list[bytes], list[bytes]]:
     """Effect ids, and what both records of each ask begin with: the second as `asking.prediction_record`."""
     rule = f"prediction:{SETS[which]}"
     ids, records, events = [], [], []
-    for ask, at in zip(asks, as_of, strict=True):
-        cause, customer_id = ask.cause, ask.id.decode()
-        of = moment(ask.id, at, ask.revision, cause.source, cause.event_id, customer_id)
+    for of in moments:
         id = effect_id(of, rule)
         ids.append(id.encode())
         records.append(f'{{"effect_id":"{id}",{of.head}'.encode())
         events.append(
-            f'{{"event_id":"{id}","customer_id":{plain(customer_id)},"event_type":"_prediction",'
-            f'"source":"{SOURCE}","value":1,"occurred_at":"{at}","received_at":"{at}"'.encode()
+            f'{{"event_id":"{id}","customer_id":{plain(of.customer_id)},"event_type":"_prediction",'
+            f'"source":"{SOURCE}","value":1,"occurred_at":"{of.at}","received_at":"{of.at}"'.encode()
         )
     return ids, records, events
+
+
+def _moments(asks: Sequence[Ask]) -> list[Moment]:
+    """As `asking.moment_of`, all at once."""
+    times = iso_many(np.fromiter((ask.as_of for ask in asks), np.int64, len(asks)))
+    return [
+        moment(ask.id, at, ask.revision, ask.cause.source, ask.cause.event_id, ask.id.decode())
+        for ask, at in zip(asks, times, strict=True)
+    ]
 
 
 def _none(name: str, error: ModelError, directory: Path) -> ModelError:
