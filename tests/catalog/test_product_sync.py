@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 from sqlalchemy import Engine, create_engine, text
 
@@ -23,11 +26,13 @@ from catalog.product_sync import (
     ProductSyncService,
     Refusal,
     SyncReport,
+    SystemEntry,
     frequencies,
     sync_system,
 )
 from catalog.products import Product, ProductCatalogService, ProductChanged, ProductFilter
 from catalog.secrets import NoSecret
+from catalog.service import parse_source
 from config.settings import Settings
 from tests.catalog.http_api import Answer, Api, Asked, serving
 from tests.faults.harness import until
@@ -429,3 +434,14 @@ def test_a_mapping_is_written_as_it_was_read() -> None:
     assert ProductMapping.model_validate("tmf620").plain() == {"use": "tmf620"}
     with pytest.raises(ValidationError):
         ProductMapping.model_validate({"use": "tmf620", "name": 5})
+
+
+def test_the_page_about_products_says_what_can_be_saved() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "products.md").read_text()
+    system_, rules, source = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.S))
+    entry = SystemEntry.model_validate(system_)
+    record = {"id": 17, "title": "Night 10 GB", "kind": "DATA", "cost": {"amount": "9.90", "unit": "EUR"}}
+    assert entry.mapping.product(record)["product_type"] == "data"
+    SystemEntry.model_validate({**system_, "mapping": rules["mapping"]})
+    polled = parse_source(source)
+    assert (polled.connection_config.interval, polled.name) == (300, "billing")

@@ -74,8 +74,8 @@ def test_products_from_connect_to_stats(run: Run, api: Api, tmp_path: Path) -> N
     assert listed[0].split()[:3] == ["id", "system", "external"]
     assert [line.split()[2] for line in listed[1:]] == ["1", "2"]
     assert "4.50 EUR" in listed[1]
-    assert "Pack L" in run("product", "list", "--search", "pack l").output
-    assert "Pack S" not in run("product", "list", "--search", "pack l").output
+    assert "Pack L" in run("product", "list", "--search", "mobile 2").output
+    assert "Pack S" not in run("product", "list", "--search", "mobile 2").output
     page = run("product", "list", "--limit", "1")
     assert "there are more: --cursor " in page.stderr
     cursor = page.stderr.split("--cursor ")[1].strip()
