@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -82,14 +83,11 @@ class ProductEntry(BaseModel):
     @field_validator("features", "attributes", "target_segments")
     @classmethod
     def _json_can_be_stored(cls, value: Any) -> Any:
-        try:
-            size = len(msgspec.json.encode(value))
-        except UnicodeEncodeError:
-            raise ValueError("has a character that cannot be kept") from None
+        if _has_unfit(value):
+            raise ValueError("has a character, or a number, that cannot be kept")
+        size = len(msgspec.json.encode(value))
         if size > LARGEST_JSON:
             raise ValueError(f"has {size:,} bytes of JSON, at most {LARGEST_JSON:,} are kept")
-        if _has_unfit(value):
-            raise ValueError("has a character that cannot be kept")
         return value
 
     @field_validator("target_segments")
@@ -160,6 +158,10 @@ def _has_unfit(value: Any) -> bool:
     match value:
         case str():
             return UNFIT.search(value) is not None
+        case float():
+            return not math.isfinite(value)
+        case int():
+            return not -(2**63) <= value < 2**63
         case list():
             return any(map(_has_unfit, value))
         case dict():

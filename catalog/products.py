@@ -28,6 +28,7 @@ LARGEST_PAGE = 500
 #: Features of a customer that say its value, the best first.
 VALUE_FEATURES = ("customer_value", "predicted_ltv", "lifetime_value", "revenue_lifetime")
 LARGEST_ID = 2**63 - 1
+LARGEST_VALUE = 10**15
 
 
 class NoSuchProduct(KhayweError):
@@ -204,7 +205,10 @@ class ProductCatalogService:
         The customer's value is the first known of `VALUE_FEATURES`; `segment` the profile's.
         """
         known = (customer_features.get(name) for name in VALUE_FEATURES)
-        value = _value("customer_value", next((each for each in known if each is not None), None))
+        # NaN is how features say that they are unknown.
+        value = _value(
+            "customer_value", next((each for each in known if each is not None and each == each), None)
+        )
         conditions = _suits(value, str(customer_features.get("segment") or ""))
         with transaction(self._engine) as session:
             rows = session.scalars(select(ProductRow).where(*conditions).order_by(ProductRow.id))
@@ -381,9 +385,9 @@ def _conditions(filter: ProductFilter) -> list[ColumnElement[bool]]:
     if filter.segment is not None:
         found.append(_for_segment(filter.segment))
     if filter.min_price is not None:
-        found.append(row.price >= filter.min_price)
+        found.append(row.price >= _value("min_price", filter.min_price))
     if filter.max_price is not None:
-        found.append(row.price <= filter.max_price)
+        found.append(row.price <= _value("max_price", filter.max_price))
     texts = (row.name, row.description, row.external_product_id, row.category, row.product_type)
     for word in _text("search", filter.search).split():
         found.append(or_(*(text.icontains(word, autoescape=True) for text in texts)))
@@ -421,8 +425,8 @@ def _value(field: str, given: Decimal | float | str | None) -> Decimal | None:
         value = Decimal(str(given))
     except InvalidOperation:
         value = Decimal("nan")
-    if not value.is_finite():
-        raise ProductRefused("no product can be told", {field: f"must be a number, not {given!r}"})
+    if not value.is_finite() or abs(value) > LARGEST_VALUE:
+        raise ProductRefused("no product can be told", {field: f"must be an amount, not {str(given)[:50]!r}"})
     return value
 
 

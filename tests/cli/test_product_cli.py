@@ -106,7 +106,7 @@ def test_products_from_connect_to_stats(run: Run, api: Api, tmp_path: Path) -> N
         (("product", "sync", "crm"), "nobody has said how products of 'crm' are fetched"),
         (("product", "list", "--limit", "0"), "limit: must be 1 to 500"),
         (("product", "list", "--cursor", "x"), "cursor: is none that a page said"),
-        (("product", "list", "--customer-value", "much"), "customer_value: must be a number"),
+        (("product", "list", "--customer-value", "much"), "customer_value: must be an amount"),
         (("product", "schedule", "often"), "frequency: must be like '5 minutes'"),
         (("poll", "now", "nothing"), "there is no data source 'nothing'"),
         (("poll", "now", "custom"), "custom is not polled: its records are sent to topic raw_custom_events"),
