@@ -61,7 +61,9 @@ def test_a_version_that_is_activated_answers_from_then_on(models: Registry) -> N
     assert serving.poll() == [("churn", old, "")]
 
 
-@pytest.mark.parametrize("fault", ["missing", "broken", "cut", "another model", "of a file", "nameless"])
+@pytest.mark.parametrize(
+    "fault", ["missing", "broken", "cut", "another model", "another kind", "of a file", "nameless"]
+)
 def test_what_cannot_be_used_keeps_the_old_one_and_is_told_once(models: Registry, fault: str) -> None:
     serving = Serving(models.directory)
     old = models.active("churn")
@@ -74,6 +76,10 @@ def test_what_cannot_be_used_keeps_the_old_one_and_is_told_once(models: Registry
     elif fault == "another model":
         version = models.active("upsell")
         path = shutil.copy(models.path("upsell", version), models.path("churn", version))
+    elif fault == "another kind":
+        path = models.path("churn", old[:-1] + "y")
+        data = good.replace(old.encode(), path.stem.encode())
+        path.write_bytes(data.replace(b'"kind":"churn"', b'"kind":"ltv"  '))
     elif fault == "of a file":
         version = models.active("churn-uci")
         data = models.path("churn-uci", version).read_bytes()
