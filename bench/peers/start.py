@@ -11,11 +11,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from bench.peers import java
 from bench.peers.records import TOPICS
@@ -31,6 +33,7 @@ QUIET = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.producer.internals.Sender=error",
 )
+START = 60  # seconds
 PEERS = ("kafka_streams", "quix_streams", "faust_tutorial")
 
 
@@ -81,6 +84,24 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def group(peer: str, prefix: str) -> str:
+    """The consumer group of a peer, of both hops; what it has committed says how far it is."""
+    return prefix + peer.replace("_", "-")
+
+
+def await_assignment(peer: str, settings: Settings, prefix: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a peer has its partitions.  Raises KhayweError where it ends or takes too long."""
+    admin, name = AdminClient(settings.kafka_config()), group(peer, prefix)
+    until = time.monotonic() + START
+    while process.poll() is None and time.monotonic() < until:
+        with suppress(KafkaException):  # there is no such group yet, or its coordinator is loading
+            found = admin.describe_consumer_groups([name])[name].result()
+            if found.state == ConsumerGroupState.STABLE and found.members:
+                return
+        time.sleep(0.2)
+    raise KhayweError(f"{peer} did not start", hint="see what it printed above")
 
 
 def make_topics(settings: Settings, prefix: str) -> None:
