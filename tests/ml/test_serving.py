@@ -239,7 +239,7 @@ def test_rules_give_what_models_give() -> None:
         if rule.card.link == "logit":
             assert prediction.max() <= 1
         assert len(np.unique(prediction)) > 1
-    gone = values[:2].copy()
+    gone = values[:3].copy()
     since = features.NAMES.index("days_since_activity")
-    gone[:, since] = (0, 40)
-    assert Rule("churn").run(gone)[1].ravel().tolist() == [0.0, 1.0]
+    gone[:, since] = (0, 40, -1)
+    assert Rule("churn").run(gone)[1].ravel().tolist() == [0.0, 1.0, 1.0]

@@ -136,7 +136,8 @@ def test_rules_answer_only_where_they_may_and_say_so(models: Registry) -> None:
 
 def test_the_reservoir_keeps_so_many_of_about_the_last() -> None:
     sample = Reservoir(1)
-    assert sample.rows() is None
+    sample.add(np.zeros((Reservoir.LEAST - 1, 1), np.float32))
+    assert sample.rows() is None, "too few to speak of"
     for start in range(0, 400_000, 1_000):
         sample.add(np.arange(start, start + 1_000, dtype=np.float32)[:, None])
     rows = sample.rows()
