@@ -19,6 +19,6 @@ ENV PATH=/opt/khaywe/bin:$PATH \
 USER khaywe
 WORKDIR /var/lib/khaywe
 VOLUME /var/lib/khaywe
-EXPOSE 6066
+EXPOSE 6066 6080
 ENTRYPOINT ["khaywe"]
 CMD ["worker"]

@@ -12,7 +12,8 @@ from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from catalog.service import NoSuch
-from projection import queries
+from projection import queries, sums
+from projection.paging import BadCursor
 from web.api.doors import Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
@@ -33,7 +34,7 @@ def reading(parts: Parts) -> Iterator[Session]:
     with parts.store.session() as session:
         try:
             yield session
-        except queries.BadCursor:
+        except BadCursor:
             raise Problem(
                 422, "cursor: is none of ours", [("cursor", "is none of ours: take `next` of a page")]
             ) from None
@@ -132,8 +133,8 @@ def liability(parts: P, caller: Reader, since: Since = None, until: Until = None
     """Points in customers' accounts: now, and by day."""
     with reading(parts) as session:
         return {
-            **queries.liability(session),
-            "by_day": queries.owed_by_day(session, since=since, until=until),
+            **sums.liability(session),
+            "by_day": sums.owed_by_day(session, since=since, until=until),
             "freshness": queries.freshness(session),
         }
 
@@ -148,7 +149,7 @@ def leaderboards(
 ) -> dict[str, Any]:  # fmt: skip
     """Customers by rank."""
     with reading(parts) as session:
-        return {"by": by, "items": queries.leaderboard(session, by, limit)}
+        return {"by": by, "items": sums.leaderboard(session, by, limit)}
 
 
 @router.get("/predictions/{customer_id}/", tags=["models"], summary="A customer's predictions")
@@ -169,9 +170,9 @@ def dashboard(parts: P, caller: Reader, since: Since = None, until: Until = None
     """Customers, missions, badges, points, campaigns, transactions: in all, and by day."""
     transactions = set(parts.content().policy.transaction_types)
     with reading(parts) as session:
-        totals = queries.programme_totals(session, since=since, until=until)
-        days = queries.programme(session, since=since, until=until)
-        owed = queries.liability(session)
+        totals = sums.programme_totals(session, since=since, until=until)
+        days = sums.programme(session, since=since, until=until)
+        owed = sums.liability(session)
         fresh = queries.freshness(session)
     campaigns = {"triggered": 0, "delivered": 0, "converted": 0}
     for detail, count in totals.get("campaigns", {}).items():
