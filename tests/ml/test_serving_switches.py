@@ -75,7 +75,7 @@ def test_what_cannot_be_used_keeps_the_old_one_and_is_told_once(models: Registry
         path.write_bytes(good[: len(good) // 2])
     elif fault == "another model":
         version = models.active("upsell")
-        path = shutil.copy(models.path("upsell", version), models.path("churn", version))
+        path = Path(shutil.copy(models.path("upsell", version), models.path("churn", version)))
     elif fault == "another kind":
         path = models.path("churn", old[:-1] + "y")
         data = good.replace(old.encode(), path.stem.encode())
