@@ -123,8 +123,8 @@ class Settings(BaseSettings):
     )
     model_fallback: Literal["none", "rules"] = Field(
         default="none",
-        description="What answers where a model is missing: nothing, and the worker does not start; or rules, "
-        "and each prediction says so.",
+        description="What answers where a model is missing: nothing, and the worker does not start; or "
+        "rules, and each prediction says so.",
     )
 
     web_host: str = Field(default="127.0.0.1", description="Address the worker's web views listen on.")

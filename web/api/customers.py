@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents.asking import new_id
 from agents.commands import Command
+from catalog.governance.audit import Caller
 from projection import queries
 from web.api.commanding import Answer, CustomerPath, ForCustomer, ForSegment, answered
 from web.api.desk import command
-from web.api.doors import Admin, Caller, Commander, Reader, guarded
+from web.api.doors import Admin, Commander, Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
 from web.api.problems import Problem

@@ -14,12 +14,13 @@ from agents.polling import NotPolled, connection_of, poll_now, sample
 from agents.tail import Tail
 from agents.trial import Trial
 from catalog.content import SourceContent
+from catalog.governance.audit import Caller
 from catalog.governance.rules import tag
 from catalog.schema import DataSource
 from catalog.service import NoSuch
 from streams.topics import ensure_raw_topic, find
 from web.api import etags, paging
-from web.api.doors import Admin, Caller, Editor, Machine, Reader, guarded
+from web.api.doors import Admin, Editor, Machine, Reader, guarded
 from web.api.etags import IfMatch
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
