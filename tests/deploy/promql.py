@@ -55,7 +55,9 @@ VARIABLES = {"$__rate_interval": "5m", "$__range": "1h"}
 class Named:
     """What an expression names."""
 
-    selectors: list[tuple[str, list[tuple[str, str, str]]]] = field(default_factory=list)  # label, operator, value
+    selectors: list[tuple[str, list[tuple[str, str, str]]]] = field(
+        default_factory=list
+    )  # label, operator, value
     groupings: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
 
@@ -151,7 +153,9 @@ def faults(text: str, series: dict[str, set[str]]) -> list[str]:
     for metric, matchers in found.selectors:
         labels = known.get(metric, set()) | OF_TARGET
         out += [f"{metric} has no label {label}" for label, _, _ in matchers if label not in labels]
-    return out + [f"no metric in it has the label {label}" for label in found.groupings - labels_of(text, series)]
+    return out + [
+        f"no metric in it has the label {label}" for label in found.groupings - labels_of(text, series)
+    ]
 
 
 def labels_of(text: str, series: dict[str, set[str]]) -> set[str]:
