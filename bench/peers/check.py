@@ -25,7 +25,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bench.generate import cdr_blocks
 from bench.peers.records import TOPICS, CustomerEvent, mapper
 from bench.peers.rules import REVISION, document, game
-from bench.peers.start import PEERS, await_assignment, running
+from bench.peers.start import PEERS, await_assignment, folded, running
 from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.content import Decisions, Predictions, ScoringPolicy
@@ -125,6 +125,9 @@ def on_kafka(peer: str, settings: Settings, raw: Sequence[tuple[bytes, bytes]], 
             producer.produce(topic, value, key)
         producer.flush()
         told = read_told(settings, prefix, sum(map(len, right.values())), process)
+        committed = folded(peer, settings, prefix)
+    if committed < len(raw):
+        return [f"{committed} of {len(raw)} events are committed"]
     return differences(right, told)
 
 

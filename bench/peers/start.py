@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from bench.peers import java
@@ -89,6 +89,17 @@ def running(
 def group(peer: str, prefix: str) -> str:
     """The consumer group of a peer, of both hops; what it has committed says how far it is."""
     return prefix + peer.replace("_", "-")
+
+
+def folded(peer: str, settings: Settings, prefix: str) -> int:
+    """Records of customer-events that a peer has committed, a marker for each transaction among them."""
+    topic = prefix + "customer-events"
+    of = [TopicPartition(topic, at) for at in range(settings.partitions)]
+    consumer = Consumer(settings.kafka_config(**{"group.id": group(peer, prefix)}))
+    try:
+        return sum(max(0, at.offset) for at in consumer.committed(of, 30))
+    finally:
+        consumer.close()
 
 
 def await_assignment(peer: str, settings: Settings, prefix: str, process: subprocess.Popen[bytes]) -> None:

@@ -74,8 +74,8 @@ final class Effects {
     void mission(Customer c, Customer.Mission mission, Rules.Template template, String status, String reason) {
         String rule = status.equals("progress") ? "progress:" + mission.tenths : status;
         effect(c, MISSIONS, "mission:" + template.number() + ":" + rule, 0, to -> {
-            String id = customerId + SEPARATOR + "mission" + SEPARATOR + template.number() + SEPARATOR + mission.started;
-            to.writeStringField("mission_id", hex(id));
+            String of = customerId + SEPARATOR + "mission" + SEPARATOR + template.number();
+            to.writeStringField("mission_id", hex(of + SEPARATOR + mission.started));
             to.writeNumberField("number", template.number());
             to.writeStringField("name", template.name());
             to.writeStringField("category", template.category());

@@ -56,7 +56,8 @@ final class Normaliser implements Processor<String, byte[], String, byte[]> {
                 }
             }
             String type = rules.eventTypes.get(code);
-            if (eventId == null || customerId == null || customerId.isEmpty() || type == null || at == null || !(value >= 0)) {
+            boolean whole = eventId != null && customerId != null && !customerId.isEmpty() && type != null && at != null;
+            if (!whole || !(value >= 0)) {
                 throw new IllegalArgumentException("a member is missing or of another kind");
             }
             long ms = Times.parse(at);
