@@ -35,8 +35,8 @@ from streams import topics
 from streams.embedded import services as embedded
 
 EVENTS = 1_500_000
-#: 150 records a customer within DAYS, and 15: an operator of 13 million customers with 900,000 events a second has
-#: 12,000.  So both have more daily refreshes and more of the first days' missions an event than that, not fewer.
+#: 150 records a customer within DAYS, and 15.  An operator of 13 million customers with 900,000 events a
+#: second has 12,000: so both have more daily refreshes, and more of the first days' missions, an event.
 CUSTOMERS, SPARSE_CUSTOMERS = 10_000, 100_000
 PARTITIONS = 4
 DAYS = 2
