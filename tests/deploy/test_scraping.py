@@ -1,4 +1,4 @@
-"""Whom Prometheus asks: services of docker-compose.yml, pods of the manifests, under the jobs that rules name."""
+"""Whom Prometheus asks: services of docker-compose.yml and pods of the manifests, under the rules' jobs."""
 
 from __future__ import annotations
 
