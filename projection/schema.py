@@ -322,7 +322,7 @@ usage = Table(
     Column("customer_id", Text, primary_key=True),
     Column("day", Date, primary_key=True),
     *(Column(name, BigInteger, nullable=False) for name in USAGE),
-    *_place(),
+    Column("partition", SmallInteger, nullable=False),
 )  # fmt: skip
 
 #: What happened in a day, of everybody: sums, by partition so that two projectors never wait for each other.

@@ -90,7 +90,7 @@ class Target:
         return make, merge
 
     def _set(self, name: str) -> str:
-        if self.how == ADD and name not in ("partition", "recorded_at"):
+        if self.how == ADD and name != "partition":
             return f'"{name}" = old."{name}" + excluded."{name}"'
         if name in self.kept:
             return f'"{name}" = coalesce(excluded."{name}", old."{name}")'
@@ -175,6 +175,13 @@ class Stage:
         """From there into the tables.  Raises psycopg2.Error."""
         for name in self._filled:
             cursor.execute(_STATEMENTS[name][1])
+
+    def clear(self, cursor: Any) -> None:
+        """Take it out of the temporary tables again."""
+        for name in self._filled:
+            cursor.execute(f"delete from stage_{name}")
+            self.rows[name], self.last[name] = [], {}
+        self._filled = []
 
 
 def make_stages(cursor: Any) -> None:

@@ -166,6 +166,8 @@ class Writer:
             self.forget()
 
     def _take(self, cursor: Any, starts: Mapping[tuple[str, int], Start]) -> dict[tuple[str, int], int]:
+        cursor.execute(f"select founded_at from {_P}.meta")
+        self._founded = cursor.fetchone()[0]
         rows = [
             (*place, start.topic_id, start.low, start.low == 0) for place, start in sorted(starts.items())
         ]
@@ -377,11 +379,19 @@ class Writer:
                     )
 
     def _log(self, cursor: Any, read: log_.Read, now: Log, stage: Stage) -> None:
-        said = log_.stage(read, self._eras, now, self._people(cursor, read.ids()), stage)
-        for customer in said.forgotten:
+        reading = log_.Reading(read, self._eras, now, self._people(cursor, read.ids()))
+        while (erased := reading.run()) is not None:
+            # What stood before the erasure counts among everybody, whatever batch it came in.
+            reading.stage(stage)
+            stage.copy(cursor)
+            stage.merge(cursor)
+            stage.clear(cursor)
             for table in schema.OF_LOG:
-                cursor.execute(f"delete from {_P}.{table.name} where customer_id = %s", (customer,))
-        for hash_, (customer, recorded) in said.closed.items():
+                cursor.execute(f"delete from {_P}.{table.name} where customer_id = %s", (erased,))
+            reading.forget(erased)
+        reading.stage(stage)
+        reading.finish(now)
+        for hash_, (customer, recorded) in reading.closed.items():
             known = self._erased.get(hash_, -1) >= recorded  # the erasure was read before the command
             cursor.execute(
                 f"insert into {_P}.closed (hash, partition, customer_id) values (%s, %s, %s) "
@@ -389,7 +399,7 @@ class Writer:
                 "customer_id = excluded.customer_id",
                 (hash_, read.partition, None if known else customer),
             )
-        for hash_ in said.opened:
+        for hash_ in reading.opened:
             cursor.execute(f"delete from {_P}.closed where hash = %s", (hash_,))
         cursor.execute(
             f"update {_P}.offsets set revision = %s, newest = %s where topic = %s and partition = %s",

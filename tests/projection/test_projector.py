@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg2
+import psycopg2  # type: ignore[import-untyped]
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -116,6 +116,7 @@ def test_killed_at_every_gap_between_steps(pipeline: Projected, expected: plain.
         assert pipeline.behind() > 0
         worker.start()
         until("it has come to the end", lambda: not worker.alive, 60, worker.log)
+        assert worker.process is not None
         assert worker.process.returncode == 0, worker.log.read_text()
     plain.same(expected, plain.found(pipeline.url))
     assert all(expected[table] for table in plain.SELECTS), "not every table was at stake"
@@ -193,7 +194,8 @@ def test_the_tables_say_what_the_rows_of_the_fold_say(pipeline: Projected) -> No
     for customer, row in rows.items():
         for index, ring in enumerate(("calls", "data_kb", "sms", "app_login")):
             for number, value in row["rings"][ring].items():
-                assert usage[customer, number][index] == value, (customer, ring, number)
+                most = 255 if ring == "app_login" else 2**32  # a cell of a row saturates
+                assert min(usage[customer, number][index], most) == value, (customer, ring, number)
         if customer in control:
             continue
         bits = sum(1 << bit for bit in {bit for who, bit in held if who == customer})
