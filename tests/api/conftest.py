@@ -55,8 +55,13 @@ def parts(pipeline: Pipeline) -> Iterator[Parts]:
 @pytest.fixture(scope="session")
 def live(pipeline: Pipeline, parts: Parts) -> Iterator[Worker]:
     """A worker on the same services, which has taken its partitions over."""
-    port = str(parts.settings.worker_url).rsplit(":", 1)[1]
-    worker = pipeline.worker("a", KHAYWE_WEB_PORT=port)
+    environment = pipeline.environment | {
+        "KHAYWE_WORKER": "a",
+        "KHAYWE_WEB_PORT": str(parts.settings.worker_url).rsplit(":", 1)[1],
+    }
+    # No poller: tests poll themselves.
+    command = ["-m", "tests.faults.khaywe", "worker", "--agents", "normalizer,customers,projector"]
+    worker = Worker(command, environment, pipeline.home / "a.log")
     with workers(worker):
         worker.start()
         until("the worker is well", lambda: _well(parts), 120, worker.log)
