@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Table, and_, case, func, literal_column, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from loyalty.effects import digest
 from projection import schema
@@ -177,7 +178,7 @@ def badges(db: Any, customer_id: str) -> list[dict[str, Any]]:
             case((by_snapshot, None), else_=c.occurred_at).label("awarded_at"),
             c.reason,
         )
-        .distinct(c.number, c.level)
+        .ext(distinct_on(c.number, c.level))
         .where(c.customer_id.in_(_linked(db, customer_id)), c.occurred_at >= _opened(customer_id))
         .order_by(c.number, c.level, by_snapshot, c.occurred_at)
     )  # fmt: skip
