@@ -141,6 +141,12 @@ class Settings(BaseSettings):
         description="URL of any worker's web views, for the API and the command line. "
         "Unset: KHAYWE_WEB_HOST and KHAYWE_WEB_PORT here.",
     )
+    worker_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="What workers, the API and the command line show each other where KHAYWE_WEB_HOST is not "
+        "this machine. Unset: only keys of the API open the views then.",
+    )
     secrets_key: str | None = Field(
         default=None,
         repr=False,
