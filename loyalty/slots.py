@@ -124,10 +124,10 @@ def reusable(row: Record, policy: Record, tables: Any, entry: int) -> bool:
 @compiled
 def may_cool(row: Record, policy: Record, tables: Any) -> bool:
     """Whether one more template can cool down."""
-    for entry in range(COOLING):
-        if reusable(row, policy, tables, entry):
-            return True
-    return False
+    entry = 0
+    while entry < COOLING and not reusable(row, policy, tables, entry):
+        entry += 1
+    return entry < COOLING
 
 
 @compiled
