@@ -43,8 +43,8 @@ def test_settings_are_settings_and_are_valid() -> None:
     secret = {name.removeprefix(PREFIX).lower() for name in _secret()}
     assert set(fields) | secret <= set(Settings.model_fields)
     assert not set(fields) & secret
-    # All that is needed to reach Kafka and PostgreSQL, and to read each other's secrets.
-    assert set(fields) | secret >= {"kafka", "database", "secrets_key"}
+    # All that is needed to reach Kafka, PostgreSQL and each other, and to read each other's secrets.
+    assert set(fields) | secret >= {"kafka", "database", "secrets_key", "worker_key"}
     assert Settings(_env_file=None, **fields).replication == 3
     for workload in workloads():
         for container in containers(workload):
