@@ -218,7 +218,7 @@ def test_the_erased_stay_erased_and_snapshots_tell_what_was_cut(pipeline: Projec
         worker.start()
         projector.start()
         for customer in (GONE, BACK):
-            pipeline.khaywe("command", "erase", customer)
+            pipeline.khaywe("command", "erase", "--customer", customer)
         later = [
             {"who": who, "what": "recharge", "much": 5, "at": "2026-02-21T08:00:00Z"} for who in (GONE, BACK)
         ]
