@@ -50,8 +50,8 @@ SECTIONS = (
     (
         "Web views, REST API and logs",
         "The worker's web views show customers' data: on another address than this machine's own they ask "
-        "for `KHAYWE_WORKER_KEY` or a key of the API, but for `/health` and `/metrics`. The API asks everybody "
-        "for a key or a token (docs/api.md).",
+        "for `KHAYWE_WORKER_KEY` or a key of the API, but for `/health` and `/metrics`. The API asks "
+        "everybody for a key or a token (docs/api.md).",
         "web_host",
     ),
 )
