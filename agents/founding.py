@@ -23,7 +23,9 @@ from config.settings import Settings
 from loyalty import standing
 from loyalty.effects import digest, mission_id
 from loyalty.game import LEVELS
+from loyalty.moving import in_control
 from loyalty.points import balance
+from loyalty.policy import compile_policy
 from loyalty.row import OPEN
 from loyalty.state import ROW_KEY, opened_many
 from loyalty.times import iso, parse_many
@@ -123,7 +125,8 @@ class _Seeds:
 
     def _block(self, entries: Sequence[tuple[bytes, bytes]], revision: int, created: int) -> set[bytes]:
         rows = opened_many([id for id, _ in entries], [value for _, value in entries])
-        game = self._contents(revision).game
+        content = self._contents(revision)
+        game, policy = content.game, compile_policy(content, revision)[0]
         values: defaultdict[str, list[tuple[object, ...]]] = defaultdict(list)
         sown = set()
         for (id, _), row in zip(entries, rows, strict=True):
@@ -139,6 +142,8 @@ class _Seeds:
                 customer, hash_, "open", iso(opened) if opened else None, iso(first),
                 iso(int(row["last_activity"]) or first), b"", *place,
             ))  # fmt: skip
+            if in_control(row["id_hash"], policy):
+                continue  # the same fold runs for them, but nothing of it is theirs
             for mission in standing.missions(row, self._contents):
                 if mission["status"] == "active":
                     started = int(parse_many([mission["started_at"]])[0]) // 1000

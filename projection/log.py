@@ -7,7 +7,7 @@ that a record which the fold passes over is not listed either.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,9 @@ _CELLS = {
     code: tuple((schema.USAGE.index(name), by_value) for name, by_value in cells)
     for code, cells in _cells().items()
 }
+
+
+Gone = Callable[[str, int], bool]
 
 
 @dataclass(slots=True)
@@ -129,9 +132,15 @@ def read(partition: int, messages: Iterable[Any], log: Log) -> Read:
 class Reading:
     """One partition's records, in order, up to each erasure."""
 
-    def __init__(self, read: Read, eras: Eras, log: Log, people: dict[str, Person]) -> None:
-        """`people` are those of `read.ids()` that are known; `log` is as it was before."""
+    def __init__(
+        self, read: Read, eras: Eras, log: Log, people: dict[str, Person], gone: Gone | None
+    ) -> None:
+        """`people` are those of `read.ids()` that are known; `log` is as it was before.
+
+        `gone(customer_id, recorded)` says whom nobody may know; None: nobody is erased.
+        """
         self.read = read
+        self._gone = gone
         self.people = people
         #: Whoever was erased: hash -> id, and when the command was recorded (ms); and whoever came back.
         self.closed: dict[bytes, tuple[str, int]] = {}
@@ -187,6 +196,9 @@ class Reading:
     def _is_closed(self, customer: str) -> bool:
         return bool(self._closed) and digest(customer.encode()) in self._closed
 
+    def _is_gone(self, customer: str, n: int) -> bool:
+        return self._gone is not None and self._gone(customer, self.read.recorded[n])
+
     def _event(self, n: int, kind: int) -> None:
         record, at = self.read.batch.records[n], self._times[n]
         customer = record.customer_id
@@ -218,7 +230,8 @@ class Reading:
         person.first_seen, person.last_seen = min(person.first_seen, at), max(person.last_seen, at)
         self.touched[customer] = self.read.recorded[n]
         if kind == _LINK and self._flags[n] & CAN_LINK:
-            person.state, person.linked_to = "linked", record.attributes["to"]
+            to = record.attributes["to"]
+            person.state, person.linked_to = "linked", None if self._is_gone(to, n) else to
         elif kind == _ENDED:
             person.state = "ended"
 
@@ -234,10 +247,13 @@ class Reading:
 
     def _list(self, n: int, kind: int, record: decode.Record) -> None:
         customer, date, place = plain(record.customer_id), self._date(self._days[n]), self._place(n)
+        attributes = {name: value for name, value in record.attributes.items() if name != "_path"}
+        if kind == _LINK and self._is_gone(str(attributes.get("to")), n):
+            attributes = {}
         received = record.received_at if parse_many([record.received_at])[0] != NO_TIME else NULL
         self.events.append(
             f"{customer}\t{plain(record.source)}\t{plain(record.event_id)}\t{record.event_type}\t{record.value}"
-            f"\t{self._counts[n]}\t{record.occurred_at}\t{received}\t{json(_ATTRIBUTES(record.attributes))}"
+            f"\t{self._counts[n]}\t{record.occurred_at}\t{received}\t{json(_ATTRIBUTES(attributes))}"
             f"\t{date}\t{place}\t{self.read.batch.offsets[n]}\tf"
         )
         grant = record.attributes.get("grant_id") if kind in (FULFILLED, FAILED) else None

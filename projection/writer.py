@@ -377,9 +377,17 @@ class Writer:
                         f"delete from {_P}.{table.name} where customer_id = %s and recorded_at <= %s",
                         (customer, iso(recorded)),
                     )
+                # Whoever became this customer does not tell of it any more.
+                cursor.execute(
+                    f"with linked as (update {_P}.customers set linked_to = null where linked_to = %s and "
+                    f"recorded_at <= %s returning customer_id) update {_P}.events set attributes = '{{}}' "
+                    "where event_type = 'customer_link' and customer_id in (select customer_id from linked)",
+                    (customer, iso(recorded)),
+                )
 
     def _log(self, cursor: Any, read: log_.Read, now: Log, stage: Stage) -> None:
-        reading = log_.Reading(read, self._eras, now, self._people(cursor, read.ids()))
+        gone = self._gone if self._erased else None
+        reading = log_.Reading(read, self._eras, now, self._people(cursor, read.ids()), gone)
         while (erased := reading.run()) is not None:
             # What stood before the erasure counts among everybody, whatever batch it came in.
             reading.stage(stage)

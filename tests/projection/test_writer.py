@@ -186,6 +186,22 @@ def test_whoever_comes_back_begins_anew(logs: Logs, database: str, sql: Sql) -> 
     assert not anywhere(database, "a")
 
 
+def test_who_has_become_an_erased_customer_does_not_tell(logs: Logs, database: str, sql: Sql) -> None:
+    logs.event("a", "recharge", JANUARY, 5)
+    logs.event("gone", "recharge", JANUARY, 5)
+    logs.event("a", "customer_link", JANUARY, to="gone")
+    logs.event("gone", "recharge", LATER, 5, _path=["a"])
+    logs.command("gone", "erase")
+    logs.erase("gone")
+    for order in itertools.permutations([(topics.CUSTOMER_EVENTS,), (topics.ERASURES,)]):
+        sql("drop schema projection cascade")
+        logs.take()
+        for names in (*order, TOPICS):
+            logs.write(names)
+        assert not any("gone" in str(row) for rows in plain.dump(database).values() for row in rows), order
+        assert sql("select state, linked_to from projection.customers") == [("linked", None)]
+
+
 def test_a_refused_erasure_closes_nobody(logs: Logs, sql: Sql) -> None:
     logs.command("stranger", "erase")
     logs.event("stranger", "recharge", JANUARY, 5)
