@@ -11,7 +11,7 @@ COPY . .
 RUN uv pip install --no-cache --no-deps --build-constraints requirements.lock .
 
 FROM python:3.11-slim
-RUN useradd --system --create-home --home-dir /var/lib/khaywe khaywe
+RUN useradd --system --uid 999 --create-home --home-dir /var/lib/khaywe khaywe
 COPY --from=build /opt/khaywe /opt/khaywe
 ENV PATH=/opt/khaywe/bin:$PATH \
     KHAYWE_HOME=/var/lib/khaywe \

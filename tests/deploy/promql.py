@@ -1,17 +1,15 @@
 """What PromQL expressions name: metrics with their matchers, labels of groupings, functions.
 
 Tokens are enough to hold names against what the process exports; whether an expression means something is for
-a real parser (`promql_parser`, `promtool`) to say, where one is installed.
+a real parser (`promql_parser`) to say; whether alerts fire when they should, `promtool` (see alerts.yml).
 """
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
@@ -177,14 +175,6 @@ def values(expressions: Iterable[str], metric: str, label: str) -> set[str]:
             if name == metric:
                 found |= {one for at, _, value in matchers if at == label for one in value.split("|")}
     return found
-
-
-def parser() -> Any:
-    """The parser of Prometheus' own grammar, None where it is not installed."""
-    try:
-        return importlib.import_module("promql_parser")
-    except ImportError:
-        return None
 
 
 def unknown_values(expressions: Iterable[str]) -> list[str]:
