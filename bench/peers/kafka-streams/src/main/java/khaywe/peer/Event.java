@@ -3,6 +3,7 @@ package khaywe.peer;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.util.JsonRecyclerPools;
 import java.io.IOException;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
@@ -10,7 +11,8 @@ import java.math.RoundingMode;
 /** A record of customer-events as the game takes it; `at` in ms, `value` in its canonical unit. */
 record Event(String eventId, String customerId, int kind, String source, double value, long at) {
 
-    private static final JsonFactory JSON = new JsonFactory();
+    /** Buffers are kept by thread: a stream thread reads and writes one record at a time. */
+    static final JsonFactory JSON = JsonFactory.builder().recyclerPool(JsonRecyclerPools.threadLocalPool()).build();
 
     /** The value in smallest units, KB for data, rounded half-even as a decimal. */
     long amount() {
