@@ -284,7 +284,7 @@ def _standing(pipeline: Projected) -> tuple[Any, ...]:
         set(pipeline.sql("select customer_id, balance from projection.balances where balance <> 0")),
         set(
             pipeline.sql(
-                "select mission_id, customer_id, number, name, progress, target, started_at, ends_at "
+                "select mission_id, customer_id, number, name, target, started_at, ends_at "
                 "from projection.missions where status = 'active'"
             )
         ),
