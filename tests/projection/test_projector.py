@@ -245,6 +245,10 @@ def test_the_erased_stay_erased_and_snapshots_tell_what_was_cut(pipeline: Projec
     held, owed, running = _standing(pipeline)
 
     _cut(pipeline)
+    newest = snapshots.found(root, 0)[-1]
+    damaged = bytearray(newest.read_bytes())
+    damaged[-10] ^= 1
+    newest.with_name(f"99991231T000000Z-1{snapshots.SUFFIX}").write_bytes(damaged)  # passed over
     pipeline.khaywe("projection", "rebuild")
     cut = plain.dump(pipeline.url)
     assert not cut["ledger"]
