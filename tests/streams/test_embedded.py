@@ -312,7 +312,10 @@ def test_a_damaged_jar_is_fetched_again(
 
 
 def test_a_port_that_a_killed_server_still_holds_is_waited_for() -> None:
-    server = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+    server = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0));"
+        "print(s.getsockname()[1], flush=True); input()"
+    )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", server], **pipes) as held:  # type: ignore[call-overload]
         assert held.stdout is not None
