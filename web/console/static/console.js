@@ -1,0 +1,71 @@
+// Charts, words about what failed, and small helps. Pages work without it; nothing here decides anything.
+"use strict";
+(() => {
+  const colour = (name) => {
+    const probe = document.createElement("i");
+    probe.style.color = `var(${name})`;
+    document.body.append(probe);
+    const found = getComputedStyle(probe).color;
+    probe.remove();
+    return found;
+  };
+  const LEVELS = ["--bronze", "--silver", "--gold", "--platinum"];
+  const short = (value) => Math.abs(value) >= 1e6 ? `${+(value / 1e6).toFixed(1)}M` : Math.abs(value) >= 1e4 ? `${+(value / 1e3).toFixed(1)}k` : `${+value.toFixed(2)}`;
+  const drawn = new Map();
+
+  function draw(plot) {
+    drawn.get(plot)?.destroy();
+    const stacked = plot.dataset.kind === "stack";
+    const days = JSON.parse(plot.dataset.days).map((day) => Date.parse(`${day}T00:00:00Z`) / 1000);
+    const names = JSON.parse(plot.dataset.names);
+    const own = JSON.parse(plot.dataset.series).map((series) => series.values);
+    const colours = (stacked ? LEVELS : ["--s1", "--s2", "--s3", "--s4", "--bad"]).map(colour);
+    const ink = colour("--muted"), line = colour("--line");
+    let shown = own;
+    if (stacked) {
+      const sum = days.map(() => 0);
+      shown = own.map((values) => values.map((value, n) => (sum[n] += value)));
+    }
+    const series = names.map((label, n) => ({
+      label, stroke: colours[n], width: stacked ? 0 : 2, fill: stacked ? colours[n] : undefined,
+      paths: stacked ? uPlot.paths.bars({ size: [0.8, 24] }) : undefined, points: { show: days.length < 3 },
+      value: (_, __, ___, at) => at === null ? "–" : own[n][at]?.toLocaleString() ?? "–",
+    }));
+    const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
+    // The tallest bar is drawn first, so that the others stand before it.
+    const order = stacked ? [...names.keys()].reverse() : [...names.keys()];
+    const chart = new uPlot({
+      width: plot.clientWidth, height: 240, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
+      series: [{ value: (_, at) => at === null ? "–" : new Date(at * 1e3).toISOString().slice(0, 10), label: plot.dataset.day || "" }, ...order.map((n) => series[n])],
+      axes: [{ ...axis, space: 70, values: [[86400 * 365, "{YYYY}"], [86400 * 28, "{MMM} {YYYY}"], [86400, "{MMM} {D}"]] }, { ...axis, size: 56, values: (_, values) => values.map(short) }],
+      scales: { x: { range: stacked ? (_, low, high) => [low - 43200, high + 43200] : undefined }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.05 : 1] } },
+      cursor: { drag: { x: false, y: false } },
+    }, [days, ...order.map((n) => shown[n])], plot);
+    drawn.set(plot, chart);
+  }
+  const drawAll = (within) => within.querySelectorAll(".plot[data-series]").forEach(draw);
+  let sized;
+  addEventListener("resize", () => {
+    clearTimeout(sized);
+    sized = setTimeout(() => drawn.forEach((chart, plot) => chart.setSize({ width: plot.clientWidth, height: 240 })), 100);
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(document));
+
+  const said = document.getElementById("said");
+  let silence;
+  function tell(html) {
+    said.innerHTML = html;
+    clearTimeout(silence);
+    silence = setTimeout(() => said.replaceChildren(), 10000);
+  }
+  document.addEventListener("htmx:responseError", (event) => {
+    const text = event.detail.xhr.responseText;
+    if (text.startsWith("<p class=\"note")) tell(text);
+  });
+  document.addEventListener("htmx:afterSwap", (event) => drawAll(event.target));
+  document.addEventListener("submit", (event) => {
+    const asked = event.submitter?.dataset.confirm || event.target.dataset.confirm;
+    if (asked && !confirm(asked)) event.preventDefault();
+  });
+  drawAll(document);
+})();
