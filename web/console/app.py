@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -30,8 +28,6 @@ from web.console import (
 from web.console.gate import Gate
 from web.console.rendering import HERE, problem_page
 from web.console.sessions import Sessions
-
-log = logging.getLogger(__name__)
 
 PATH = "/console"
 #: What a status is called in the texts, where an error says no more.
@@ -89,8 +85,3 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         return problem_page(request, error.status_code, _REASONS.get(error.status_code, "defect"))
-
-    @app.exception_handler(Exception)
-    async def _unforeseen(request: Request, error: Exception) -> Response:
-        log.error("%s %s", request.method, request.url.path, exc_info=error)
-        return problem_page(request, 500, "defect")

@@ -6,6 +6,7 @@ it: so `Reader`, `Editor`, `Approver`, `Admin` of `web.api.doors` guard pages as
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.errors import KhayweError
 from web.console.sessions import LASTS, Sessions
+
+log = logging.getLogger(__name__)
 
 #: Nothing but our own files; no script and no style inside a page.
 POLICY = "; ".join(
@@ -59,10 +62,13 @@ class Gate:
         root = scope.get("root_path", "")
         path = scope["path"].removeprefix(root)
         fresh: str | None = None
+        begun = False
         changing = scope["method"] not in ("GET", "HEAD")
 
         async def answer(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _SAFE.items():
                     headers.setdefault(name, value)
@@ -109,7 +115,13 @@ class Gate:
             if not state["session"].guarded_by(given):
                 await refuse(request, 403, "stale")(scope, receive, answer)
                 return
-        await self._app(scope, receive, answer)
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            log.error("%s %s", scope["method"], scope["path"], exc_info=error)
+            if begun:
+                raise
+            await refuse(request, 500, "defect")(scope, receive, answer)
 
 
 def away(request: Request, error: KhayweError) -> Response:

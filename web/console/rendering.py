@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from loyalty.vocabulary import FEATURES
 from web.api import doors
 from web.console import drawing
 
@@ -141,9 +142,27 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
+@cache
+def _features() -> dict[str, str]:
+    return {
+        each.name: f"{each.description}{f', {each.window_days} days' if each.window_days else ''}"
+        for each in FEATURES
+    }
+
+
+def feature(condition: str) -> str:
+    """What a comparison speaks of, in words; nothing where nobody has said."""
+    return _features().get(condition.split(" ", 1)[0], "")
+
+
 def chart_data(value: Any) -> Markup:
     """JSON for an attribute."""
     return escape(json.dumps(value, default=str))
+
+
+def word_list(words: Sequence[Any]) -> Markup:
+    """Words that may be completed, with what they are about, for an attribute."""
+    return chart_data([[each.name, each.about] for each in words])
 
 
 def _environment() -> Environment:
@@ -153,7 +172,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.filters |= {
         "number": number, "shown": shown, "day": day, "part": path_part, "pretty": pretty,
-        "chart_data": chart_data, "query": urlencode,
+        "chart_data": chart_data, "query": urlencode, "word_list": word_list, "feature": feature,
     }  # fmt: skip
     made.globals |= {
         "t": say, "word": or_word, "radar": drawing.radar, "spark": drawing.spark, "bar": drawing.bar,
@@ -176,7 +195,7 @@ def theme_of(request: Request) -> str:
     return found if found in THEMES else "auto"
 
 
-def render(request: Request, template: str, **values: Any) -> str:
+def render(request: Request, template: str, /, **values: Any) -> str:
     """A template with what every page needs."""
     session = request.state.session
     caller = session.caller if session is not None else None
@@ -198,7 +217,7 @@ def render(request: Request, template: str, **values: Any) -> str:
     )
 
 
-def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+def page(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
     """A page, or a part of one."""
     return HTMLResponse(render(request, template, **values), status)
 

@@ -67,5 +67,60 @@
     const asked = event.submitter?.dataset.confirm || event.target.dataset.confirm;
     if (asked && !confirm(asked)) event.preventDefault();
   });
+
+  // Names offered where the caret is: arrows choose, Enter or Tab takes, Escape leaves.
+  document.querySelectorAll("[data-words]").forEach((field, nth) => {
+    const words = JSON.parse(document.getElementById(`words-${field.dataset.words}`).dataset.list);
+    const whole = field.dataset.words === "templates";
+    const list = Object.assign(document.createElement("ul"), { className: "choices", id: `choices-${nth}`, hidden: true });
+    list.setAttribute("role", "listbox");
+    list.setAttribute("aria-label", field.labels[0]?.textContent ?? "");
+    field.after(list);
+    if (field.matches("input")) field.setAttribute("role", "combobox");
+    for (const [name, value] of [["aria-autocomplete", "list"], ["aria-controls", list.id]]) field.setAttribute(name, value);
+    let at = -1;
+    const begun = () => (whole ? /[^,]*$/ : /[A-Za-z_][A-Za-z0-9_]*$/).exec(field.value.slice(0, field.selectionStart))?.[0].trimStart() ?? "";
+    const close = () => { list.hidden = true; at = -1; field.matches("input") && field.setAttribute("aria-expanded", "false"); field.removeAttribute("aria-activedescendant"); };
+    const choose = (n) => {
+      at = n;
+      [...list.children].forEach((item, m) => item.setAttribute("aria-selected", m === at));
+      if (at >= 0) { field.setAttribute("aria-activedescendant", list.children[at].id); list.children[at].scrollIntoView({ block: "nearest" }); }
+    };
+    const take = (name) => {
+      const start = field.selectionStart - begun().length;
+      field.setRangeText(name, start, field.selectionStart, "end");
+      close();
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    };
+    field.addEventListener("input", () => {
+      const word = begun().toLowerCase();
+      const found = word ? words.filter(([name]) => name.toLowerCase().includes(word) && name.toLowerCase() !== word) : [];
+      found.sort(([a], [b]) => b.toLowerCase().startsWith(word) - a.toLowerCase().startsWith(word));
+      list.replaceChildren(...found.slice(0, 12).map(([name, about], n) => {
+        const item = document.createElement("li");
+        item.id = `${list.id}-${n}`;
+        item.setAttribute("role", "option");
+        item.textContent = name;
+        if (about) item.append(Object.assign(document.createElement("small"), { textContent: about }));
+        item.addEventListener("mousedown", (event) => { event.preventDefault(); take(name); });
+        return item;
+      }));
+      if (!found.length) return close();
+      list.hidden = false;
+      field.matches("input") && field.setAttribute("aria-expanded", "true");
+      choose(-1);
+    });
+    field.addEventListener("keydown", (event) => {
+      if (list.hidden) return;
+      const many = list.children.length;
+      if (event.key === "ArrowDown") choose((at + 1) % many);
+      else if (event.key === "ArrowUp") choose((at + many - 1) % many);
+      else if (event.key === "Escape") close();
+      else if ((event.key === "Enter" || event.key === "Tab") && at >= 0) take(list.children[at].firstChild.textContent);
+      else return;
+      event.preventDefault();
+    });
+    field.addEventListener("blur", close);
+  });
   drawAll(document);
 })();
