@@ -76,7 +76,7 @@
     list.setAttribute("role", "listbox");
     list.setAttribute("aria-label", field.labels[0]?.textContent ?? "");
     field.after(list);
-    if (field.matches("input")) field.setAttribute("role", "combobox");
+    if (field.matches("input")) { field.setAttribute("role", "combobox"); field.setAttribute("aria-expanded", "false"); }
     for (const [name, value] of [["aria-autocomplete", "list"], ["aria-controls", list.id]]) field.setAttribute(name, value);
     let at = -1;
     const begun = () => (whole ? /[^,]*$/ : /[A-Za-z_][A-Za-z0-9_]*$/).exec(field.value.slice(0, field.selectionStart))?.[0].trimStart() ?? "";
