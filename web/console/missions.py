@@ -16,9 +16,10 @@ from catalog.governance import rules
 from catalog.governance.drafts import DRAFT
 from catalog.governance.models import DraftRow
 from catalog.service import NoSuch, Taken, Unfit, faults_of
+from loyalty.conditions import ConditionError, parse
 from loyalty.events import SOURCE_TYPES
 from loyalty.game import LEVELS, Category, GoalKind
-from loyalty.vocabulary import FEATURES
+from loyalty.vocabulary import FEATURES, KINDS
 
 from web.api.doors import Commander, Editor, Reader
 from web.api.parts import P, Parts
@@ -32,7 +33,7 @@ router = APIRouter()
 
 SECTION = "templates"
 CATEGORIES: tuple[str, ...] = get_args(Category)
-KINDS: tuple[str, ...] = get_args(GoalKind)
+GOALS: tuple[str, ...] = get_args(GoalKind)
 #: What a form has, in the names that faults have.
 FIELDS = (
     "name", "category", "description", "eligibility", "after", "goal.kind", "goal.types", "goal.where",
@@ -204,7 +205,7 @@ def _editor(
     return page(
         request, "mission_edit.html", status, template=found, values=dict.fromkeys(FIELDS, "") | dict(values),
         faults=faults, base=values.get("base") or (rules.tag(found) if found is not None else ""),
-        categories=CATEGORIES, kinds=KINDS, levels=LEVELS, offers=[each.name for each in game.offers],
+        categories=CATEGORIES, kinds=GOALS, levels=LEVELS, offers=[each.name for each in game.offers],
         badges=[each.name for each in game.badges], features=feature_words(), types=type_words(),
         templates=[Word(each.name, "") for each in game.templates], implied=IMPLIED,
         drafts=parts.drafts.page(None, 20, DRAFT), note=values.get("note", ""), into=values.get("draft", ""),
@@ -253,6 +254,10 @@ def _read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, lis
         for step in path:
             node = node.setdefault(step, {})
         node[last] = value
+    try:  # at once, whatever else is missing yet
+        parse(entry.get("eligibility", ""), KINDS)
+    except ConditionError as error:
+        faults.append(("eligibility", str(error)))
     target = entry.get("target")
     if isinstance(target, dict) and set(target) == {"value"}:
         entry["target"] = target["value"]
