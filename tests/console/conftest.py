@@ -32,8 +32,8 @@ GUARDED = re.compile(rf'name="{GUARD}" value="([^"]+)"')
 class Visit:
     """A role's session: pages are got, forms are sent with their guard."""
 
-    def __init__(self, address: str, key: str) -> None:
-        self.client = httpx.Client(base_url=f"{address}{PATH}", timeout=60)
+    def __init__(self, at: str, key: str) -> None:
+        self.client = httpx.Client(base_url=f"{at}{PATH}", timeout=60)
         answer = self.client.post("/login", data={"key": key})
         assert answer.status_code == 303, answer.text
         self.guard = GUARDED.findall(self.get("/"))[0]

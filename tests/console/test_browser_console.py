@@ -1,7 +1,7 @@
-"""The console in headless Chromium, against the real stack: the ways people go, accessibility, layout, screenshots.
+"""The console in headless Chromium, against the real stack: the ways people go, accessibility, layout.
 
 They need `playwright` (Python) and a Chromium; without one of both they are skipped and say so.  Screenshots
-go to KHAYWE_SCREENSHOTS where it is set.
+go to SCREENSHOTS where it is set.
 """
 
 from __future__ import annotations
@@ -23,15 +23,20 @@ from web.console.rendering import PLACES, texts
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="the Python package playwright is not installed"
+)
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
 WIDTHS = {"wide": 1280, "phone": 390}
 PAGES = {
-    **{name: target for name, target, _ in PLACES}, "mission": "/missions/1/", "mission-edit": "/missions/1/edit",
-    "badge": "/badges/1/1/", "revision": "/revisions/1/", "source": "/sources/custom/", "product-new": "/products/new",
+    **{name: target for name, target, _ in PLACES}, "mission": "/missions/1/",
+    "mission-edit": "/missions/1/edit",
+    "badge": "/badges/1/1/", "revision": "/revisions/1/", "source": "/sources/custom/",
+    "product-new": "/products/new",
     "model": "/models/churn/", "audit": "/people/audit", "missing": "/nowhere",
-    "customer": "/customers/console-1/", "why": "/customers/console-1/why", "points": "/customers/console-1/points",
+    "customer": "/customers/console-1/", "why": "/customers/console-1/why",
+    "points": "/customers/console-1/points",
     "predictions": "/customers/console-1/predictions", "timeline": "/customers/console-1/timeline",
     "decisions": "/customers/console-1/decisions",
 }  # fmt: skip
@@ -55,7 +60,9 @@ def _context(browser: Browser, address: str, visit: Visit | None, **more: Any) -
     context = browser.new_context(base_url=f"{address}{PATH}/", **more)
     context.set_default_timeout(60_000)
     if visit is not None:
-        context.add_cookies([{"name": COOKIE, "value": visit.client.cookies[COOKIE], "url": f"{address}{PATH}/"}])
+        context.add_cookies(
+            [{"name": COOKIE, "value": visit.client.cookies[COOKIE], "url": f"{address}{PATH}/"}]
+        )
     return context
 
 
@@ -76,7 +83,7 @@ def _faults(page: Page) -> list[str]:
 
 
 def _keep(page: Page, name: str) -> None:
-    if folder := os.environ.get("KHAYWE_SCREENSHOTS"):
+    if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
@@ -86,7 +93,11 @@ def test_pages_fit_can_be_read_by_all_and_load_nothing_from_elsewhere(
     browser: Browser, address: str, visit: As, known: str, scheme: Any, width: str
 ) -> None:
     context = _context(
-        browser, address, visit("admin"), color_scheme=scheme, viewport={"width": WIDTHS[width], "height": 844}
+        browser,
+        address,
+        visit("admin"),
+        color_scheme=scheme,
+        viewport={"width": WIDTHS[width], "height": 844},
     )
     page = context.new_page()
     said: list[str] = []
@@ -108,7 +119,9 @@ def test_pages_fit_can_be_read_by_all_and_load_nothing_from_elsewhere(
     assert wrong == []
 
 
-def test_somebody_finds_the_reason_of_a_badge(browser: Browser, address: str, keys: dict[str, str], known: str) -> None:
+def test_somebody_finds_the_reason_of_a_badge(
+    browser: Browser, address: str, keys: dict[str, str], known: str
+) -> None:
     context = _context(browser, address, None)
     page = context.new_page()
     _go(page, "/")
@@ -160,7 +173,9 @@ def test_dark_is_chosen_and_stays(browser: Browser, address: str, visit: As) -> 
     context.close()
 
 
-def test_right_to_left_nothing_runs_out_of_the_page(browser: Browser, address: str, visit: As, known: str) -> None:
+def test_right_to_left_nothing_runs_out_of_the_page(
+    browser: Browser, address: str, visit: As, known: str
+) -> None:
     context = _context(browser, address, visit("admin"), viewport={"width": 390, "height": 844})
     page = context.new_page()
     for target in (f"/customers/{known}/", "/missions/1/edit", "/badges/", "/pipeline/"):
@@ -173,7 +188,9 @@ def test_right_to_left_nothing_runs_out_of_the_page(browser: Browser, address: s
     context.close()
 
 
-def test_a_loyalty_manager_writes_a_mission_with_names_offered(browser: Browser, address: str, visit: As) -> None:
+def test_a_loyalty_manager_writes_a_mission_with_names_offered(
+    browser: Browser, address: str, visit: As
+) -> None:
     context = _context(browser, address, visit("marketer"))
     page = context.new_page()
     _go(page, "/missions/new")

@@ -67,8 +67,8 @@ def test_strangers_are_sent_to_the_login_and_back(address: str, keys: dict[str, 
         assert (wrong.status_code, COOKIE in wrong.cookies) == (401, False)
         assert texts()["login.wrong"] in wrong.text
         for next_, place in (
-            ("/badges/", f"{PATH}/badges/"), ("//evil.example", f"{PATH}/"), ("https://evil.example", f"{PATH}/"),
-            ("/\\evil.example", f"{PATH}/"),
+            ("/badges/", f"{PATH}/badges/"), ("//evil.example", f"{PATH}/"),
+            ("https://evil.example", f"{PATH}/"), ("/\\evil.example", f"{PATH}/"),
         ):  # fmt: skip
             answer = stranger.post("/login", data={"key": keys["viewer"], "next": next_})
             assert (answer.status_code, answer.headers["Location"]) == (303, place)
@@ -101,7 +101,9 @@ def test_the_cookie_is_closed_and_of_it_only_a_hash_is_kept(
 def test_a_change_takes_a_form_of_ours(visit: As) -> None:
     me = visit("admin")
     for form in ({}, {GUARD: ""}, {GUARD: "x" * 43}):
-        assert me.client.post("/people/users", data=form | {"name": "eve", "role": "admin"}).status_code == 403
+        assert (
+            me.client.post("/people/users", data=form | {"name": "eve", "role": "admin"}).status_code == 403
+        )
     ours = {GUARD: me.guard, "name": "eve", "role": "admin"}
     for headers in (
         {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
@@ -193,7 +195,11 @@ def test_every_word_of_a_page_is_in_the_texts() -> None:
 
 def test_pages_write_no_side_but_a_logical_one() -> None:
     css = (HERE / "static" / "console.css").read_text()
-    sided = re.findall(r"(?:margin|padding|border|inset)-(?:left|right|top|bottom)|\b(?:left|right):|text-align: (?:left|right)", css)
+    sided = re.findall(
+        r"(?:margin|padding|border|inset)-(?:left|right|top|bottom)|\b(?:left|right):"
+        r"|text-align: (?:left|right)",
+        css,
+    )
     assert sided == []
 
 

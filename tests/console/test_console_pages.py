@@ -1,4 +1,4 @@
-"""The pages with real customers, rules, sources and letters; what a role may not do is not there, and refused."""
+"""The pages with real customers, rules and sources; what a role may not do is not there, and refused."""
 
 from __future__ import annotations
 
@@ -100,15 +100,21 @@ def test_erasing_takes_the_id_once_more(visit: As, known: str) -> None:
 
 
 MISSION = {
-    "name": "Console Mission", "category": "engagement", "eligibility": "tenure_days >= 0", "goal.kind": "count",
-    "goal.types": "recharge", "goal.at_least": "1", "target.value": "2", "duration": "2 weeks", "cooldown": "30",
+    "name": "Console Mission", "category": "engagement", "eligibility": "tenure_days >= 0",
+    "goal.kind": "count", "goal.types": "recharge", "goal.at_least": "1", "target.value": "2",
+    "duration": "2 weeks", "cooldown": "30",
     "priority": "95", "rewards.points": "150", "active": "on", "note": "for the console",
 }  # fmt: skip
 
 
 def test_what_is_wrong_is_said_at_the_field(visit: As) -> None:
     me = visit("marketer")
-    wrong = MISSION | {"eligibility": "tenure >= 5", "duration": "soon", "priority": "high", "goal.types": "racharge"}
+    wrong = MISSION | {
+        "eligibility": "tenure >= 5",
+        "duration": "soon",
+        "priority": "high",
+        "goal.types": "racharge",
+    }
     found = me.post("/missions/check", **wrong).text
     for field in ("duration", "priority"):
         assert not re.search(rf'id="fault-{field}"[^>]*></span>', found), field
@@ -155,7 +161,9 @@ def test_a_mission_goes_from_editor_to_customers_by_two_people(
         live.log,
     )
     assert "tenure_days &gt;= 0" in marketer.get(f"/customers/{known}/decisions")
-    number = re.findall(r"/missions/(\d+)/\"[^>]*>Console Mission", marketer.get("/missions/?search=console"))[0]
+    number = re.findall(
+        r"/missions/(\d+)/\"[^>]*>Console Mission", marketer.get("/missions/?search=console")
+    )[0]
     base = re.findall(r'name="base" value="([^"]+)"', marketer.get(f"/missions/{number}/edit"))[0]
     stale = marketer.post("/missions/save", **MISSION | {"number": number, "base": "0" * 20})
     assert stale.status_code == 409
@@ -164,8 +172,9 @@ def test_a_mission_goes_from_editor_to_customers_by_two_people(
 
 
 SOURCE = {
-    "name": "console-billing", "source_type": "billing", "connection": "{}", "is_active": "on", "customer_id_field": "who",
-    "event_type": "recharge", "value_field": "amount", "timestamp_field": "at", "event_id_field": "id",
+    "name": "console-billing", "source_type": "billing", "connection": "{}", "is_active": "on",
+    "customer_id_field": "who", "event_type": "recharge", "value_field": "amount", "timestamp_field": "at",
+    "event_id_field": "id",
 }  # fmt: skip
 RECORD = {"who": "console-2", "total": 12, "at": "2026-01-05T10:00:00Z", "id": "c-1"}
 
@@ -212,7 +221,12 @@ def test_a_source_is_added_its_dead_letter_mended_and_mapped_again(
 def test_a_product_is_added_changed_and_deleted(visit: As) -> None:
     me = visit("marketer")
     form = {"name": "Console Data", "external_product_id": "console-1", "price": "9.90", "currency": "USD"}
-    form |= {"product_type": "data", "is_active": "on", "is_available": "on", "target_segments": "youth, family"}
+    form |= {
+        "product_type": "data",
+        "is_active": "on",
+        "is_available": "on",
+        "target_segments": "youth, family",
+    }
     wrong = me.post("/products/save", **form | {"price": "much"})
     assert (wrong.status_code, texts()["products.no_amount"] in wrong.text) == (422, True)
     made = me.post("/products/save", **form)
@@ -221,7 +235,9 @@ def test_a_product_is_added_changed_and_deleted(visit: As) -> None:
     path = made.headers["Location"].removeprefix(PATH)
     edit = me.get(f"{path}edit")
     etag, id = (re.findall(rf'name="{name}" value="([^"]+)"', edit)[0] for name in ("etag", "id"))
-    assert "8.90 USD" in me.followed(me.post("/products/save", **form | {"price": "8.90", "id": id, "etag": etag}))
+    assert "8.90 USD" in me.followed(
+        me.post("/products/save", **form | {"price": "8.90", "id": id, "etag": etag})
+    )
     assert me.post("/products/save", **form | {"id": id, "etag": etag}).status_code == 412
     assert "Console Data" in me.get("/products/?search=console")
     assert "/delete" not in visit("viewer").get(path)

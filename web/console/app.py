@@ -1,4 +1,4 @@
-"""The console as an app that `web.api.app` mounts at `/console`: gate, pages, static files, errors as pages."""
+"""The console as an app that `web.api.app` mounts at `/console`: gate, pages, static files, errors."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from web.console.sessions import Sessions
 PATH = "/console"
 #: What a status is called in the texts, where an error says no more.
 _REASONS = {
-    401: "away", 403: "role", 404: "missing", 405: "missing", 409: "conflict", 412: "changed", 413: "large", 422: "input",
-    429: "often", 502: "other", 503: "away",
+    401: "away", 403: "role", 404: "missing", 405: "missing", 409: "conflict", 412: "changed",
+    413: "large", 422: "input", 429: "often", 502: "other", 503: "away",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, select
 from starlette.responses import RedirectResponse
 
 from loyalty.asking import SETS
@@ -67,8 +67,10 @@ def find(
     )  # fmt: skip
 
 
-def _matching(session: Any, wanted: str, state: str, after: str | None) -> tuple[list[dict[str, Any]], str | None]:
-    """Customers whose id has `wanted` in it, by id, with scores and balance; and where the next page begins."""
+def _matching(
+    session: Any, wanted: str, state: str, after: str | None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Customers whose id has `wanted` in it, with scores and balance; and where the next page begins."""
     c, s, b = schema.customers.c, schema.scores.c, schema.balances.c
     conditions: list[Any] = [c.state == state] if state else []
     if wanted:
@@ -119,7 +121,9 @@ def summary(request: Request, parts: P, caller: Reader, customer_id: CustomerPat
         rule = f"badge:{each['number']}:{each['level']}"
         held["levels"].append(each | {"why": next(iter(reasons.get(rule, [])), None)})
     for each in missions:
-        given = [d for d in reasons.get(f"mission:{each['number']}", ()) if d["occurred_at"] <= each["started_at"]]
+        given = [
+            d for d in reasons.get(f"mission:{each['number']}", ()) if d["occurred_at"] <= each["started_at"]
+        ]
         each["why"] = given[0] if given else None
     return page(
         request, "customer_summary.html", **head, history=_chart(history), badges=list(grouped.values()),
@@ -199,7 +203,9 @@ def timeline(request: Request, parts: P, caller: Reader, customer_id: CustomerPa
         usage = queries.usage(session, customer_id)[-30:]
     entries = [(each["occurred_at"], "event", each) for each in events]
     entries += [(each["occurred_at"], "ledger", each) for each in ledger]
-    entries += [(each["occurred_at"], "decision", each) for each in decided if each["kind"] in ("mission", "badge")]
+    entries += [
+        (each["occurred_at"], "decision", each) for each in decided if each["kind"] in ("mission", "badge")
+    ]
     entries += [(each["changed_at"], "mission", each) for each in missions if each["status"] != "active"]
     entries.sort(key=lambda entry: entry[0], reverse=True)
     lines = [
@@ -288,5 +294,3 @@ def erase(request: Request, parts: P, caller: Admin, customer_id: CustomerPath) 
         raise Problem(422, say("customer.erase_again"))
     answer = asked.erase(parts, caller, customer_id, response := Response())
     return _done(request, "erase", answer, response)
-
-

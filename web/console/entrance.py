@@ -23,7 +23,13 @@ def _within(request: Request, target: str) -> str:
     """A path of the console; its first page for whatever leads elsewhere."""
     root = request.scope.get("root_path", "")
     parts = urlsplit(target)
-    if parts.scheme or parts.netloc or not target.startswith("/") or target.startswith("//") or "\\" in target:
+    if (
+        parts.scheme
+        or parts.netloc
+        or not target.startswith("/")
+        or target.startswith("//")
+        or "\\" in target
+    ):
         return f"{root}/"
     return f"{root}{target}"
 

@@ -1,4 +1,4 @@
-"""Sums of the projection that only the console shows: what each mission or badge did, and who holds badges."""
+"""Sums of the projection that only the console shows: what each mission did, and who holds badges."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def by_day(db: Any, measure: str, number: int) -> list[tuple[date, str, int]]:
 def holders(db: Any) -> dict[tuple[int, int], int]:
     """How many hold each (badge, level)."""
     c = schema.badges.c
-    found = db.execute(select(c.number, c.level, func.count(distinct(c.customer_id))).group_by(c.number, c.level))
+    found = db.execute(
+        select(c.number, c.level, func.count(distinct(c.customer_id))).group_by(c.number, c.level)
+    )
     return {(number, level): int(count) for number, level, count in found}
 
 

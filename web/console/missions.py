@@ -20,7 +20,6 @@ from loyalty.conditions import ConditionError, parse
 from loyalty.events import SOURCE_TYPES
 from loyalty.game import LEVELS, Category, GoalKind
 from loyalty.vocabulary import FEATURES, KINDS
-
 from web.api.doors import Commander, Editor, Reader
 from web.api.parts import P, Parts
 from web.api.projected import reading
@@ -80,7 +79,13 @@ def missions(
 @router.get("/missions/new")
 def new(request: Request, parts: P, caller: Editor) -> Response:
     """An empty editor."""
-    values = {"active": "on", "category": "engagement", "goal.kind": "count", "duration": "14", "cooldown": "30"}
+    values = {
+        "active": "on",
+        "category": "engagement",
+        "goal.kind": "count",
+        "duration": "14",
+        "cooldown": "30",
+    }
     values |= {"priority": "40", "goal.at_least": "1"}
     return _editor(request, parts, None, values, {})
 
@@ -228,9 +233,7 @@ def _flat(entry: dict[str, Any]) -> dict[str, str]:
             value = "on" if value else ""
         elif isinstance(value, dict) and name == "rewards.badge":
             value = f"{value['name']}/{value['level']}"
-        elif isinstance(value, dict) or value is None:
-            value = ""
-        elif value == 0 and name not in ("priority",):
+        elif isinstance(value, dict) or value is None or (value == 0 and name not in ("priority",)):
             value = ""
         found[name] = str(value)
     return found
@@ -270,7 +273,9 @@ def _read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, lis
         entry["number"] = int(number)
         base = form.get("base") or None
         if before is None or base != rules.tag(before):
-            raise Taken("somebody has changed this mission since you opened it", hint=say("problem.changed.hint"))
+            raise Taken(
+                "somebody has changed this mission since you opened it", hint=say("problem.changed.hint")
+            )
     elif rules.standing(parts.content(), SECTION, entry.get("name", "")) is not None:
         faults.append(("name", say("missions.taken")))
     try:

@@ -43,7 +43,9 @@ def add_user(request: Request, parts: P, caller: Admin) -> Response:
     """A person or a system."""
     form = form_of(request)
     try:
-        given = governed.NewUser.model_validate({"name": form.get("name", "").strip(), "role": form.get("role")})
+        given = governed.NewUser.model_validate(
+            {"name": form.get("name", "").strip(), "role": form.get("role")}
+        )
     except ValidationError as error:
         raise Problem(422, "; ".join(f"{field}: {why}" for field, why in faults_of(error))) from None
     governed.add_user(parts, caller, given, Response())

@@ -41,7 +41,9 @@ def pipeline(request: Request, parts: P, caller: Reader) -> Response:
 
 def _lag(parts: Parts) -> tuple[list[dict[str, Any]], str]:
     """By app: how far behind, and its places; and why nobody can say."""
-    asked = Pipeline(parts.settings, hops(sorted(each.topic for each in parts.content().sources if each.is_active)))
+    asked = Pipeline(
+        parts.settings, hops(sorted(each.topic for each in parts.content().sources if each.is_active))
+    )
     try:
         found = asked.look()
         apps = []

@@ -22,8 +22,8 @@ from web.console.rendering import page, say
 router = APIRouter()
 SHOWN = 24
 FIELDS = (
-    "external_system", "external_product_id", "name", "description", "product_type", "category", "price", "currency",
-    "billing_cycle", "target_segments", "min_customer_value", "max_customer_value",
+    "external_system", "external_product_id", "name", "description", "product_type", "category", "price",
+    "currency", "billing_cycle", "target_segments", "min_customer_value", "max_customer_value",
 )  # fmt: skip
 FLAGS = ("recurring", "is_active", "is_available")
 Text = Annotated[str, Query(max_length=100)]
@@ -31,8 +31,8 @@ Text = Annotated[str, Query(max_length=100)]
 
 @router.get("/products/")
 def products(
-    request: Request, parts: P, caller: Reader, search: Text = "", product_type: Text = "", category: Text = "",
-    external_system: Text = "", status: Text = "",
+    request: Request, parts: P, caller: Reader, search: Text = "", product_type: Text = "",
+    category: Text = "", external_system: Text = "", status: Text = "",
     cursor: Annotated[str | None, Query(max_length=2000)] = None,
 ) -> Response:  # fmt: skip
     """Cards, by filters."""
@@ -48,7 +48,8 @@ def products(
     systems = governed.systems(parts, caller)["items"]
     return page(
         request, "products.html", products=found.items, next=found.next, stats=governed.stats(parts, caller),
-        wanted=wanted | {"status": status}, systems=systems, history=governed.history(parts, caller, None, 5)["items"],
+        wanted=wanted | {"status": status}, systems=systems,
+        history=governed.history(parts, caller, None, 5)["items"],
     )  # fmt: skip
 
 
@@ -143,5 +144,8 @@ def sync(request: Request, parts: P, caller: Machine) -> Response:
     report = governed.sync(parts, caller, governed.ToSync(external_system=form_of(request).get("system", "")))
     return page(
         request, "part_done.html", kind="good",
-        words=say("products.synced", created=report["created"], updated=report["updated"], withdrawn=report["withdrawn"]),
+        words=say(
+            "products.synced", created=report["created"], updated=report["updated"],
+            withdrawn=report["withdrawn"],
+        ),
     )  # fmt: skip

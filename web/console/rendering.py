@@ -229,6 +229,6 @@ def problem_page(
     template = "part_problem.html" if "hx-request" in request.headers else "problem.html"
     words = detail or say(f"problem.{reason}.words")
     return page(
-        request, template, status, zone="UTC", status_=status, title=say(f"problem.{reason}.title"), words=words,
-        hint=hint if hint is not None else texts().get(f"problem.{reason}.hint", ""),
+        request, template, status, zone="UTC", status_=status, title=say(f"problem.{reason}.title"),
+        words=words, hint=hint if hint is not None else texts().get(f"problem.{reason}.hint", ""),
     )  # fmt: skip

@@ -50,7 +50,7 @@ _sessions = Table(
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who asks; `guard` stands in forms; `fresh` is the token that the cookie must have from now on, if any."""
+    """Who asks; `guard` stands in forms; `fresh` is the token that the cookie has from now on, if any."""
 
     caller: Caller
     guard: str

@@ -95,7 +95,9 @@ def attempt(request: Request, parts: P, caller: Editor) -> Response:
 def source(request: Request, parts: P, caller: Reader, name: Name) -> Response:
     """The editor with a source in it; whoever may not save sees what becomes of the sample."""
     found = governed.plain(governed._find(parts, name))
-    return _editor(request, parts, name, _flat(found) | {"base": tag(found), "sample": _newest(parts, name)}, {})
+    return _editor(
+        request, parts, name, _flat(found) | {"base": tag(found), "sample": _newest(parts, name)}, {}
+    )
 
 
 @router.post("/sources/save")
@@ -129,7 +131,9 @@ def switch(request: Request, parts: P, caller: Admin, name: Name) -> Response:
 def sync(request: Request, parts: P, caller: Machine, name: Name) -> Response:
     """A polled source is polled now."""
     answer = governed.sync(parts, caller, name)
-    return page(request, "part_done.html", kind="good", words=say("sources.synced", n=answer.get("records", 0)))
+    return page(
+        request, "part_done.html", kind="good", words=say("sources.synced", n=answer.get("records", 0))
+    )
 
 
 # -- the form -------------------------------------------------------------------------------------------
@@ -158,9 +162,10 @@ def _editor(
     status: int = 200,
 ) -> Response:  # fmt: skip
     return page(
-        request, "source.html", status, was=was, values=dict.fromkeys((*FIELDS, "base", "sample", "is_active"), "") | dict(values),
-        faults=faults, types=TYPES, event_types=[Word(each, "") for each in sorted(SOURCE_TYPES)], words=WORDS,
-        lines=LINES, fields=FIELDS, polled='"poll"' in values.get("connection", ""),
+        request, "source.html", status, was=was, faults=faults, types=TYPES, words=WORDS, lines=LINES,
+        values=dict.fromkeys((*FIELDS, "base", "sample", "is_active"), "") | dict(values),
+        event_types=[Word(each, "") for each in sorted(SOURCE_TYPES)], fields=FIELDS,
+        polled='"poll"' in values.get("connection", ""),
     )  # fmt: skip
 
 
@@ -222,7 +227,13 @@ def _by_field(faults: list[tuple[str, str]]) -> dict[str, list[str]]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for field, message in faults:
         steps = field.split(".")
-        place = "connection" if steps[0] == "connection_config" else steps[1] if steps[0] == "event_mapping" and len(steps) > 1 else steps[0]
+        place = (
+            "connection"
+            if steps[0] == "connection_config"
+            else steps[1]
+            if steps[0] == "event_mapping" and len(steps) > 1
+            else steps[0]
+        )
         if place == "event_mapping":  # of the mapping as a whole: it says the field itself
             place, _, rest = message.partition(": ")
             message = rest or message
