@@ -24,7 +24,7 @@ from web.api.projected import reading
 from web.ask_worker import NoAnswer, fetch_why
 from web.console.gate import form_of
 from web.console.naming import Names
-from web.console.rendering import page, path_part, say
+from web.console.rendering import page, path_part, said, say
 
 router = APIRouter()
 
@@ -86,7 +86,7 @@ def _matching(
     )
     f = found.c
     rows = session.execute(
-        select(f, *(s[name] for name in schema.SCORES), b.balance)
+        select(*f, *(s[name] for name in schema.SCORES), b.balance)
         .outerjoin(schema.scores, s.customer_id == f.customer_id)
         .outerjoin(schema.balances, b.customer_id == f.customer_id)
         .order_by(f.customer_id)
@@ -230,8 +230,7 @@ def decisions(
 
 def _done(request: Request, what: str, answer: dict[str, Any], response: Response) -> Response:
     pending = answer["status"] == "pending"
-    return page(
-        request, "part_done.html", kind="warn" if pending else "good",
+    return said(request, kind="warn" if pending else "good",
         words=say("customer.pending") if pending else say(f"customer.done.{what}"),
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ from web.api.projected import reading
 from web.api.rules import Number
 from web.console import figures
 from web.console.gate import form_of
-from web.console.rendering import page, say
+from web.console.rendering import page, said, say
 
 router = APIRouter()
 
@@ -168,11 +168,10 @@ def generate(request: Request, parts: P, caller: Commander) -> Response:
         given = ForSegment(segment=form_of(request).get("segment", "").strip())
     except Wrong as error:
         words = "; ".join(message for _, message in faults_of(error))
-        return page(request, "part_done.html", kind="bad", words=words)
+        return said(request, kind="bad", words=words)
     answer = generate_for_segment(parts, caller, given, Response())
     done = answer["status"] == "done"
-    return page(
-        request, "part_done.html", kind="good" if done else "warn",
+    return said(request, kind="good" if done else "warn",
         words=say("missions.generated") if done else say("customer.pending"),
     )  # fmt: skip
 

@@ -67,7 +67,8 @@ def figures(parts: Parts) -> dict[str, Any]:
         owed = sums.liability(session)
         fresh = queries.freshness(session)
         c = schema.customers.c
-        states = dict(session.execute(select(c.state, func.count()).group_by(c.state)).all())
+        counted = session.execute(select(c.state, func.count()).group_by(c.state))
+        states = {str(state): int(count) for state, count in counted}
         running = session.execute(
             select(func.count()).select_from(schema.missions).where(schema.missions.c.status == "active")
         ).scalar_one()

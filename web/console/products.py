@@ -17,7 +17,7 @@ from web.api import products as governed
 from web.api.doors import Editor, Machine, Reader
 from web.api.parts import P, Parts
 from web.console.gate import form_of
-from web.console.rendering import page, say
+from web.console.rendering import page, said, say
 
 router = APIRouter()
 SHOWN = 24
@@ -43,7 +43,7 @@ def products(
     flags: dict[str, Any] = {
         "available": {"is_available": True}, "active": {"is_active": True}, "off": {"is_active": False},
     }.get(status, {})  # fmt: skip
-    given = {name: value or None for name, value in wanted.items() if name != "search"}
+    given: dict[str, Any] = {name: value or None for name, value in wanted.items() if name != "search"}
     found = parts.products.page(ProductFilter(search=wanted["search"], **given, **flags), cursor, SHOWN)
     systems = governed.systems(parts, caller)["items"]
     return page(
@@ -142,8 +142,7 @@ def delete(request: Request, parts: P, caller: Editor, id: governed.Id) -> Respo
 def sync(request: Request, parts: P, caller: Machine) -> Response:
     """Synchronise with a system now."""
     report = governed.sync(parts, caller, governed.ToSync(external_system=form_of(request).get("system", "")))
-    return page(
-        request, "part_done.html", kind="good",
+    return said(request, kind="good",
         words=say(
             "products.synced", created=report["created"], updated=report["updated"],
             withdrawn=report["withdrawn"],

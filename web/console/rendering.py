@@ -222,6 +222,12 @@ def page(request: Request, template: str, status: int = 200, /, **values: Any) -
     return HTMLResponse(render(request, template, **values), status)
 
 
+def said(request: Request, *, kind: str, words: str) -> HTMLResponse:
+    """What became of an action: a part of the page for htmx, else a page of its own."""
+    template = "part_done.html" if "hx-request" in request.headers else "done.html"
+    return page(request, template, kind=kind, words=words, back=request.headers.get("referer", ""))
+
+
 def problem_page(
     request: Request, status: int, reason: str, detail: str = "", hint: str | None = None
 ) -> Response:

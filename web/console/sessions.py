@@ -115,7 +115,7 @@ class Sessions:
             mine = _sessions.update().where(c.hash == found.hash)
             if rotate and found.hash == hash and now - found.rotated_at > ROTATES:
                 fresh = secrets.token_urlsafe(32)
-                changed = session.execute(
+                changed: Any = session.execute(
                     mine.values(hash=_hash(fresh), old_hash=hash, rotated_at=now, seen_at=now)
                 )
                 if not changed.rowcount:  # another request was first

@@ -26,7 +26,7 @@ from web.api.parts import P, Parts
 from web.api.projected import reading
 from web.console.gate import form_of
 from web.console.missions import Word
-from web.console.rendering import page, pretty, say
+from web.console.rendering import page, pretty, said, say
 
 router = APIRouter()
 
@@ -131,9 +131,7 @@ def switch(request: Request, parts: P, caller: Admin, name: Name) -> Response:
 def sync(request: Request, parts: P, caller: Machine, name: Name) -> Response:
     """A polled source is polled now."""
     answer = governed.sync(parts, caller, name)
-    return page(
-        request, "part_done.html", kind="good", words=say("sources.synced", n=answer.get("records", 0))
-    )
+    return said(request, kind="good", words=say("sources.synced", n=answer.get("records", 0)))
 
 
 # -- the form -------------------------------------------------------------------------------------------
