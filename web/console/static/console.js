@@ -35,7 +35,7 @@
     // The tallest bar is drawn first, so that the others stand before it.
     const order = stacked ? [...names.keys()].reverse() : [...names.keys()];
     const chart = new uPlot({
-      width: plot.clientWidth, height: 240, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
+      width: plot.clientWidth, height: 240, padding: [null, 28, null, null], tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
       series: [{ value: (_, at) => at === null ? "–" : new Date(at * 1e3).toISOString().slice(0, 10), label: plot.dataset.day || "" }, ...order.map((n) => series[n])],
       axes: [{ ...axis, space: 70, values: [[86400 * 365, "{YYYY}"], [86400 * 28, "{MMM} {YYYY}"], [86400, "{MMM} {D}"]] }, { ...axis, size: 56, values: (_, values) => values.map(short) }],
       scales: { x: { range: stacked ? (_, low, high) => [low - 43200, high + 43200] : undefined }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.05 : 1] } },
