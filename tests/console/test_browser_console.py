@@ -251,8 +251,8 @@ def test_a_command_is_answered_in_place(browser: Browser, address: str, visit: A
 def test_figures_come_by_themselves(browser: Browser, address: str, visit: As, known: str) -> None:
     context = _context(browser, address, visit("viewer"))
     page = context.new_page()
+    page.add_init_script("addEventListener('htmx:sseMessage', () => { window.came = true })")
     _go(page, "/")
-    page.evaluate("() => { document.querySelector('.figures .value').textContent = 'old' }")
-    page.wait_for_function("() => document.querySelector('.figures .value').textContent !== 'old'")
+    page.wait_for_function("() => window.came && document.querySelector('.figures .value').textContent > ''")
     assert page.locator(".uplot").count() >= 1
     context.close()
