@@ -45,7 +45,7 @@ AHEAD = 40_000
 LOOK_SECONDS = 0.1
 SHOW_SECONDS = 0.3
 #: Seconds without any progress after which something is wrong.
-STUCK_SECONDS = 60.0
+STUCK_SECONDS = 120.0
 ANSWER_SECONDS = 60.0
 
 #: How this command was called: what can be typed again.

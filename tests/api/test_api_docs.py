@@ -38,7 +38,7 @@ def process(pipeline: Pipeline, parts: Parts, live: Worker) -> Iterator[tuple[st
     )
     with workers(run):
         run.start()
-        until("it listens", lambda: _listens(port), 60, run.log)
+        until("it listens", lambda: _listens(port), 180, run.log)
         yield port, {**os.environ, **pipeline.environment, **environment}
         assert run.stop() == 0, run.log.read_text()
         assert f"http://127.0.0.1:{port}{PREFIX}/docs" in run.log.read_text()
@@ -70,7 +70,7 @@ def test_the_five_calls_work_as_printed(process: tuple[str, dict[str, str]], tmp
     def call(block: str) -> Any:
         script = start.replace("KEY=$(khaywe api key create --user me --role admin)", f"KEY={key}") + block
         done = subprocess.run(
-            ["sh", "-ec", script], env=environment, capture_output=True, text=True, timeout=60
+            ["sh", "-ec", script], env=environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

@@ -32,7 +32,7 @@ def listed(api: Api, live: Worker) -> str:
         )
         return len(found) >= 3 and bool(ended)
 
-    until("the projection has it", there, 90, live.log)
+    until("the projection has it", there, 180, live.log)
     return ID
 
 

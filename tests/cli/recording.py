@@ -59,7 +59,7 @@ def khaywe(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[s
     mine = {"KHAYWE_HOME": str(settings.home), "KHAYWE_PARTITIONS": str(settings.partitions)}
     return subprocess.run(
         [sys.executable, "-c", "from cli.main import main; main()", *arguments],
-        env={**os.environ, **mine, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+        env={**os.environ, **mine, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 

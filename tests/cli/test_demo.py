@@ -26,7 +26,7 @@ from config.topics import BADGE_AWARDS, BEHAVIOR_SCORES, MISSION_PROGRESS, PREDI
 from ml.models import LEVELS
 
 KHAYWE = str(Path(sys.executable).with_name("khaywe"))
-SECONDS = 400
+SECONDS = 900
 CODES = {
     "VOICE": "call", "ROAM_VOICE": "call", "SMS": "sms", "DATA": "data", "ROAM_DATA": "data",
     "APP_LOGIN": "login", "APP_FEATURE": "feature", "APP_CONTENT": "content", "APP_CARE": "care",

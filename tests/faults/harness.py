@@ -21,7 +21,7 @@ from streams.batches import Partition
 ROOT = Path(__file__).parents[2]
 
 
-def until(what: str, holds: Callable[[], object], seconds: float = 60.0, log: Path | None = None) -> None:
+def until(what: str, holds: Callable[[], object], seconds: float = 180.0, log: Path | None = None) -> None:
     """Wait until `holds()`; an AssertionError that says what did not happen."""
     end = time.monotonic() + seconds
     while not holds():
@@ -78,7 +78,7 @@ class Worker:
         """Ask it to end, and return its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(180)
 
 
 @contextmanager

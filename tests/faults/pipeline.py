@@ -97,7 +97,7 @@ class Pipeline:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=300,
         )
         said = f"{arguments} -> {done.returncode}: {done.stdout}\n{done.stderr}"
         assert (done.returncode != 0) == fails, said
@@ -136,7 +136,7 @@ class Pipeline:
             self.sent.add(record["id"])
         self.producer.flush()
 
-    def settled(self, log: Path | None = None, seconds: float = 120) -> None:
+    def settled(self, log: Path | None = None, seconds: float = 300) -> None:
         """Wait until nothing is behind."""
         pipeline = lag.Pipeline(self.settings, lag.hops(self.settings))
         try:

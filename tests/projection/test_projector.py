@@ -110,12 +110,12 @@ def test_killed_at_every_gap_between_steps(pipeline: Projected, expected: plain.
     with workers(worker):
         for step in STEPS:
             worker.start(FAULT=f"{step}:2", KHAYWE_POLL_RECORDS="1500")
-            until(f"it has killed itself after {step}", lambda: not worker.alive, 60, worker.log)
+            until(f"it has killed itself after {step}", lambda: not worker.alive, 180, worker.log)
             assert worker.process is not None
             assert worker.process.returncode == -signal.SIGKILL, worker.log.read_text()
         assert pipeline.behind() > 0
         worker.start()
-        until("it has come to the end", lambda: not worker.alive, 60, worker.log)
+        until("it has come to the end", lambda: not worker.alive, 180, worker.log)
         assert worker.process is not None
         assert worker.process.returncode == 0, worker.log.read_text()
     plain.same(expected, plain.found(pipeline.url))
@@ -132,11 +132,13 @@ def test_one_is_paused_beyond_its_session_and_resumed(
         log.unlink(missing_ok=True)
     with workers(zombie, heir):
         zombie.start(FAULT=f"khaywe-projector:{step}:2:STOP")
-        until("the projector has stopped itself", lambda: zombie.alive and zombie.stopped, 60, zombie.log)
+        until("the projector has stopped itself", lambda: zombie.alive and zombie.stopped, 180, zombie.log)
         heir.start()
         pipeline.caught_up(heir.log, 90)
         zombie.signal(signal.SIGCONT)
-        until("the zombie reads again", lambda: zombie.log.read_text().count("took over") > 1, 60, zombie.log)
+        until(
+            "the zombie reads again", lambda: zombie.log.read_text().count("took over") > 1, 180, zombie.log
+        )
         pipeline.caught_up(heir.log)
         assert step == "committed" or "aborted" in zombie.log.read_text()
     plain.same(expected, plain.found(pipeline.url))
