@@ -14,6 +14,7 @@ ACTIVE = 5  # missions a customer has at most
 ONBOARDING = 2  # of them onboarding
 LEVELS = ("bronze", "silver", "gold", "platinum")
 TEMPLATES = 511  # highest number of a template
+CAMPAIGNS = 255  # highest number of a campaign
 BADGES = 31  # highest number of a badge
 MISSION_DAYS = 190  # longest mission
 DISTINCT = 6  # most distinct values a goal may ask for
