@@ -148,8 +148,9 @@ class Single:
             return
         out.counts["campaigns_converted"] += converted
         number, arm = int(row["campaign"][entry]), int(row["campaign_arm"][entry])
-        status, of = "converted" if converted else "delivered", self._moment(record, id, int(row["as_of"]))
-        out.effects.append(engine.campaigns.outcome(of, revision, number, given, arm, status, "answer"))
+        status, by = ("converted", "answer") if converted else ("delivered", "")
+        of = self._moment(record, id, int(row["as_of"]))
+        out.effects.append(engine.campaigns.outcome(of, revision, number, given, arm, status, by))
 
     # -- commands for one customer ------------------------------------------------------------------
 
