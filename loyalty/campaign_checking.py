@@ -57,7 +57,8 @@ def _campaign(place: str, campaign: Campaign, offers: dict[int, Offer]) -> Itera
         yield Problem(f"{place}.offer_config", "belongs to an offer, and there is none")
     if campaign.product_config and campaign.product is None:
         yield Problem(f"{place}.product_config", "belongs to a product, and there is none")
-    yield from _messages(f"{place}.messages", campaign, offers.get(campaign.offer))
+    if campaign.offer == -1 or campaign.offer in offers:
+        yield from _messages(f"{place}.messages", campaign, offers.get(campaign.offer))
 
 
 def _trigger(place: str, campaign: Campaign) -> Iterator[Problem]:
