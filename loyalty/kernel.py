@@ -210,7 +210,8 @@ def _play(
         generate(row, policy, tables, desk, effects, seen)
         retier(row, policy, desk, effects)
     if policy.campaigns:
-        campaign(row, policy, tables, event.kind, event.at, False, desk, effects, seen)
+        kind = np.int64(event.kind)  # compiled once with refreshes
+        campaign(row, policy, tables, kind, event.at, False, desk, effects, seen)
 
 
 @compiled
