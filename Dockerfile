@@ -11,7 +11,7 @@ COPY . .
 RUN uv pip install --no-cache --no-deps --build-constraints requirements.lock .
 
 FROM python:3.11-slim
-RUN useradd --system --create-home --home-dir /var/lib/khaywe khaywe
+RUN useradd --system --uid 999 --create-home --home-dir /var/lib/khaywe khaywe
 COPY --from=build /opt/khaywe /opt/khaywe
 ENV PATH=/opt/khaywe/bin:$PATH \
     KHAYWE_HOME=/var/lib/khaywe \
@@ -19,6 +19,6 @@ ENV PATH=/opt/khaywe/bin:$PATH \
 USER khaywe
 WORKDIR /var/lib/khaywe
 VOLUME /var/lib/khaywe
-EXPOSE 6066
+EXPOSE 6066 6080
 ENTRYPOINT ["khaywe"]
 CMD ["worker"]

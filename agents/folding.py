@@ -197,6 +197,8 @@ class CustomersProcessor:
     def _forget(self, partition: int, trusted: bool = True) -> None:
         del self._engines[partition]
         self._positions.pop(partition, None)
+        for gauge in (metrics.ROWS, metrics.RESTORE_DONE, metrics.RESTORE_TOTAL):
+            gauge.remove(str(partition))
         if trusted:
             self._table.release(partition)
         else:

@@ -23,7 +23,9 @@ from config.settings import Settings
 from loyalty import standing
 from loyalty.effects import digest, mission_id
 from loyalty.game import LEVELS
+from loyalty.moving import in_control
 from loyalty.points import balance
+from loyalty.policy import compile_policy
 from loyalty.row import OPEN
 from loyalty.state import ROW_KEY, opened_many
 from loyalty.times import iso, parse_many
@@ -56,9 +58,8 @@ def _fill(settings: Settings, contents: Contents, cursor: Any) -> None:
     cut = {place[1] for place, start in found.items() if start.low and place[0] not in _COMPACTED}
     known: set[bytes] = set()
     for partition in sorted(cut):
-        path = _snapshot(settings, partition, found[topics.CUSTOMER_EVENTS, partition])
-        if path is not None:
-            known |= _Seeds(cursor, contents, partition, erased).sow(path)
+        seeds = _Seeds(cursor, contents, partition, erased)
+        known |= _sown(settings, seeds, partition, found[topics.CUSTOMER_EVENTS, partition])
     if cut:
         founding.closed(cursor, erased.keys() - known)
 
@@ -80,22 +81,22 @@ def _erased(settings: Settings) -> dict[bytes, int]:
     return found
 
 
-def _snapshot(settings: Settings, partition: int, start: Start) -> Path | None:
-    """The newest usable snapshot of a partition."""
-    for path in reversed(snapshots.found(snapshots.directory(settings), partition)):
+def _sown(settings: Settings, seeds: _Seeds, partition: int, start: Start) -> set[bytes]:
+    """Hashes of the customers whom the newest snapshot that can be used tells of."""
+    root = snapshots.directory(settings)
+    for path in reversed(snapshots.found(root, partition)):
         try:
             header = snapshots.read_header(path)
+            if header.log == start.topic_id and header.partitions == settings.partitions:
+                return seeds.sow(path)
+            log.warning("projection: %s is of another log or of other partitions: left out", path)
         except TableError as error:
             log.warning("projection: %s", error)
-            continue
-        if header.log == start.topic_id and header.partitions == settings.partitions:
-            return path
-        log.warning("projection: %s was taken of another log or with other partitions: left out", path)
     log.warning(
         "projection: retention has cut the topics of partition %d, and there is no snapshot of it in %s: "
-        "customers who were silent since are not known", partition, snapshots.directory(settings),
+        "customers who were silent since are not known", partition, root,
     )  # fmt: skip
-    return None
+    return set()
 
 
 class _Seeds:
@@ -109,7 +110,18 @@ class _Seeds:
         self._erased = erased
 
     def sow(self, path: Path) -> set[bytes]:
-        """Write what open customers' rows tell; returns the hashes of their ids.  Raises TableError."""
+        """Write what open customers' rows tell; returns the hashes of their ids.
+
+        Raises TableError, and has written nothing then.
+        """
+        self._cursor.execute("savepoint sown")
+        try:
+            return self._sow(path)
+        except TableError:
+            self._cursor.execute("rollback to savepoint sown")
+            raise
+
+    def _sow(self, path: Path) -> set[bytes]:
         header = snapshots.read_header(path)
         # In whole seconds, rounded down: whoever was erased within that second is not raised either.
         created = round(datetime.fromisoformat(header.created_at).timestamp() * 1000)
@@ -123,7 +135,8 @@ class _Seeds:
 
     def _block(self, entries: Sequence[tuple[bytes, bytes]], revision: int, created: int) -> set[bytes]:
         rows = opened_many([id for id, _ in entries], [value for _, value in entries])
-        game = self._contents(revision).game
+        content = self._contents(revision)
+        game, policy = content.game, compile_policy(content, revision)[0]
         values: defaultdict[str, list[tuple[object, ...]]] = defaultdict(list)
         sown = set()
         for (id, _), row in zip(entries, rows, strict=True):
@@ -139,6 +152,8 @@ class _Seeds:
                 customer, hash_, "open", iso(opened) if opened else None, iso(first),
                 iso(int(row["last_activity"]) or first), b"", *place,
             ))  # fmt: skip
+            if in_control(row["id_hash"], policy):
+                continue  # the same fold runs for them, but nothing of it is theirs
             for mission in standing.missions(row, self._contents):
                 if mission["status"] == "active":
                     started = int(parse_many([mission["started_at"]])[0]) // 1000

@@ -6,10 +6,10 @@ However many workers run this, a lease in PostgreSQL gives each run to one of th
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from confluent_kafka import KafkaException
 from sqlalchemy import Engine
@@ -20,6 +20,7 @@ from agents.polling import PREFIX, run
 from catalog.content import SourceContent
 from catalog.database import connect, migrate
 from catalog.leases import Lease, LeaseLost, Leases
+from catalog.product_sync import frequencies, sync_system
 from catalog.schema import Connection
 from config.errors import KhayweError
 from config.settings import Settings
@@ -35,16 +36,15 @@ TRY_SECONDS = 5.0
 STOP_SECONDS = 10.0
 
 #: A run of something that is due, on a lease that was taken.
-Job = Callable[[Leases, Lease, threading.Event], Any]
+Job = Callable[[Leases, Lease, threading.Event], object]
+#: By name of the lease: seconds between two runs, and the run.
+Due = Callable[[Engine], dict[str, tuple[float, Job]]]
 
 
 class Poller:
     """Runs what is due, in threads of its own, beside the agents of a worker."""
 
-    def __init__(
-        self, settings: Settings, holder: str, due: Callable[[Engine], dict[str, tuple[float, Job]]]
-    ) -> None:
-        """`due`: by name of the lease, seconds between two runs, and the run."""
+    def __init__(self, settings: Settings, holder: str, due: Due) -> None:
         self._settings, self._holder, self._due = settings, holder, due
         self._engine: Engine | None = None
         self._running: dict[str, threading.Thread] = {}
@@ -63,6 +63,15 @@ class Poller:
         end = time.monotonic() + STOP_SECONDS
         for thread in list(self._running.values()):
             thread.join(max(0.0, end - time.monotonic()))
+
+    def until_told(self) -> None:
+        """Run until the process is asked to end, where nothing else runs in it."""
+        told = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: told.set())
+        self.start()
+        told.wait()
+        self.stop()
 
     def _look(self) -> None:
         if self._engine is None:
@@ -98,7 +107,15 @@ class Poller:
             log.exception("%s: the run failed", lease.name)
 
 
-def source_jobs(settings: Settings, feed: CatalogFeed) -> Callable[[Engine], dict[str, tuple[float, Job]]]:
+def poller(settings: Settings, worker: str) -> Poller:
+    """All that this worker may fetch: polled data sources, and products whose syncs are scheduled."""
+    feed = CatalogFeed(settings)
+    feed.start()
+    sources, products = source_jobs(settings, feed), product_jobs(settings)
+    return Poller(settings, worker, lambda engine: sources(engine) | products(engine))
+
+
+def source_jobs(settings: Settings, feed: CatalogFeed) -> Due:
     """The polled data sources that are switched on, as the newest revision has them."""
 
     def job(source: SourceContent) -> Job:
@@ -112,5 +129,24 @@ def source_jobs(settings: Settings, feed: CatalogFeed) -> Callable[[Engine], dic
                 interval = Connection.model_validate(source.connection_config).interval
                 found[PREFIX + source.name] = (interval, job(source))
         return found
+
+    return due
+
+
+def product_jobs(settings: Settings) -> Due:
+    """The systems whose products are synced on a schedule, as PostgreSQL has them."""
+    known: dict[str, tuple[float, Job]] = {}
+    looked = -TRY_SECONDS
+
+    def due(engine: Engine) -> dict[str, tuple[float, Job]]:
+        nonlocal known, looked
+        if time.monotonic() - looked >= TRY_SECONDS:
+
+            def job(leases: Leases, lease: Lease, stopping: threading.Event) -> object:
+                return sync_system(engine, settings, leases, lease, stopping.wait)
+
+            known = {name: (every, job) for name, every in frequencies(engine).items()}
+            looked = time.monotonic()
+        return known
 
     return due

@@ -2,9 +2,9 @@
 
 The steps of a page, with a test that kills between any two of them (tests/agents/test_polling.py):
 
-1. `leased`: this process holds the source's lease in PostgreSQL, and its transactional producer has fenced
-   an earlier holder's: what that one left open in Kafka is aborted.
-2. `fetched`: a page of records and the cursor behind it.
+1. `leased`: this process holds the source's lease in PostgreSQL.
+2. `fetched`: a page of records and the cursor behind it.  Before the first one that has records, the
+   transactional producer fences an earlier holder's: what that one left open in Kafka is aborted.
 3. `prepared`: PostgreSQL has that cursor, as one that does not count yet.
 4. Kafka has the records and the number of the page (`begun`, `produced`, `offsets`, `committed`), in one
    transaction: the number is the position of the group `khaywe-poll` on partition 0 of the raw topic.
@@ -171,15 +171,16 @@ class _Run:
         #: A cursor is one of this kind of connection, and means nothing to another.
         self._kind = f"{connection.poll.kind} {getattr(connection.poll, 'cursor_field', None) or ''}\n"
         self._transactor = Transactor(settings, GROUP, source.name, on_step)
+        self._taken = False
         self._place = Partition(source.topic, 0)
         self._key = getter(source.event_mapping["customer_id_field"])
 
     def all(self) -> Polled:
         """Every page there is."""
-        ensure_raw_topic(self._settings, self._source.topic)
+        self._on_step("leased")
         try:
-            self._take_over()
-            self._on_step("leased")
+            if self._lease.prepared is not None:
+                self._take_over()
             return self._pages()
         finally:
             self._transactor.close()
@@ -200,17 +201,20 @@ class _Run:
 
     def _take_over(self) -> None:
         """Fence an earlier holder, and find out whether the page it prepared is in Kafka."""
+        self._taken = True
+        ensure_raw_topic(self._settings, self._source.topic)
         self._transactor.open()
         lease, written = self._lease, self._written()
         if lease.prepared is not None and written == lease.page + 1:
             self._leases.keep(lease, lease.prepared, written, 0)
-        elif written > lease.page:
+            return
+        if written > lease.page:
             log.warning(
                 "source %s: Kafka has page %d, PostgreSQL knows of %d (was it restored?):"
                 " what follows its cursor is fetched again",
                 self._source.name, written, lease.page,
             )  # fmt: skip
-            self._leases.keep(lease, lease.cursor, written, 0)
+        self._leases.keep(lease, lease.cursor, max(written, lease.page), 0)
 
     def _written(self) -> int:
         """The number of the last page that Kafka has, 0 where it knows of none.  Raises KafkaException."""
@@ -233,6 +237,8 @@ class _Run:
         if not page.records:
             self._leases.keep(lease, cursor, lease.page, 0)
             return 0
+        if not self._taken:
+            self._take_over()
         self._leases.prepare(lease, cursor)
         self._on_step("prepared")
         values = [encode(record) for record in page.records]

@@ -32,11 +32,15 @@ _TAKE = text("""
     update fetches
     set fence = fence + 1, holder = :holder, held_until = now() + make_interval(secs => :hold),
         last_began = now(), last_records = 0
-    where name = :name and (held_until is null or held_until <= now()) and (
-        cast(:every as float) is null or last_ended is null or last_ended < last_began
-        or last_began + make_interval(secs => case
-            when failures > 0 then least(:every, :again * power(2, least(failures, 12) - 1)) else :every
-        end) <= now()
+    where name = (
+        select name from fetches
+        where name = :name and (held_until is null or held_until <= now()) and (
+            cast(:every as float) is null or last_ended is null or last_ended < last_began
+            or last_began + make_interval(secs => case
+                when failures > 0 then least(:every, :again * power(2, least(failures, 12) - 1)) else :every
+            end) <= now()
+        )
+        for update skip locked
     )
     returning fence, page, cursor, prepared
 """)
@@ -118,7 +122,7 @@ class Leases:
                         self.check(session, lease)
                 except LeaseLost:
                     return
-                except KhayweError as error:
+                except Exception as error:  # whatever it is: the next one may succeed before the time is up
                     log.warning("the lease of %s is not renewed: %s", lease.name, error)
 
         beside = threading.Thread(target=renew, name=f"lease of {lease.name}", daemon=True)

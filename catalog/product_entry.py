@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -45,7 +46,10 @@ class ProductRefused(KhayweError):
 class ProductEntry(BaseModel):
     """A product as people and external systems say it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    # Systems have ids that are numbers.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True
+    )
 
     external_system: SystemName = Field(OWN, description="Where it comes from.")
     external_product_id: str = Field(min_length=1, max_length=200, description="Its id there.")
@@ -79,14 +83,11 @@ class ProductEntry(BaseModel):
     @field_validator("features", "attributes", "target_segments")
     @classmethod
     def _json_can_be_stored(cls, value: Any) -> Any:
-        try:
-            size = len(msgspec.json.encode(value))
-        except UnicodeEncodeError:
-            raise ValueError("has a character that cannot be kept") from None
+        if _has_unfit(value):
+            raise ValueError("has a character, or a number, that cannot be kept")
+        size = len(msgspec.json.encode(value))
         if size > LARGEST_JSON:
             raise ValueError(f"has {size:,} bytes of JSON, at most {LARGEST_JSON:,} are kept")
-        if _has_unfit(value):
-            raise ValueError("has a character that cannot be kept")
         return value
 
     @field_validator("target_segments")
@@ -130,6 +131,13 @@ def parse_product(given: Mapping[str, Any], what: str = "this product cannot be 
         raise ProductRefused(what, faults_of(error)) from None
 
 
+def entry_of(row: Any) -> dict[str, Any]:
+    """The fields of something stored, as a `ProductEntry` dumps them."""
+    return {
+        name: plain(value) if isinstance(value := getattr(row, name), Decimal) else value for name in FIELDS
+    }
+
+
 def faults_of(error: ValidationError) -> dict[str, str]:
     """What is wrong, by field; the first fault of each."""
     found: dict[str, str] = {}
@@ -150,6 +158,10 @@ def _has_unfit(value: Any) -> bool:
     match value:
         case str():
             return UNFIT.search(value) is not None
+        case float():
+            return not math.isfinite(value)
+        case int():
+            return not -(2**63) <= value < 2**63
         case list():
             return any(map(_has_unfit, value))
         case dict():

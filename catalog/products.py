@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from catalog.database import connect, migrate, transaction
-from catalog.product_entry import FIELDS, UNFIT, ProductEntry, ProductRefused, parse_product, plain
+from catalog.product_entry import FIELDS, UNFIT, ProductEntry, ProductRefused, entry_of, parse_product, plain
 from catalog.product_models import ProductRow
 from config.errors import KhayweError
 
@@ -28,6 +28,7 @@ LARGEST_PAGE = 500
 #: Features of a customer that say its value, the best first.
 VALUE_FEATURES = ("customer_value", "predicted_ltv", "lifetime_value", "revenue_lifetime")
 LARGEST_ID = 2**63 - 1
+LARGEST_VALUE = 10**15
 
 
 class NoSuchProduct(KhayweError):
@@ -204,7 +205,10 @@ class ProductCatalogService:
         The customer's value is the first known of `VALUE_FEATURES`; `segment` the profile's.
         """
         known = (customer_features.get(name) for name in VALUE_FEATURES)
-        value = _value("customer_value", next((each for each in known if each is not None), None))
+        # NaN is how features say that they are unknown.
+        value = _value(
+            "customer_value", next((each for each in known if each is not None and each == each), None)
+        )
         conditions = _suits(value, str(customer_features.get("segment") or ""))
         with transaction(self._engine) as session:
             rows = session.scalars(select(ProductRow).where(*conditions).order_by(ProductRow.id))
@@ -292,7 +296,7 @@ class ProductCatalogService:
 
         Raises NoSuchProduct, ProductRefused, ProductExists, and ProductChanged where it has another etag.
         """
-        return self._change(product_id, etag, lambda row: {**_entry(row), **given})
+        return self._change(product_id, etag, lambda row: {**entry_of(row), **given})
 
     def replace(self, product_id: int, given: Mapping[str, Any], etag: str | None = None) -> Product:
         """Put what is given in place of all fields.  Raises as `edit` does."""
@@ -309,7 +313,7 @@ class ProductCatalogService:
     def _change(self, product_id: int, etag: str | None, merged: Any) -> Product:
         with transaction(self._engine) as session:
             row = _row(session, product_id, etag, lock=True)
-            before = _entry(row)
+            before = entry_of(row)
             entry = parse_product(merged(row))
             if entry.model_dump() == before:
                 return product_of(row)
@@ -355,13 +359,6 @@ def _save(session: Session, row: ProductRow, entry: ProductEntry) -> Product:
     return product_of(row)
 
 
-def _entry(row: ProductRow) -> dict[str, Any]:
-    """A row as `ProductEntry` has it."""
-    return {
-        name: plain(value) if isinstance(value := getattr(row, name), Decimal) else value for name in FIELDS
-    }
-
-
 def _row(session: Session, product_id: int, etag: str | None = None, lock: bool = False) -> ProductRow:
     row = None
     if 0 < product_id <= LARGEST_ID:
@@ -388,9 +385,9 @@ def _conditions(filter: ProductFilter) -> list[ColumnElement[bool]]:
     if filter.segment is not None:
         found.append(_for_segment(filter.segment))
     if filter.min_price is not None:
-        found.append(row.price >= filter.min_price)
+        found.append(row.price >= _value("min_price", filter.min_price))
     if filter.max_price is not None:
-        found.append(row.price <= filter.max_price)
+        found.append(row.price <= _value("max_price", filter.max_price))
     texts = (row.name, row.description, row.external_product_id, row.category, row.product_type)
     for word in _text("search", filter.search).split():
         found.append(or_(*(text.icontains(word, autoescape=True) for text in texts)))
@@ -428,8 +425,8 @@ def _value(field: str, given: Decimal | float | str | None) -> Decimal | None:
         value = Decimal(str(given))
     except InvalidOperation:
         value = Decimal("nan")
-    if not value.is_finite():
-        raise ProductRefused("no product can be told", {field: f"must be a number, not {given!r}"})
+    if not value.is_finite() or abs(value) > LARGEST_VALUE:
+        raise ProductRefused("no product can be told", {field: f"must be an amount, not {str(given)[:50]!r}"})
     return value
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,6 +39,9 @@ def api(ctx: click.Context) -> None:
 
     config = settings()
     setup(config.log_level)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn ends what is under way and then raises the signal again: that was all.
+        signal.signal(number, lambda *_: sys.exit(0))
     app = create(Parts.open(config))
     click.echo(f"API at http://{config.api_host}:{config.api_port}{PREFIX}/docs")
     uvicorn.run(

@@ -246,7 +246,19 @@ def _show_rules(content: Content, rules: dict[str, Any]) -> None:
         ],
     )
     ui.show_table(
-        ("offer_id", "offer", "description"),
-        [(each.offer_id, each.name, each.description) for each in game.offers],
+        ("offer_id", "offer", "category", "stage", "for", "value", "cost", "description"),
+        [
+            (
+                each.offer_id,
+                each.name,
+                each.category or None,
+                each.lifecycle_stage,
+                ", ".join([each.target_value_segment.replace("_", " and "), *each.segments]),
+                each.value,
+                each.cost,
+                each.description,
+            )
+            for each in game.offers
+        ],
     )
     click.echo(f"points are valid for {game.points_valid_months} months after the one they were earned in")

@@ -281,7 +281,8 @@ def _addresses(home: Home, customer_id: str, running: bool) -> None:
         console.print(f"  {what:16}{where}", soft_wrap=True, markup=False)
     console.print(f"\nCommands find it with\n  export {with_}", soft_wrap=True, markup=False)
     console.print(
-        f"for instance\n  {KHAYWE} customer show {customer_id}\n  {KHAYWE} why {customer_id}\n"
+        f"for instance\n  {KHAYWE} customer show {customer_id}\n"
+        f"  {KHAYWE} customer predictions {customer_id}\n  {KHAYWE} why {customer_id}\n"
         f"  {KHAYWE} command redeem --customer {customer_id} --points 10\n  {KHAYWE} points\n"
         f"  {KHAYWE} dead-letters list\n  {KHAYWE} lag",
         markup=False,

@@ -16,6 +16,7 @@ from agents.dead_letters import Letter, read
 from agents.tail import Tail
 from cli import ui
 from cli.customer import bar, scores_table
+from cli.demo_foretold import report_predictions
 from cli.demo_game import report_game
 from cli.demo_input import SOURCES
 from config import topics
@@ -119,7 +120,9 @@ def report(console: Console, config: Settings, now: Figures, seconds: float | No
     best = max(scores, key=lambda customer: (scores[customer]["engagement"], customer))
     console.print(f"\n[bold]One customer, explained[/bold]  `khaywe customer show {best}`\n")
     console.print(scores_table(fetch(config, best)["scores"]))
-    return report_game(console, config) or best
+    told = report_game(console, config) or best
+    report_predictions(console, config)
+    return told
 
 
 def _ranking(console: Console, scores: dict[str, dict[str, float]]) -> None:

@@ -25,6 +25,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     "Data": {
         "topics": ("cli.topics", "topics", "create, list and check khaywe's topics"),
         "source": ("cli.source", "source", "data sources: where events come from, how they are mapped"),
+        "poll": ("cli.polls", "poll", "data sources that are fetched: how they stand, fetch now"),
+        "product": ("cli.product", "product", "products, and the systems they come from"),
         "catalog": ("cli.catalog", "catalog", "missions, badges, points, offers: load, export, compare"),
         "ingest": ("cli.ingest", "ingest", "send a file to a data source"),
         "dead-letters": ("cli.dead_letters", "dead_letters", "records that could not be used"),

@@ -78,15 +78,16 @@ def prediction_table(record: dict[str, Any], told: Sequence[Told], names: Names)
 
 def said(outputs: dict[str, Any], names: Names) -> str:
     """A model's outputs in a few words."""
-    words = [
-        str(outputs[key])
-        for key in ("risk_level", "segment", "engagement_level", "offer_kind", "product_kind")
-        if key in outputs
-    ]
-    if "probability" in outputs:
+    levels = ("risk_level", "segment", "engagement_level", "product_kind")
+    words = [str(outputs[key]) for key in levels if key in outputs]
+    if "offers" in outputs:
+        words += [
+            f"{names.offers.get(best['offer_id'], best['offer_id'])}, {best['probability']:.1%}, "
+            f"worth {best['expected_value']:,.2f}"
+            for best in outputs["offers"][:1]
+        ] or ["nothing to offer"]
+    elif "probability" in outputs:
         words.append(f"{outputs['probability']:.1%}")
     elif "amount" in outputs:
         words.append(f"{outputs['amount']:,.2f}")
-    for offer in outputs.get("offers", [])[:1]:
-        words.append(names.offers.get(offer["offer_id"], f"offer {offer['offer_id']}"))
     return ", ".join(words) + (" (too little history)" if outputs["insufficient_history"] else "")

@@ -49,8 +49,9 @@ SECTIONS = (
     ),
     (
         "Web views, REST API and logs",
-        "The worker's web views show customers' data and ask nobody for a password: keep the address local, "
-        "or put a gateway in front. The API asks everybody for a key or a token (docs/api.md).",
+        "The worker's web views show customers' data: on another address than this machine's own they ask "
+        "for `KHAYWE_WORKER_KEY` or a key of the API, but for `/health` and `/metrics`. The API asks "
+        "everybody for a key or a token (docs/api.md).",
         "web_host",
     ),
 )

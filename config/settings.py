@@ -123,8 +123,8 @@ class Settings(BaseSettings):
     )
     model_fallback: Literal["none", "rules"] = Field(
         default="none",
-        description="What answers where a model is missing: nothing, and the worker does not start; or rules, "
-        "and each prediction says so.",
+        description="What answers where a model is missing: nothing, and the worker does not start; or "
+        "rules, and each prediction says so.",
     )
 
     web_host: str = Field(default="127.0.0.1", description="Address the worker's web views listen on.")
@@ -140,6 +140,12 @@ class Settings(BaseSettings):
         default=None,
         description="URL of any worker's web views, for the API and the command line. "
         "Unset: KHAYWE_WEB_HOST and KHAYWE_WEB_PORT here.",
+    )
+    worker_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="What workers, the API and the command line show each other where KHAYWE_WEB_HOST is not "
+        "this machine. Unset: only keys of the API open the views then.",
     )
     secrets_key: str | None = Field(
         default=None,

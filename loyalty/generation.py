@@ -96,16 +96,17 @@ def types_done(row: Record) -> int:
 @compiled
 def eligible(row: Record, rule: Record, tables: Any, features: Any, done: int) -> bool:
     """What a template asks for, besides a slot and that it does not cool.  `done` is `types_done`."""
-    if rule.per_customer > 0:
-        for entry in range(COOLING):
-            if row.cooling_template[entry] == rule.number and row.cooling_times[entry] >= rule.per_customer:
-                return False
+    if rule.goal == FIRST and rule.types & done:
+        return False
+    if not holds(tables.terms, rule.eligibility, features):
+        return False
     for i in range(COMPLETED_WORDS):
         if rule.after[i] & ~row.completed[i]:
             return False
-    if rule.goal == FIRST and rule.types & done:
-        return False
-    return holds(tables.terms, rule.eligibility, features)
+    for entry in range(COOLING if rule.per_customer > 0 else 0):
+        if row.cooling_template[entry] == rule.number and row.cooling_times[entry] >= rule.per_customer:
+            return False
+    return True
 
 
 @compiled

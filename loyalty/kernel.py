@@ -211,7 +211,7 @@ def _play(
         retier(row, policy, desk, effects)
     if policy.campaigns:
         kind = np.int64(event.kind)  # compiled once with refreshes
-        campaign(row, policy, tables, kind, event.at, False, desk, effects, seen)
+        campaign(row, policy, tables, kind, event.at, False, desk, effects, seen)  # type: ignore[arg-type]
 
 
 @compiled

@@ -127,10 +127,10 @@ def reusable(row: Record, policy: Record, tables: Any, entry: int) -> bool:
 @compiled
 def may_cool(row: Record, policy: Record, tables: Any) -> bool:
     """Whether one more template can cool down."""
-    may = False
-    for entry in range(COOLING):
-        may = may or reusable(row, policy, tables, entry)
-    return may
+    entry = 0
+    while entry < COOLING and not reusable(row, policy, tables, entry):
+        entry += 1
+    return entry < COOLING
 
 
 @compiled

@@ -143,21 +143,23 @@ class Explainer:
         """
         return self.paths(target).contributions(values)
 
-    def explain(self, values: NDArray[np.float32]) -> list[Explanation]:
-        """An explanation of each row; of several targets, of the one with the greatest prediction."""
+    def explain(self, values: NDArray[np.float32], target: str = "") -> list[Explanation]:
+        """An explanation of each row; unset: of several targets, the one with the greatest prediction."""
         _, prediction = self.model.run(values)
         if DEFINITIONS[self.model.card.kind].objective == "rules":
             return self._rules(values, prediction)
         best = prediction.argmax(1) if len(prediction) else np.zeros(0, np.int64)
+        if target:
+            best[:] = self.model.card.targets.index(target)
         found: list[Explanation | None] = [None] * len(values)
         slopes = self.model.file.constants["slope"]
-        for target in np.unique(best).tolist():
-            rows = np.flatnonzero(best == target)
-            added = self.contributions(values[rows], target) * float(slopes[target])
-            at_level = levels(prediction[rows, target].astype(np.float64), self.model.card)
+        for at in np.unique(best).tolist():
+            rows = np.flatnonzero(best == at)
+            added = self.contributions(values[rows], at) * float(slopes[at])
+            at_level = levels(prediction[rows, at].astype(np.float64), self.model.card)
             for n, row in enumerate(rows.tolist()):
                 found[row] = self._tell(
-                    target, float(prediction[row, target]), str(at_level[n]), values[row], added[n]
+                    at, float(prediction[row, at]), str(at_level[n]), values[row], added[n]
                 )
         return [each for each in found if each is not None]
 

@@ -129,10 +129,6 @@ def _constant(count: int) -> Callable[[Columns], Floats]:
     return lambda column: np.zeros((len(column("calls_30d")), count))
 
 
-#: Fewer trees, each with a larger step: they run in the stream, and lose next to nothing by it.
-_SHORT = {"rounds": 100, "learning_rate": 0.12}
-_MIDDLE = {"rounds": 130, "learning_rate": 0.09}
-
 DEFINITIONS: dict[str, Definition] = {
     "nbo": Definition(
         "Next best offer: how probably the customer takes an offer of each kind within 30 days.",
@@ -140,60 +136,58 @@ DEFINITIONS: dict[str, Definition] = {
         _best("offer_kind"), "the kind that most customers take", _constant(len(OFFER_KINDS)),
         ("offer_kind", "probability"),
         metric="chosen", bands=(0.15, 0.4),
-        parameters={"num_leaves": 4, "rounds": 30, "learning_rate": 0.2},
+        parameters={"num_leaves": 4, "rounds": 25, "learning_rate": 0.2},
     ),
     "churn": Definition(
         "Churn: how probably the customer does nothing at all in the next 30 days, or ends.",
         ("churn",), "logit", "binary", "churn", _churn,
         "days since the last activity", lambda c: c("days_since_activity"),
         ("probability", "churn_probability", "risk_level"), risk=True, bands=(0.2, 0.5),
-        parameters=_MIDDLE,
     ),
     "ltv": Definition(
         "Lifetime value: revenue of the next twelve months, from that of 30 days, currency.",
         ("ltv",), "log", "tweedie", "the value of the next twelve months", _ltv,
         "revenue of 90 days, taken four times", lambda c: 4.0 * c("revenue_90d"),
-        ("amount", "lifetime_value", "segment"), metric="r2", parameters=_SHORT,
+        ("amount", "lifetime_value", "segment"), metric="r2",
     ),
     "propensity": Definition(
         "Propensity to buy: how probably the customer buys a bundle or anything else within 30 days.",
         ("propensity",), "logit", "binary", "a purchase", _propensity,
         "bundles and purchases so far", lambda c: c("bundle_purchases") + c("purchases"),
         ("probability", "propensity", "segment"), (("propensity", "propensity_score"),), bands=(0.2, 0.5),
-        parameters=_MIDDLE,
     ),
     "product_recommendation": Definition(
         "Product recommendation: how probably the customer buys a product of each kind within 30 days.",
         tuple(f"product:{kind}" for kind in PRODUCT_KINDS), "logit", "binary", "buying the product",
         _best("product_kind"), "the kind that most customers buy", _constant(len(PRODUCT_KINDS)),
         ("product_kind", "probability"), metric="chosen", bands=(0.15, 0.4),
-        parameters={"num_leaves": 5, "rounds": 50, "learning_rate": 0.1},
+        parameters={"num_leaves": 4, "rounds": 50, "learning_rate": 0.12},
     ),
     "campaign_response": Definition(
         "Campaign response: how probably the customer answers a campaign within 30 days.",
         ("campaign_response",), "logit", "binary", "an answer to a campaign", _response,
         "share of campaigns answered so far", lambda c: c("campaign_share"),
         ("probability", "will_respond", "segment"), (("will_respond", "response_prediction"),),
-        bands=(0.15, 0.4), parameters=_SHORT,
+        bands=(0.15, 0.4),
     ),
     "payment_default": Definition(
         "Payment default: how probably a customer with a bill pays late or not within 30 days.",
         ("payment_default",), "logit", "binary", "a late or missing payment", _default,
         "share of payments that were late so far", lambda c: -c("on_time_share"),
         ("probability", "default_risk", "risk_level"), (("default_risk", "default_risk_score"),),
-        risk=True, bands=(0.15, 0.4), parameters=_MIDDLE,
+        risk=True, bands=(0.15, 0.4),
     ),
     "upsell": Definition(
         "Upsell: how probably the customer moves to a higher plan within 30 days.",
         ("upsell",), "logit", "binary", "moving to a higher plan", _upsell,
         "data used in 30 days", lambda c: c("data_mb_30d"), ("probability", "upsell_propensity", "segment"),
-        bands=(0.05, 0.2),
+        bands=(0.05, 0.2), parameters={"rounds": 140, "learning_rate": 0.07},
     ),
     "engagement": Definition(
         "Engagement: share of the next 30 days on which the customer does something.",
         ("engagement",), "logit", "cross_entropy", "staying active", _engagement,
         "days with activity among the last 30", lambda c: c("active_days_30") / 30.0,
-        ("amount", "engagement_score", "engagement_level"), metric="r2", parameters=_SHORT,
+        ("amount", "engagement_score", "engagement_level"), metric="r2",
     ),
     "rfm": Definition(
         "RFM by rules: recency, frequency and monetary value in fifths of the customers, 1 to 5.",

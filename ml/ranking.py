@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,15 @@ def suits(choice: Choice, value: str, segment: str) -> bool:
     return there and for_them
 
 
+class Best(NamedTuple):
+    """What is offered first to each of n customers, (n, count); where there is no more: -1, 0, NaN, NaN."""
+
+    ids: NDArray[np.int64]
+    kinds: NDArray[np.int64]  # place among the model's
+    probabilities: NDArray[np.float64]
+    expected: NDArray[np.float64]  # currency
+
+
 class Offers:
     """Choices as arrays, to rank them for many customers at once: as `rank`, customer by customer."""
 
@@ -96,17 +106,18 @@ class Offers:
         value: NDArray[np.int64],
         segment: NDArray[np.uint32],
         count: int,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Ids, probabilities, expected values of the best `count`, (n, count); fewer: -1, NaN.
+    ) -> Best:
+        """The best `count` of each customer.
 
         `probabilities` by kind, (n, kinds); `value` 0 unknown, else 1 + the place in LEVELS; `segment` the
         hash of its name, 0 unknown.
         """
         rows = len(probabilities)
         ids, taken = np.full((rows, count), -1, np.int64), np.full((rows, count), np.nan)
-        worth = taken.copy()
+        worth, kinds = taken.copy(), np.zeros((rows, count), np.int64)
+        found = Best(ids, kinds, taken, worth)
         if not len(self.ids) or not rows:
-            return ids, taken, worth
+            return found
         chances = probabilities[:, self._kind]
         expected = chances * self._value - self._cost
         expected[~self._for_value[value]] = -np.inf
@@ -117,10 +128,11 @@ class Offers:
             best = expected.argmax(1)  # the first of equals, which has the least id
             there = expected[every, best] > -np.inf
             ids[there, place] = self.ids[best[there]]
+            kinds[there, place] = self._kind[best[there]]
             taken[there, place] = chances[every, best][there]
             worth[there, place] = expected[every, best][there]
             expected[every, best] = -np.inf
-        return ids, taken, worth
+        return found
 
 
 def choices(offers: Iterable[Offer]) -> list[Choice]:

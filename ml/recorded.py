@@ -58,7 +58,9 @@ class Recorded:
         except ModelError as error:
             return unexplained(f"Nobody can say why any more: {error}.")
         self._explainers[name, version] = explainer
-        (found,) = explainer.explain(features.select(values, explainer.model.names))
+        # What is offered is not always what is taken most probably: it is that which is to be explained.
+        offered = [f"{name}:{offer['kind']}" for offer in outputs.get("offers", ())[:1]]
+        (found,) = explainer.explain(features.select(values, explainer.model.names), *offered)
         said = found.text
         if outputs["insufficient_history"]:
             said += " Too little is known of the customer to act on it."

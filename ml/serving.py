@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from loyalty.asking import DAILY, INLINE, SETS, Ask
 from loyalty.content import Decisions
-from loyalty.effects import PREDICTIONS, SOURCE, Cause, Effect, effect_id, moment, plain
+from loyalty.effects import PREDICTIONS, SOURCE, Cause, Effect, Moment, effect_id, moment, plain
 from loyalty.game import Game
 from loyalty.row import ROW
 from loyalty.times import iso_many
@@ -27,7 +27,7 @@ from ml.card import Card
 from ml.drift import Reservoir, feature_drift, score_drift
 from ml.features import Matrix, Rows
 from ml.models import KINDS, Outputs, kind_of
-from ml.ranking import Offers
+from ml.ranking import Best, Offers
 from ml.registry import SHIPPED, Model, ModelError, Registry
 from ml.rules import Rule
 from ml.writing import Page
@@ -140,26 +140,26 @@ class Serving:
         values = features.matrix(rows, decimals=decisions.currency_decimals, timezone=decisions.timezone)
         self.sample.add(values)
         sets = np.fromiter((ask.sets for ask in asks), np.int64, len(asks))
-        as_of = iso_many(np.fromiter((ask.as_of for ask in asks), np.int64, len(asks)))
+        moments = _moments(asks)
         for which in (INLINE, DAILY):
             chosen = np.flatnonzero(sets & which)
             if not len(chosen):
                 continue
-            mine = [asks[at] for at in chosen.tolist()]
-            ids, *heads = _heads(which, mine, [as_of[at] for at in chosen.tolist()])
+            mine = [moments[at] for at in chosen.tolist()]
+            ids, *heads = _heads(which, mine)
             told = _Set(which, values[chosen], heads)
             for name in MODELS[which]:
                 model = models[name]
                 _, prediction = model.run(features.select(told.values, model.names))
                 told.model(name, model, prediction)
                 if name == "nbo":
-                    told.offers(*self._best(model, prediction, rows[chosen], content))
+                    told.offers(self._best(model, prediction, rows[chosen], content), model.card)
                 out.counts[name] += len(chosen)
             tail = f":{SETS[which]}".encode()
-            for ask, id, record, event in zip(mine, ids, *told.finish(), strict=True):
+            for of, id, record, event in zip(mine, ids, *told.finish(), strict=True):
                 headers = [("ce_id", id), *_HEADERS]
-                out.effects.append(Effect(PREDICTIONS, ask.id + tail, record, headers))
-                out.forwards.append((ask.id, event))
+                out.effects.append(Effect(PREDICTIONS, of.key + tail, record, headers))
+                out.forwards.append((of.key, event))
         return out
 
     def drift(self) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
@@ -183,7 +183,7 @@ class Serving:
 
     def _best(
         self, model: Model | Rule, prediction: NDArray[np.float32], rows: Rows, content: Content
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    ) -> Best:
         offers, card = content.game.offers, model.card
         if self._offers is None or self._offers[0] is not offers or self._offers[1] is not card:
             kinds = [target.partition(":")[2] for target in card.targets]
@@ -259,22 +259,23 @@ class _Set:
         self._event.text(f',"{member}":'.encode())
         self._event.value(np.where(self._unknown, np.nan, column))
 
-    def offers(
-        self, ids: NDArray[np.int64], chances: NDArray[np.float64], worth: NDArray[np.float64]
-    ) -> None:
-        """The best ones, (n, BEST), -1 where there are no more; of the model that came last."""
+    def offers(self, best: Best, card: Card) -> None:
+        """The best ones, of the model that came last."""
+        kinds = np.array([target.partition(":")[2] for target in card.targets])[best.kinds]
         self._text(',"offers":[')
-        for place in range(ids.shape[1]):
-            self._page.skip(ids[:, place], 7)
-            self._text(f'{"," if place else ""}{{"offer_id":')
-            self._page.value(ids[:, place])
-            self._text(',"probability":')
-            self._page.value(chances[:, place])
-            self._text(',"expected_value":')
-            self._page.value(worth[:, place])
+        for place in range(best.ids.shape[1]):
+            self._page.skip(best.ids[:, place], 9)
+            for name, column in (
+                ("offer_id", best.ids), ("kind", kinds), ("probability", best.probabilities),
+                ("expected_value", best.expected),
+            ):  # fmt: skip
+                lead = "," if name != "offer_id" else ",{" if place else "{"
+                self._text(f'{lead}"{name}":')
+                self._page.value(column[:, place])
             self._text("}")
         self._text("]")
-        self._take("offer", np.where(ids[:, 0] < 0, np.nan, ids[:, 0]))
+        first = best.ids[:, 0]
+        self._take("offer", np.where(first < 0, np.nan, first))
 
     def finish(self) -> tuple[list[bytes], list[bytes]]:
         """Records of `predictions`, and `_prediction`s."""
@@ -301,23 +302,28 @@ _TAKEN = {
 }
 
 
-def _heads(
-    which: int, asks: Sequence[Ask], as_of: Sequence[str]
-) -> tuple[list[bytes], list[bytes], list[bytes]]:
+def _heads(which: int, moments: Sequence[Moment]) -> tuple[list[bytes], list[bytes], list[bytes]]:
     """Effect ids, and what both records of each ask begin with: the second as `asking.prediction_record`."""
     rule = f"prediction:{SETS[which]}"
     ids, records, events = [], [], []
-    for ask, at in zip(asks, as_of, strict=True):
-        cause, customer_id = ask.cause, ask.id.decode()
-        of = moment(ask.id, at, ask.revision, cause.source, cause.event_id, customer_id)
+    for of in moments:
         id = effect_id(of, rule)
         ids.append(id.encode())
         records.append(f'{{"effect_id":"{id}",{of.head}'.encode())
         events.append(
-            f'{{"event_id":"{id}","customer_id":{plain(customer_id)},"event_type":"_prediction",'
-            f'"source":"{SOURCE}","value":1,"occurred_at":"{at}","received_at":"{at}"'.encode()
+            f'{{"event_id":"{id}","customer_id":{plain(of.customer_id)},"event_type":"_prediction",'
+            f'"source":"{SOURCE}","value":1,"occurred_at":"{of.at}","received_at":"{of.at}"'.encode()
         )
     return ids, records, events
+
+
+def _moments(asks: Sequence[Ask]) -> list[Moment]:
+    """As `asking.moment_of`, all at once."""
+    times = iso_many(np.fromiter((ask.as_of for ask in asks), np.int64, len(asks)))
+    return [
+        moment(ask.id, at, ask.revision, ask.cause.source, ask.cause.event_id, ask.id.decode())
+        for ask, at in zip(asks, times, strict=True)
+    ]
 
 
 def _none(name: str, error: ModelError, directory: Path) -> ModelError:

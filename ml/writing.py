@@ -17,6 +17,7 @@ from loyalty.compiled import compiled
 _TEXT, _OWN, _NUMBER, _FLAG, _WORD, _LIST, _SKIP = range(7)
 _NUMBER_ROOM = 24  # bytes of the longest number, and a comma
 _DIGITS = 9  # that any float32 is known by
+_LITERALS = np.frombuffer(b"nulltruefalse", np.uint8)
 _TEN, _ZERO = np.uint64(10), np.uint64(48)
 _TENS: NDArray[np.float64] = np.array([10.0**n for n in range(23)])  # exact in float64
 
@@ -99,16 +100,17 @@ def _write(
             kind, first, count = pieces[piece, 0], pieces[piece, 1], pieces[piece, 2]
             piece += 1
             if kind == _TEXT:
-                out[at : at + count] = texts[first : first + count]
-                at += count
+                at = _copy(texts, first, count, out, at)
             elif kind == _OWN:
-                out[at : at + lengths[row]] = own[owned : owned + lengths[row]]
-                at += lengths[row]
+                at = _copy(own, owned, lengths[row], out, at)
                 owned += lengths[row]
             elif kind == _NUMBER:
                 at = _number(numbers[row, first], tens, out, at)
             elif kind == _FLAG:
-                at = _literal(1 if numbers[row, first] else 2, out, at)
+                if numbers[row, first]:
+                    at = _copy(_LITERALS, 4, 4, out, at)
+                else:
+                    at = _copy(_LITERALS, 8, 5, out, at)
             elif kind == _WORD:
                 at = _word(words, row, first, count, out, at)
             elif kind == _LIST:
@@ -129,11 +131,11 @@ def _write(
 
 
 @compiled
-def _literal(which: int, out: NDArray[np.uint8], at: int) -> int:
-    for letter in ("null", "true", "false")[which]:
-        out[at] = ord(letter)
-        at += 1
-    return at
+def _copy(texts: NDArray[np.uint8], first: int, count: int, out: NDArray[np.uint8], at: int) -> int:
+    source, to = np.uint64(first), np.uint64(at)  # unsigned places need no look from which end they count
+    for i in range(np.uint64(count)):
+        out[to + i] = texts[source + i]
+    return at + count
 
 
 @compiled
@@ -154,7 +156,7 @@ def _word(
 @compiled
 def _number(value: float, tens: NDArray[np.float64], out: NDArray[np.uint8], at: int) -> int:
     if not np.isfinite(value):
-        return _literal(0, out, at)
+        return _copy(_LITERALS, 0, 4, out, at)
     if value < 0:
         out[at] = 45
         at += 1
@@ -186,17 +188,18 @@ def _number(value: float, tens: NDArray[np.float64], out: NDArray[np.uint8], at:
         mantissa = int(np.rint(size * tens[places]))
         if np.float32(mantissa / tens[places]) == wanted:
             break
-    while places > 0 and mantissa % 10 == 0:
-        mantissa //= 10
+    figures = np.uint64(mantissa)  # unsigned: half the time of Python's signed division
+    while places > 0 and figures % _TEN == 0:
+        figures //= _TEN
         places -= 1
-    ten = int(tens[places])
-    at = _whole(mantissa // ten, out, at)
+    ten = np.uint64(tens[places])
+    at = _whole(int(figures // ten), out, at)
     if places > 0:
         out[at] = 46
-        rest = mantissa % ten
+        rest = figures % ten
         for i in range(at + places, at, -1):
-            out[i] = 48 + rest % 10
-            rest //= 10
+            out[i] = _ZERO + rest % _TEN
+            rest //= _TEN
         at += places + 1
     return at
 
@@ -210,7 +213,7 @@ def _whole(number: int, out: NDArray[np.uint8], at: int) -> int:
     while number >= above:
         length += 1
         above *= 10
-    rest = np.uint64(number)  # unsigned: half the time of Python's signed division
+    rest = np.uint64(number)
     for i in range(at + length - 1, at - 1, -1):
         out[i] = _ZERO + rest % _TEN
         rest //= _TEN

@@ -7,7 +7,7 @@ that a record which the fold passes over is not listed either.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,9 @@ _CELLS = {
     code: tuple((schema.USAGE.index(name), by_value) for name, by_value in cells)
     for code, cells in _cells().items()
 }
+
+
+Gone = Callable[[str, int], bool]
 
 
 @dataclass(slots=True)
@@ -126,25 +129,25 @@ def read(partition: int, messages: Iterable[Any], log: Log) -> Read:
     return Read(partition, batch, [at[offset] for offset in batch.offsets], revisions, newest, after)
 
 
-@dataclass(slots=True)
-class Told:
-    """What a reading changes besides rows."""
+class Reading:
+    """One partition's records, in order, up to each erasure."""
 
-    #: Whoever was erased: hash -> id, and when the command was recorded (ms).
-    closed: dict[bytes, tuple[str, int]] = field(default_factory=dict)
-    opened: set[bytes] = field(default_factory=set)
-    forgotten: list[str] = field(default_factory=list)  # rows of the log to delete before any is written
+    def __init__(
+        self, read: Read, eras: Eras, log: Log, people: dict[str, Person], gone: Gone | None
+    ) -> None:
+        """`people` are those of `read.ids()` that are known; `log` is as it was before.
 
-
-class _Reading:
-    """One partition's records, in order."""
-
-    def __init__(self, read: Read, eras: Eras, log: Log, people: dict[str, Person]) -> None:
+        `gone(customer_id, recorded)` says whom nobody may know; None: nobody is erased.
+        """
         self.read = read
+        self._gone = gone
         self.people = people
-        self.told = Told()
-        self.events: dict[str, list[str]] = defaultdict(list)
-        self.answers: dict[str, list[str]] = defaultdict(list)
+        #: Whoever was erased: hash -> id, and when the command was recorded (ms); and whoever came back.
+        self.closed: dict[bytes, tuple[str, int]] = {}
+        self.opened: set[bytes] = set()
+        self._next = 0
+        self.events: list[str] = []
+        self.answers: list[str] = []
         self.usage: dict[str, dict[str, list[int]]] = defaultdict(dict)
         self.touched: dict[str, int] = {}  # customer -> recorded
         self.figures: Counter[tuple[str, str]] = Counter()
@@ -166,18 +169,35 @@ class _Reading:
         self._date = eras.date
         self._recorded = iso_many(np.array(read.recorded, np.int64))
 
-    def run(self) -> None:
-        """All of them."""
-        for n, kind in enumerate(self._kinds):
+    def run(self) -> str | None:
+        """Go on to the next erasure, and return whose it is; None at the end."""
+        for n in range(self._next, len(self._kinds)):
+            kind = self._kinds[n]
             if kind < TICK:
                 self._event(n, kind)
             elif kind == COMMAND:
-                self._command(n)
+                erased = self._command(n)
+                if erased is not None:
+                    self._next = n + 1
+                    return erased
             elif kind == MERGE:
                 self._merge(n)
+        self._next = len(self._kinds)
+        return None
+
+    def forget(self, customer: str) -> None:
+        """What stands of a customer is deleted; who comes under the id from here on is another."""
+        self.people.pop(customer, None)
+
+    def finish(self, log: Log) -> None:
+        """Say where the log stands now."""
+        log.revision, log.newest, log.closed = self.read.log.revision, self.read.log.newest, self._closed
 
     def _is_closed(self, customer: str) -> bool:
         return bool(self._closed) and digest(customer.encode()) in self._closed
+
+    def _is_gone(self, customer: str, n: int) -> bool:
+        return self._gone is not None and self._gone(customer, self.read.recorded[n])
 
     def _event(self, n: int, kind: int) -> None:
         record, at = self.read.batch.records[n], self._times[n]
@@ -187,8 +207,8 @@ class _Reading:
                 return
             hash_ = digest(customer.encode())
             self._closed.discard(hash_)
-            self.told.closed.pop(hash_, None)
-            self.told.opened.add(hash_)
+            self.closed.pop(hash_, None)
+            self.opened.add(hash_)
         person = self.people.get(customer)
         if person is None:
             person = self.people[customer] = Person(first_seen=at, last_seen=at)
@@ -210,7 +230,8 @@ class _Reading:
         person.first_seen, person.last_seen = min(person.first_seen, at), max(person.last_seen, at)
         self.touched[customer] = self.read.recorded[n]
         if kind == _LINK and self._flags[n] & CAN_LINK:
-            person.state, person.linked_to = "linked", record.attributes["to"]
+            to = record.attributes["to"]
+            person.state, person.linked_to = "linked", None if self._is_gone(to, n) else to
         elif kind == _ENDED:
             person.state = "ended"
 
@@ -226,35 +247,34 @@ class _Reading:
 
     def _list(self, n: int, kind: int, record: decode.Record) -> None:
         customer, date, place = plain(record.customer_id), self._date(self._days[n]), self._place(n)
+        attributes = {name: value for name, value in record.attributes.items() if name != "_path"}
+        if kind == _LINK and self._is_gone(str(attributes.get("to")), n):
+            attributes = {}
         received = record.received_at if parse_many([record.received_at])[0] != NO_TIME else NULL
-        self.events[record.customer_id].append(
+        self.events.append(
             f"{customer}\t{plain(record.source)}\t{plain(record.event_id)}\t{record.event_type}\t{record.value}"
-            f"\t{self._counts[n]}\t{record.occurred_at}\t{received}\t{json(_ATTRIBUTES(record.attributes))}"
+            f"\t{self._counts[n]}\t{record.occurred_at}\t{received}\t{json(_ATTRIBUTES(attributes))}"
             f"\t{date}\t{place}\t{self.read.batch.offsets[n]}\tf"
         )
         grant = record.attributes.get("grant_id") if kind in (FULFILLED, FAILED) else None
         if isinstance(grant, str) and len(grant) == 32 and _HEX.issuperset(grant):
-            self.answers[record.customer_id].append(
-                f"{grant}\t{customer}\t{record.event_type}\t{record.occurred_at}\t{place}"
-            )
+            self.answers.append(f"{grant}\t{customer}\t{record.event_type}\t{record.occurred_at}\t{place}")
 
     def _place(self, n: int) -> str:
         return f"{self.read.partition}\t{self._recorded[n]}"
 
-    def _command(self, n: int) -> None:
+    def _command(self, n: int) -> str | None:
         record = self.read.batch.records[n]
         customer = record.customer_id
         if record.attributes.get("command") != "erase" or not customer or self._is_closed(customer):
-            return
+            return None
         if customer not in self.people and self._log.whole:
-            return  # refused: nobody knows such a customer
+            return None  # refused: nobody knows such a customer
         hash_ = digest(customer.encode())
         self._closed.add(hash_)
-        self.told.opened.discard(hash_)
-        self.told.closed[hash_] = customer, self.read.recorded[n]
-        self.told.forgotten.append(customer)
-        for rows in (self.people, self.events, self.answers, self.usage, self.touched):
-            rows.pop(customer, None)
+        self.opened.discard(hash_)
+        self.closed[hash_] = customer, self.read.recorded[n]
+        return customer
 
     def _merge(self, n: int) -> None:
         record, at = self.read.batch.records[n], self._times[n]
@@ -275,35 +295,30 @@ class _Reading:
             return
         self.touched[customer] = self.read.recorded[n]
 
-
-def stage(read: Read, eras: Eras, log: Log, people: dict[str, Person], to: Stage) -> Told:
-    """Stage the rows; `people` are those of `read.ids()` that are known.  `log` is as it was before."""
-    reading = _Reading(read, eras, log, people)
-    reading.run()
-    for lines in reading.events.values():
-        to.rows["events"] += lines
-    for lines in reading.answers.values():
-        to.rows["answers"] += lines
-    partition, touched = read.partition, reading.touched
-    known = [people[customer] for customer in touched]
-    recorded, opened, first, last = (
-        iso_many(np.array(times, np.int64))
-        for times in (
-            list(touched.values()), [person.opened_at for person in known],
-            [person.first_seen for person in known], [person.last_seen for person in known],
-        )
-    )  # fmt: skip
-    for n, (customer, person) in enumerate(zip(touched, known, strict=True)):
-        name, place = plain(customer), f"{partition}\t{recorded[n]}"
-        to.rows["customers"].append(
-            f"{name}\t\\\\x{digest(customer.encode()).hex()}\t{person.state}"
-            f"\t{NULL if person.linked_to is None else plain(person.linked_to)}"
-            f"\t{opened[n] if person.opened_at else NULL}\t{first[n]}\t{last[n]}"
-            f"\t\\\\x{pack(person.recent).hex()}\t{place}"
-        )
-        for date, cells in reading.usage.get(customer, {}).items():
-            to.rows["usage"].append(f"{name}\t{date}\t" + "\t".join(map(str, cells)) + f"\t{place}")
-    for (date, kind), count in reading.figures.items():
-        to.rows["figures"].append(f"{date}\t{partition}\tevents\t0\t{kind}\t{count}")
-    log.revision, log.newest, log.closed = read.log.revision, read.log.newest, reading._closed
-    return reading.told
+    def stage(self, to: Stage) -> None:
+        """Stage what was read since the last time."""
+        to.rows["events"] += self.events
+        to.rows["answers"] += self.answers
+        partition, people = self.read.partition, self.people
+        known = [people[customer] for customer in self.touched]
+        recorded, opened, first, last = (
+            iso_many(np.array(times, np.int64))
+            for times in (
+                list(self.touched.values()), [person.opened_at for person in known],
+                [person.first_seen for person in known], [person.last_seen for person in known],
+            )
+        )  # fmt: skip
+        for n, (customer, person) in enumerate(zip(self.touched, known, strict=True)):
+            name, place = plain(customer), f"{partition}\t{recorded[n]}"
+            to.rows["customers"].append(
+                f"{name}\t\\\\x{digest(customer.encode()).hex()}\t{person.state}"
+                f"\t{NULL if person.linked_to is None else plain(person.linked_to)}"
+                f"\t{opened[n] if person.opened_at else NULL}\t{first[n]}\t{last[n]}"
+                f"\t\\\\x{pack(person.recent).hex()}\t{place}"
+            )
+            for date, cells in self.usage.get(customer, {}).items():
+                to.rows["usage"].append(f"{name}\t{date}\t" + "\t".join(map(str, cells)) + f"\t{partition}")
+        for (date, kind), count in self.figures.items():
+            to.rows["figures"].append(f"{date}\t{partition}\tevents\t0\t{kind}\t{count}")
+        self.events, self.answers, self.usage, self.touched = [], [], defaultdict(dict), {}
+        self.figures = Counter()

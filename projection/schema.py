@@ -293,7 +293,7 @@ triggers = Table(
     Column("converted_at", _TIME),
     Column("converted_by", Text),
     Column("body", JSON),
-    Column("day", Date, nullable=False),
+    Column("day", Date),  # of `triggered_at`
     *_place(),
     Index("triggers_of_campaign", "campaign", "triggered_at"),
     Index("triggers_newest", "triggered_at", "trigger_id"),
@@ -322,7 +322,7 @@ usage = Table(
     Column("customer_id", Text, primary_key=True),
     Column("day", Date, primary_key=True),
     *(Column(name, BigInteger, nullable=False) for name in USAGE),
-    *_place(),
+    Column("partition", SmallInteger, nullable=False),
 )  # fmt: skip
 
 #: What happened in a day, of everybody: sums, by partition so that two projectors never wait for each other.

@@ -7,7 +7,6 @@ adds to its numbers.  What is new in a history also moves the figures of its day
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +90,7 @@ class Target:
         return make, merge
 
     def _set(self, name: str) -> str:
-        if self.how == ADD and name not in ("partition", "recorded_at"):
+        if self.how == ADD and name != "partition":
             return f'"{name}" = old."{name}" + excluded."{name}"'
         if name in self.kept:
             return f'"{name}" = coalesce(excluded."{name}", old."{name}")'
@@ -130,7 +129,9 @@ TARGETS = (
     ),
     Target(
         schema.triggers, SET,
-        kept=frozenset({"cost", "triggered_at", "delivered_at", "converted_at", "converted_by", "body"}),
+        kept=frozenset({
+            "cost", "triggered_at", "delivered_at", "converted_at", "converted_by", "body", "day",
+        }),
     ),
     Target(schema.customers, SET),
     Target(
@@ -158,22 +159,29 @@ class Stage:
     last: dict[str, dict[Any, str]] = field(
         default_factory=lambda: {target.table.name: {} for target in TARGETS}
     )
+    _filled: list[str] = field(default_factory=list)
 
-    def write(self, cursor: Any, on_step: Callable[[str], None]) -> None:
-        """COPY all of it and merge it, in the open transaction.  Raises psycopg2.Error."""
-        filled = []
+    def copy(self, cursor: Any) -> None:
+        """COPY all of it into the temporary tables.  Raises psycopg2.Error."""
         for target in TARGETS:
             name = target.table.name
             lines = [*self.rows[name], *self.last[name].values()]
             if lines:
-                lines.append("")
-                file = io.StringIO("\n".join(lines))
+                self._filled.append(name)
+                file = io.StringIO("\n".join([*lines, ""]))
                 cursor.copy_expert(f"copy {target.stage} ({_COLUMNS[name]}) from stdin", file)
-                filled.append(name)
-        on_step("copied")
-        for name in filled:
+
+    def merge(self, cursor: Any) -> None:
+        """From there into the tables.  Raises psycopg2.Error."""
+        for name in self._filled:
             cursor.execute(_STATEMENTS[name][1])
-        on_step("merged")
+
+    def clear(self, cursor: Any) -> None:
+        """Take it out of the temporary tables again."""
+        for name in self._filled:
+            cursor.execute(f"delete from stage_{name}")
+            self.rows[name], self.last[name] = [], {}
+        self._filled = []
 
 
 def make_stages(cursor: Any) -> None:

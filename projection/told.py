@@ -299,18 +299,17 @@ def _triggers(rows: list[Row], to: Stage) -> None:
         )
         if row.gone:
             continue
-        told = parts.setdefault(id, [NULL] * 6)
+        told = parts.setdefault(id, [NULL] * 7)
         if status == "triggered":
-            told[0], told[1], told[5] = str(record.cost), row.at, json(row.raw)
+            told[0], told[1], told[5:] = str(record.cost), row.at, (json(row.raw), row.day)
         elif status == "delivered":
             told[2] = row.at
         elif status == "converted":
             told[3], told[4] = row.at, by
-        cost, *times, body = told
         to.last["triggers"][id] = (
-            f"{id}\t{row.customer}\t{record.campaign}\t{plain(record.name)}\t{plain(record.arm)}\t{cost}\t"
-            + "\t".join(times)
-            + f"\t{body}\t{row.day}\t{row.place}"
+            f"{id}\t{row.customer}\t{record.campaign}\t{plain(record.name)}\t{plain(record.arm)}\t"
+            + "\t".join(told)
+            + f"\t{row.place}"
         )
 
 

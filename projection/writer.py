@@ -166,6 +166,8 @@ class Writer:
             self.forget()
 
     def _take(self, cursor: Any, starts: Mapping[tuple[str, int], Start]) -> dict[tuple[str, int], int]:
+        cursor.execute(f"select founded_at from {_P}.meta")
+        self._founded = cursor.fetchone()[0]
         rows = [
             (*place, start.topic_id, start.low, start.low == 0) for place, start in sorted(starts.items())
         ]
@@ -315,9 +317,15 @@ class Writer:
         gone = self._gone if self._erased else None
         for each in effects:
             told.stage(each, self._eras, gone, stage)
+        before = {read.partition: logs[read.partition].newest for read in reads}
         for read in reads:
             self._log(cursor, read, logs[read.partition], stage)
-        stage.write(cursor, self.on_step)
+        stage.copy(cursor)
+        self.on_step("copied")
+        stage.merge(cursor)
+        for partition, newest in before.items():
+            self._prune(cursor, partition, newest, logs[partition])
+        self.on_step("merged")
 
     def _move(self, cursor: Any, slices: Sequence[Slice]) -> None:
         moves = sorted((*each.source, each.begin, each.end) for each in slices)
@@ -369,14 +377,29 @@ class Writer:
                         f"delete from {_P}.{table.name} where customer_id = %s and recorded_at <= %s",
                         (customer, iso(recorded)),
                     )
+                # Whoever became this customer does not tell of it any more.
+                cursor.execute(
+                    f"with linked as (update {_P}.customers set linked_to = null where linked_to = %s and "
+                    f"recorded_at <= %s returning customer_id) update {_P}.events set attributes = '{{}}' "
+                    "where event_type = 'customer_link' and customer_id in (select customer_id from linked)",
+                    (customer, iso(recorded)),
+                )
 
     def _log(self, cursor: Any, read: log_.Read, now: Log, stage: Stage) -> None:
-        before = now.newest
-        said = log_.stage(read, self._eras, now, self._people(cursor, read.ids()), stage)
-        for customer in said.forgotten:
+        gone = self._gone if self._erased else None
+        reading = log_.Reading(read, self._eras, now, self._people(cursor, read.ids()), gone)
+        while (erased := reading.run()) is not None:
+            # What stood before the erasure counts among everybody, whatever batch it came in.
+            reading.stage(stage)
+            stage.copy(cursor)
+            stage.merge(cursor)
+            stage.clear(cursor)
             for table in schema.OF_LOG:
-                cursor.execute(f"delete from {_P}.{table.name} where customer_id = %s", (customer,))
-        for hash_, (customer, recorded) in said.closed.items():
+                cursor.execute(f"delete from {_P}.{table.name} where customer_id = %s", (erased,))
+            reading.forget(erased)
+        reading.stage(stage)
+        reading.finish(now)
+        for hash_, (customer, recorded) in reading.closed.items():
             known = self._erased.get(hash_, -1) >= recorded  # the erasure was read before the command
             cursor.execute(
                 f"insert into {_P}.closed (hash, partition, customer_id) values (%s, %s, %s) "
@@ -384,13 +407,12 @@ class Writer:
                 "customer_id = excluded.customer_id",
                 (hash_, read.partition, None if known else customer),
             )
-        for hash_ in said.opened:
+        for hash_ in reading.opened:
             cursor.execute(f"delete from {_P}.closed where hash = %s", (hash_,))
         cursor.execute(
             f"update {_P}.offsets set revision = %s, newest = %s where topic = %s and partition = %s",
             (now.revision, iso(now.newest) if now.newest else None, topics.CUSTOMER_EVENTS, read.partition),
         )
-        self._prune(cursor, read.partition, before, now)
 
     def _people(self, cursor: Any, ids: list[str]) -> dict[str, Person]:
         people = {}

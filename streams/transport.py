@@ -61,6 +61,7 @@ class Consumer(driver.Consumer):
         """The group rebalances: work of this epoch ends now; a transaction under way is waited for."""
         if self.epoch is not None:
             self.epoch.alive = False
+            self._forget_lag(set(self.epoch.positions))
         self.epoch = None
         self._changed.set()
         await self.app.work(lambda: None)
@@ -195,6 +196,11 @@ class Consumer(driver.Consumer):
             epoch.generation, time.perf_counter() - started,
         )  # fmt: skip
 
+    def _forget_lag(self, gone: set[Partition]) -> None:
+        """Partitions that others read: their lag here would stand still on /metrics."""
+        for place in gone:
+            self.app.lag.remove(place.topic, str(place.partition))
+
     async def _follow_reads(self, epoch: Epoch) -> None:
         """Sources come and go without a rebalance: read what the processor says should be read now."""
         now = time.monotonic()
@@ -214,6 +220,7 @@ class Consumer(driver.Consumer):
             for partition in gone:
                 del epoch.positions[partition]
                 self._expected.pop(partition, None)
+            self._forget_lag(gone)
         if added:
             positions = await loop.run_in_executor(self._fetching, self._source.committed, added)
             epoch.positions.update(positions)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cli.main import cli
+from cli.worker import AGENTS
 from config.settings import Settings
 from streams.embedded import kafka, postgres
 
@@ -53,11 +54,13 @@ def _settings(service: dict[str, Any]) -> Settings:
 
 
 def test_settings_are_settings_and_are_valid(ours: dict[str, Any]) -> None:
-    assert set(ours) == {"init", "worker"}
-    found = [_settings(service) for service in ours.values()]
-    assert found[0] == found[1]
+    assert set(ours) == {"init", "worker", "projector", "api"}
+    found = {name: _settings(service) for name, service in ours.items()}
+    assert found["init"] == found["worker"] == found["projector"]
+    alone = {"api_host": "0.0.0.0", "worker_url": "http://worker:6066"}
+    assert found["api"] == found["worker"].model_copy(update=alone)
     # One broker can hold one replica.
-    assert found[0].replication == 1
+    assert found["worker"].replication == 1
 
 
 def test_what_the_shell_can_set_are_settings_too(compose: dict[str, Any]) -> None:
@@ -165,21 +168,37 @@ def test_commands_exist(ours: dict[str, Any], dockerfile: list[list[str]]) -> No
         yaml.safe_load(_one(dockerfile, "CMD")[0]),
     ]:
         command: click.Command | None = cli
-        for word in words:
+        options = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
+        for word in words[:options]:
             assert isinstance(command, click.Group)
             command = command.get_command(click.Context(command), word)
         assert command is not None
-        assert not isinstance(command, click.Group)
+        assert not isinstance(command, click.Group) or command.invoke_without_command
+        command.make_context(words[options - 1], list(words[options:]))  # refuses what is no option
+
+
+def test_every_agent_runs_somewhere(ours: dict[str, Any]) -> None:
+    commands = [service["command"] for service in ours.values()]
+    run = [each[2].split(",") for each in commands if each[:2] == ["worker", "--agents"]]
+    assert sorted(name for names in run for name in names) == sorted(AGENTS)
 
 
 def test_the_web_views_can_be_reached(ours: dict[str, Any], dockerfile: list[list[str]]) -> None:
     worker = ours["worker"]
     port = str(_settings(worker).web_port)
     assert _published(worker) == {port}
-    assert _one(dockerfile, "EXPOSE") == [port]
+    assert _one(dockerfile, "EXPOSE") == [port, str(_settings(worker).api_port)]
     assert f"http://localhost:{port}/health" in worker["healthcheck"]["test"][-1]
     assert "KHAYWE_WEB_HOST=0.0.0.0" in _one(dockerfile, "ENV")
     assert "KHAYWE_WEB_HOST" not in worker["environment"]
+
+
+def test_the_api_can_be_reached_and_reaches_the_worker(ours: dict[str, Any]) -> None:
+    api, worker = _settings(ours["api"]), _settings(ours["worker"])
+    assert _published(ours["api"]) == {str(api.api_port)}
+    assert f"http://localhost:{api.api_port}/health" in ours["api"]["healthcheck"]["test"][-1]
+    assert urlsplit(str(api.worker_url)).port == worker.web_port
+    assert urlsplit(str(api.worker_url)).hostname in ours
 
 
 def test_the_home_is_a_volume(ours: dict[str, Any], dockerfile: list[list[str]]) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from config.errors import KhayweError
 from config.settings import Settings
+from web.keys import shown
 
 #: Seconds a worker may take: it may have to ask the one that owns the customer.
 ANSWER_SECONDS = 10.0
@@ -37,7 +38,7 @@ def web_url(config: Settings) -> str:
 
 def fetch(config: Settings, customer_id: str) -> dict[str, Any]:
     """What is known of a customer.  Raises NoAnswer, UnknownCustomer."""
-    return ask(web_url(config), f"/customers/{quote(customer_id, safe='')}")
+    return ask(config, web_url(config), f"/customers/{quote(customer_id, safe='')}")
 
 
 def fetch_why(
@@ -46,19 +47,20 @@ def fetch_why(
     """What the game thinks of a customer.  Raises NoAnswer, UnknownCustomer, UnknownName."""
     asked = {name: value for name, value in (("mission", mission), ("badge", badge)) if value is not None}
     query = f"?{urlencode(asked, quote_via=quote)}" if asked else ""
-    return ask(web_url(config), f"/customers/{quote(customer_id, safe='')}/why{query}")
+    return ask(config, web_url(config), f"/customers/{quote(customer_id, safe='')}/why{query}")
 
 
 def everywhere(config: Settings, path: str) -> list[dict[str, Any]]:
     """What every worker answers.  Raises NoAnswer where one does not."""
-    workers = ask(web_url(config), "/tables")["workers"]
-    return [ask(url.rstrip("/"), path) for url in sorted(workers) if workers[url]]
+    workers = ask(config, web_url(config), "/tables")["workers"]
+    return [ask(config, url.rstrip("/"), path) for url in sorted(workers) if workers[url]]
 
 
-def ask(base: str, path: str) -> dict[str, Any]:
+def ask(config: Settings, base: str, path: str) -> dict[str, Any]:
     """The JSON of a view.  Raises NoAnswer, UnknownCustomer, UnknownName."""
     try:
-        with urllib.request.urlopen(f"{base}{path}", timeout=ANSWER_SECONDS) as answer:
+        question = urllib.request.Request(f"{base}{path}", headers=shown(config))
+        with urllib.request.urlopen(question, timeout=ANSWER_SECONDS) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
     except urllib.error.HTTPError as error:
@@ -66,6 +68,8 @@ def ask(base: str, path: str) -> dict[str, Any]:
             why = json.load(error)["error"]
         except (ValueError, LookupError, TypeError):
             raise _stranger(base) from None
+        if error.code == 401:
+            raise NoAnswer(why, hint="set KHAYWE_WORKER_KEY here to what the workers have") from None
         if error.code == 404 and why.startswith("the catalog"):
             raise UnknownName(why, hint="`khaywe catalog show` lists missions and badges") from None
         if error.code == 404:

@@ -19,6 +19,7 @@ from yarl import URL
 
 from streams.partition import partition_of
 from streams.record_app import RecordApp
+from web.keys import HEADER, Keys, shown
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -49,7 +50,18 @@ STALE_SECONDS = 60.0
 def table_views(app: RecordApp, table: Table) -> None:
     """Add `/customers/{id}` and its `/why`, `/tables`, `/grants`, `/points` to the customer table's app."""
 
-    class OfCustomer(View):
+    keys = Keys(app.settings)
+
+    class Guarded(View):
+        """A view that asks for a key, unless the worker listens on its own machine only."""
+
+        async def dispatch(self, request: Any) -> Any:
+            """Refuse, or go on."""
+            if await keys.allow(request.headers.get(HEADER)):
+                return await super().dispatch(request)
+            return self.error(401, f"show KHAYWE_WORKER_KEY, or a key of the API, as {HEADER}")
+
+    class OfCustomer(Guarded):
         """A view that the owner of the customer's partition answers."""
 
         async def answer(
@@ -75,7 +87,9 @@ def table_views(app: RecordApp, table: Table) -> None:
             target = URL(f"{str(url).rstrip('/')}{path.raw_path_qs}", encoded=True)
             try:
                 async with app.http_client.get(
-                    target, headers={ROUTED: "1"}, timeout=aiohttp.ClientTimeout(ROUTE_SECONDS)
+                    target,
+                    headers={ROUTED: "1"} | shown(app.settings),
+                    timeout=aiohttp.ClientTimeout(ROUTE_SECONDS),
                 ) as answer:
                     return self.bytes(
                         await answer.read(), content_type=answer.content_type, status=answer.status
@@ -96,7 +110,7 @@ def table_views(app: RecordApp, table: Table) -> None:
             return await self.answer(request, customer_id, lambda: table.why(customer_id, mission, badge))
 
     @app.page("/tables", name="tables")
-    class Tables(View):
+    class Tables(Guarded):
         async def get(self, request: Request) -> Response:
             return self.json(
                 {
@@ -108,7 +122,7 @@ def table_views(app: RecordApp, table: Table) -> None:
             )
 
     @app.page("/grants", name="grants")
-    class Grants(View):
+    class Grants(Guarded):
         async def get(self, request: Request) -> Response:
             try:
                 found = list(await table.grants())
@@ -117,7 +131,7 @@ def table_views(app: RecordApp, table: Table) -> None:
             return self.json({"worker": app.worker_name, "grants": found})
 
     @app.page("/points", name="points")
-    class Points(View):
+    class Points(Guarded):
         async def get(self, request: Request) -> Response:
             partitions = list(await table.points())
             return self.json(

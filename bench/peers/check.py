@@ -7,22 +7,46 @@ the same order, with ids, times, conditions and points.
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.generate import cdr_blocks
 from bench.peers.records import TOPICS, CustomerEvent, mapper
 from bench.peers.rules import REVISION, document, game
+from bench.peers.start import PEERS, await_assignment, folded, running
+from config.errors import KhayweError
+from config.settings import Settings
 from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.game import Game
+from streams.embedded import services as embedded
+from streams.topics import ensure_raw_topic
 from tests.reference.fold import ReferenceFold
 from tests.reference.records import Content, marker
 
+WAIT, AFTER = 90.0, 3.0  # seconds without an effect
+AT_MOST = 30.0  # seconds until what was told is committed
+START = datetime(2025, 1, 1, tzinfo=UTC)
+#: Seed, customers, records, days, start.  Many customers in two days, as in the benchmark; few for so long
+#: that missions end in every way, badges rise, tiers change and points expire.
+LOGS = ((5, 300, 2_500, 2, START), (5, 20, 2_500, 460, START))
 #: Topic and customer -> the values told there, in order.
 Told = dict[tuple[str, str], list[dict[str, Any]]]
+
+
+class Wrong(KhayweError):
+    """A peer that must not be timed."""
 
 
 def raw_records(seed: int, customers: int, n: int, days: int, start: datetime) -> list[tuple[bytes, bytes]]:
@@ -80,6 +104,76 @@ def differences(
     return found
 
 
-def summary(told: Told) -> dict[str, int]:
-    """How many effects there are on each topic."""
-    return {topic: sum(len(each) for key, each in told.items() if key[0] == topic) for topic in TOPICS}
+def verify(peer: str, settings: Settings) -> None:
+    """Run a peer over both logs, on a broker and with state of its own.  Raises Wrong."""
+    for log in LOGS:
+        with TemporaryDirectory(prefix=f"khaywe-{peer}-") as home:
+            found = on_kafka(peer, settings, raw_records(*log), Path(home))
+        if found:
+            raise Wrong(f"{peer} does not tell what the reference tells:\n" + "\n".join(found))
+
+
+def on_kafka(peer: str, settings: Settings, raw: Sequence[tuple[bytes, bytes]], home: Path) -> list[str]:
+    """Run a peer on a broker over raw records; the differences of what it told, empty if it is right."""
+    prefix = f"check-{uuid4().hex[:8]}-"
+    topic = f"{prefix}raw"
+    ensure_raw_topic(settings, topic)
+    _, right = reference(events(raw))
+    producer = Producer(settings.producer_config())
+    with running(peer, settings, topic, prefix, home) as process:
+        await_assignment(peer, settings, prefix, process)
+        for key, value in raw:
+            producer.produce(topic, value, key)
+        producer.flush()
+        told = read_told(settings, prefix, sum(map(len, right.values())), process)
+        # Faust tells outside its transaction, and commits seconds later.
+        until = time.monotonic() + AT_MOST
+        while (committed := folded(peer, settings, prefix)) < len(raw) and time.monotonic() < until:
+            time.sleep(0.5)
+    if committed < len(raw):
+        return [f"{committed} of {len(raw)} events are committed", *differences(right, told)]
+    return differences(right, told)
+
+
+def read_told(settings: Settings, prefix: str, n: int, peer: subprocess.Popen[bytes]) -> Told:
+    """What committed transactions told: `n` effects, and those that follow within seconds.
+
+    Raises RuntimeError where the peer ends; stops where nothing comes for WAIT seconds.
+    """
+    how = {"group.id": prefix, "isolation.level": "read_committed", "auto.offset.reset": "earliest"}
+    consumer = Consumer(settings.kafka_config(**how))
+    partitions = range(settings.partitions)
+    consumer.assign([TopicPartition(prefix + name, at, 0) for name in TOPICS for at in partitions])
+    told: Told = defaultdict(list)
+    got, last = 0, time.monotonic()
+    while time.monotonic() - last < (WAIT if got < n else AFTER):
+        if peer.poll() is not None:
+            raise RuntimeError(f"the peer ended with {peer.returncode} after {got} of {n} effects")
+        for message in consumer.consume(1_000, 0.5):
+            if (error := message.error()) is not None:
+                raise RuntimeError(str(error))
+            value = json.loads(message.value() or b"")
+            told[(message.topic() or "").removeprefix(prefix), (message.key() or b"").decode()].append(value)
+            got, last = got + 1, time.monotonic()
+    consumer.close()
+    return dict(told)
+
+
+def main() -> None:
+    """Check the peers that are named, else all, on a broker made for it."""
+    home = Path(mkdtemp(prefix="khaywe-peers-"))
+    settings = Settings(_env_file=None, home=home, clock="event")
+    try:
+        embedded.up(settings, lambda what, share: None)
+        for peer in sys.argv[1:] or PEERS:
+            verify(peer, settings)
+            sys.stdout.write(f"{peer}: right\n")
+    except KhayweError as error:
+        sys.exit(f"{error}\n{error.hint}".rstrip())
+    finally:
+        embedded.down(settings, lambda what, share: None)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

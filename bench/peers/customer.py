@@ -80,7 +80,11 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     @property
     def balance(self) -> int:
         """Points that are valid."""
-        return sum(points for month, points in self.lots if month > self.month)
+        valid = 0
+        for month, points in self.lots:
+            if month > self.month:
+                valid += points
+        return valid
 
     def advance(self, day: int) -> None:
         """Let days and weeks fall out of the windows; a day that has been changes nothing."""
@@ -105,7 +109,9 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
 
     def add(self, cells: list[int], which: int, by: int) -> None:
         """Put an amount into a day's figure, which saturates."""
-        new = min(cells[which] + by, CELLS[which])
+        new = cells[which] + by
+        if new > CELLS[which]:
+            new = CELLS[which]
         self.last_30[which] += new - cells[which]
         cells[which] = new
 

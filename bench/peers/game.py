@@ -7,6 +7,7 @@ says what is to be done; counters that such events would move stand at their fir
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_EVEN, Decimal
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ class Game(Telling):
                 c.advance(at // DAY_MS)
         self._cause = (source, event_id)
         c.seen = (c.seen + hashed)[-8 * SEEN :]
-        amount = max(0, round(value) if kind != DATA else _kilobytes(value))
+        amount = int(value) * (KB if kind == DATA else 1) if value == int(value) else _smallest(kind, value)
         self._count(c, kind, amount, at)
         scores = self._scores_of(c)
         found = self._features(c, scores)
@@ -157,8 +158,8 @@ class Game(Telling):
                 float(last[0]),
                 last[2] / KB,
                 float(last[3]),
-                float(max(0, 30 - (day - c.last_activity // DAY_MS))) if c.last_activity else 0.0,
-                float(max(0, day - c.first_event // DAY_MS)),
+                30.0 - ago if (ago := day - c.last_activity // DAY_MS) < 30 else 0.0,
+                float(day - c.first_event // DAY_MS),
                 (c.weeks & 0xFFF).bit_count() / 12.0,
                 *STILL,
             ]
@@ -173,8 +174,8 @@ class Game(Telling):
             last[0], last[1], last[2] / KB, last[3],
             life[0], life[1], life[2] / KB, life[3],
             *c.counts,
-            max(0, day - c.first_event // DAY_MS),
-            max(0, day - c.last_activity // DAY_MS) if c.last_activity else None,
+            day - c.first_event // DAY_MS,
+            day - c.last_activity // DAY_MS,
             (active & 0x3FFFFFFF).bit_count(),
             (active & 0x3FFFFFFFFFFFFFFFFFFFFFF).bit_count(),
             (streak ^ streak + 1).bit_length() - 1,
@@ -278,16 +279,16 @@ class Game(Telling):
             return
         if len(c.cooling) == COOLING and not any(self._reusable(c, entry) for entry in c.cooling):
             return
-        running = {mission.template for mission in missions if mission is not None}
-        cooling = {entry[0]: entry for entry in c.cooling}
-        onboarding = sum(rules.template[number].onboarding for number in running)
+        running = [mission.template for mission in missions if mission is not None]
+        onboarding = 0
+        for number in running:
+            onboarding += rules.template[number].onboarding
         for place in places:
             template = rules.templates[place]
             number = template.number
             if number in running or (template.onboarding and onboarding >= ONBOARDING):
                 continue
-            entry = cooling.get(number)
-            if entry is not None and (entry[1] > c.day or 0 < template.per_customer <= entry[2]):
+            if self._cools(c, template):
                 continue
             if template.after and not all(each in c.completed for each in template.after):
                 continue
@@ -305,16 +306,21 @@ class Game(Telling):
                 self._tell(c, gone, old, "replaced", "priority")
                 self._cool(c, old)
                 c.replaced_day = c.day
-                running.discard(gone.template)
+                running.remove(gone.template)
                 onboarding -= old.onboarding
-                cooling = {entry[0]: entry for entry in c.cooling}
             self._give(c, slot, template, found)
-            running.add(number)
+            running.append(number)
             onboarding += template.onboarding
             if None not in missions:
                 replaced = self._lowest(c) if c.replaced_day != c.day else None
                 if replaced is None:
                     return
+
+    def _cools(self, c: Customer, template: Template) -> bool:
+        for number, until, times in c.cooling:
+            if number == template.number:
+                return until > c.day or 0 < template.per_customer <= times
+        return False
 
     def _lowest(self, c: Customer) -> int | None:
         """The slot of the mission of lowest priority, highest number, among those without progress."""
@@ -345,13 +351,10 @@ def _holds(seen: bytes, hashed: bytes) -> bool:
     return at != -1
 
 
-def _kilobytes(megabytes: float) -> int:
-    """Rounded half-even, as an amount in decimals is."""
-    if megabytes == int(megabytes):
-        return int(megabytes) * KB
-    from decimal import ROUND_HALF_EVEN, Decimal
-
-    return int((Decimal(repr(megabytes)) * KB).to_integral_value(ROUND_HALF_EVEN))
+def _smallest(kind: int, value: float) -> int:
+    """A broken amount in smallest units, rounded half-even as a decimal."""
+    exact = Decimal(repr(value)) * (KB if kind == DATA else 1)
+    return int(exact.to_integral_value(ROUND_HALF_EVEN))
 
 
 def _longest_run(marks: int) -> int:

@@ -1,4 +1,4 @@
-"""The Kafka Streams peer, compiled by Eclipse's compiler on the Java runtime that khaywe brings: without a JDK.
+"""The Kafka Streams peer, compiled by Eclipse's compiler on the Java that khaywe brings: no JDK is needed.
 
 Jars are pinned by SHA-256 and kept with Kafka's own; what is compiled is kept until a source changes.
 `python -m bench.peers.java` writes the list of jars anew from pom.xml.

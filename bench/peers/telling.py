@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from datetime import UTC, datetime
+from datetime import date
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 from bench.peers.compiled import Asked, Badge, Features, Rule, Rules, Template
-from bench.peers.customer import DAY_MS, U4, Customer, Mission, Offer
+from bench.peers.customer import DAY_MS, EPOCH, U4, Customer, Mission, Offer
 
 LOTS = 14
 REPEATS = 7
@@ -52,7 +52,8 @@ class Telling:
 
     def _check_tier(self, c: Customer) -> None:
         rules = self.rules
-        tier = bisect_right(rules.tier_points, max(c.year_points, c.last_year_points)) - 1
+        points = c.year_points if c.year_points > c.last_year_points else c.last_year_points
+        tier = bisect_right(rules.tier_points, points) - 1
         if tier != c.tier:
             old, c.tier = c.tier, tier
             value = {
@@ -126,13 +127,14 @@ class Telling:
         old = c.published
         if scores == old:
             return
-        step = self.rules.step
-        for new, before in zip(scores, old, strict=True):
-            if new - before >= step or before - new >= step:
-                self._publish(c, scores, "moved")
-                return
-        bands = self.rules.bands
-        if [bisect_right(bands, each) for each in scores] != [bisect_right(bands, each) for each in old]:
+        step, bands, crossed = self.rules.step, self.rules.bands, False
+        for new, before in zip(scores, old):  # noqa: B905  (five of each, and this is every event)
+            if new != before:
+                if new - before >= step or before - new >= step:
+                    self._publish(c, scores, "moved")
+                    return
+                crossed = crossed or bisect_right(bands, new) != bisect_right(bands, before)
+        if crossed:
             self._publish(c, scores, "band")
 
     def _publish(self, c: Customer, scores: list[int], reason: str) -> None:
@@ -174,7 +176,14 @@ class Telling:
 @lru_cache(4096)
 def iso(ms: int) -> str:
     """Milliseconds since 1970 as they are written; the times of an event's effects are often the same."""
-    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
+    seconds = ms // 1000
+    day, minutes = _date(seconds // 86_400), seconds // 60 % 1_440
+    return f"{day}T{minutes // 60:02}:{minutes % 60:02}:{seconds % 60:02}.{ms % 1000:03}Z"
+
+
+@lru_cache(4096)
+def _date(day: int) -> str:
+    return date.fromordinal(EPOCH + day).isoformat()
 
 
 def seen(asked: Asked, found: Features) -> Why:

@@ -96,7 +96,7 @@ def draft_of(edits: Sequence[Edit]) -> tuple[Draft, ScoringPolicy | None]:
     found: dict[str, list[Written]] = {name: [] for name in SECTIONS}
     tiers = months = policy = None
     for number, edit in enumerate(edits):
-        mark = yaml.Mark("edit", 0, number, 0, None, None)
+        mark = yaml.Mark("edit", 0, number, 0, None, 0)
         place = Place("edit", yaml.ScalarNode("", "", start_mark=mark))
         section, entry = edit["section"], edit["entry"]
         if section == "policy":

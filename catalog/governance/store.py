@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from catalog.database import MIGRATION_LOCK
 from catalog.governance.models import SCHEMA
-from catalog.service import Away
+from catalog.service import Away, Unfit
 
 
 class Store:
-    """Sessions on an engine; every fault of the connection is `catalog.service.Away`."""
+    """Sessions on an engine; faults of the connection are `Away`, unfit characters `Unfit`."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -48,3 +48,8 @@ class Store:
             raise Away(
                 f"PostgreSQL does not answer: {reason}", hint="`khaywe status` says whether it runs"
             ) from None
+        except ValueError as error:
+            # What neither PostgreSQL nor UTF-8 takes: the character 0, half a surrogate pair.
+            if isinstance(error, UnicodeEncodeError) or "NUL" in str(error):
+                raise Unfit("this", [("", "has a character that cannot be kept")]) from None
+            raise

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 from agents.dead_letters import Letter
 from agents.poller import Poller
 from agents.polling import PREFIX, NotPolled, poll_now, poll_states, run, sample
+from agents.source_reader import Reader
 from agents.tail import Tail
 from catalog.connectors.pages import ConnectorError
 from catalog.content import SourceContent
@@ -27,6 +28,7 @@ from catalog.schema import Connection
 from catalog.service import CatalogError, content_of, parse_source
 from config import topics
 from config.settings import Settings
+from loyalty.content import Decisions
 from streams.positions import GroupPositions
 from streams.topics import create, ensure_raw_topic
 from tests.catalog.http_api import Answer, Api, Asked, serving
@@ -316,6 +318,29 @@ def test_a_record_too_large_for_a_topic_is_a_dead_letter(settings: Settings, api
     tail.close()
     letter = msgspec.json.decode(letters[0] or b"", type=Letter)
     assert (letter.source, letter.reason, len(letters)) == (polled.name, "oversized", 1)
+
+
+def test_a_record_that_comes_again_is_the_same_event(settings: Settings, api: Api) -> None:
+    """What dedupe needs, where a source says a record twice or Kafka has forgotten a page's number."""
+    row = Recharges.row(3) | {"amount": 0.10, "note": {"b": 1, "a": 2}}
+    mapping = source(api).event_mapping
+    del mapping["event_id_field"]  # its id is a hash of its bytes
+    polled = msgspec.structs.replace(source(api), event_mapping=mapping)
+    api.answer = lambda asked: Answer({"rows": [row]})
+    poll_now(settings, polled)
+    again = dict(reversed(row.items())) | {"note": {"a": 2, "b": 1}}
+    api.answer = lambda asked: Answer({"rows": [again]})
+    engine = connect(settings.database_url())
+    with engine.begin() as connection:
+        connection.execute(text("update fetches set cursor = null"))
+    engine.dispose()
+    assert poll_now(settings, polled).records == 1
+    tail = Tail(settings, polled.topic)
+    events: list[Any] = []
+    Reader(polled, Decisions()).read(list(tail.to_end()), events, [])
+    tail.close()
+    assert len(events) == 2
+    assert len({json.loads(value)["event_id"] for _, value in events}) == 1
 
 
 def test_another_kind_of_connection_begins_anew(settings: Settings, api: Api, tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +18,7 @@ from fastapi import FastAPI
 from catalog.governance.audit import Caller
 from catalog.governance.people import ROLES
 from streams.identity import free_port
+from tests.conftest import HOMES
 from tests.faults.harness import Worker, until, workers
 from tests.faults.pipeline import Pipeline
 from web.api.app import create
@@ -27,13 +32,15 @@ Api = Callable[..., httpx.Client]
 
 
 @pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+def pipeline() -> Iterator[Pipeline]:
     """Kafka and PostgreSQL of the API's own: its revisions are on the topic `catalog`."""
-    made = Pipeline(tmp_path_factory.mktemp("api") / "home", partitions=2)
+    home = Path(tempfile.mkdtemp(prefix=f"{HOMES}{os.getpid()}-api-"))
+    made = Pipeline(home, partitions=2)
     try:
         yield made
     finally:
         made.close()
+        shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +55,13 @@ def parts(pipeline: Pipeline) -> Iterator[Parts]:
 @pytest.fixture(scope="session")
 def live(pipeline: Pipeline, parts: Parts) -> Iterator[Worker]:
     """A worker on the same services, which has taken its partitions over."""
-    port = str(parts.settings.worker_url).rsplit(":", 1)[1]
-    worker = pipeline.worker("a", KHAYWE_WEB_PORT=port)
+    environment = pipeline.environment | {
+        "KHAYWE_WORKER": "a",
+        "KHAYWE_WEB_PORT": str(parts.settings.worker_url).rsplit(":", 1)[1],
+    }
+    # No poller: tests poll themselves.
+    command = ["-m", "tests.faults.khaywe", "worker", "--agents", "normalizer,customers,projector"]
+    worker = Worker(command, environment, pipeline.home / "a.log")
     with workers(worker):
         worker.start()
         until("the worker is well", lambda: _well(parts), 120, worker.log)

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from tests.api.conftest import Api
 from tests.faults.harness import Worker, until
@@ -78,7 +79,7 @@ def test_points_are_redeemed_in_order_with_everything_else(api: Api, known: str)
     assert again == answer.json()
     told = api("admin").get("/audit/", params={"resource": f"commands/{again['command_id']}"}).json()["items"]
     assert told[0]["after"] == {
-        "command": "redeem", "customer_id": known, "segment": None, "arguments": {"points": 10},
+        "command": "redeem", "segment": None, "arguments": {"points": 10},
     }  # fmt: skip
     assert api("viewer").get(f"/commands/{'0' * 32}/").status_code == 404
 
@@ -223,8 +224,16 @@ def test_models_are_listed_with_their_cards(api: Api) -> None:
     assert wrong.status_code == 404
 
 
-def test_a_customer_is_erased(api: Api, known: str) -> None:
+def test_a_customer_is_erased(api: Api, known: str, parts: Parts) -> None:
     answer = send(api, PATH, role="admin", method="DELETE")
     assert answer.json()["status"] == "done"
+    with parts.store.session() as session:
+        rows = [
+            str(dict(row))
+            for table in ("commands", "audit", "answers")
+            for row in session.execute(text(f"select * from governance.{table}")).mappings()
+        ]
+    assert rows
+    assert not [row for row in rows if ID in row]
     gone = api("system").post(f"{PATH}redeem/", json={"points": 1})
     assert (gone.status_code, gone.json()["reason"]) == (409, "erased")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from agents.tail import Tail
 from tests.api.conftest import Api
-from tests.faults.harness import Committed
 from web.api.doors import SIGNATURE
 from web.api.parts import Parts
 from web.api.webhooks import TIMESTAMP
@@ -29,11 +29,11 @@ def event(id: str | None = "e", **more: Any) -> dict[str, Any]:
 
 def raw(parts: Parts) -> list[Any]:
     """All events on custom's raw topic."""
-    reader = Committed(parts.settings, "raw_custom_events")
+    tail = Tail(parts.settings, "raw_custom_events")
     try:
-        return [json.loads(message.value() or b"") for message in reader.read(0.5)]
+        return [json.loads(message.value() or b"") for message in tail.to_end()]
     finally:
-        reader.close()
+        tail.close()
 
 
 def ids(parts: Parts) -> list[str]:

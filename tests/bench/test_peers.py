@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,13 @@ from bench.peers.records import CustomerEvent, read
 from bench.peers.rules import document, write
 from tests.reference.fold import ReferenceFold
 
-START = datetime(2025, 1, 1, tzinfo=UTC)
 Log = tuple[list[CustomerEvent], ReferenceFold, check.Told]
 
 
-@pytest.fixture(scope="module", params=["two days", "fifteen months"])
+@pytest.fixture(scope="module", params=check.LOGS, ids=["two days", "fifteen months"])
 def log(request: pytest.FixtureRequest) -> Log:
-    """Records with what is right: many customers for the benchmark's two days, few for long enough that
-    missions end in every way, badges rise, points expire."""
-    few = request.param == "fifteen months"
-    raw = check.raw_records(5, 20 if few else 300, 2_500, 460 if few else 2, START)
-    events = check.events(raw)
+    """Records with what is right."""
+    events = check.events(check.raw_records(*request.param))
     return events, *check.reference(events)
 
 

@@ -92,6 +92,8 @@ def test_a_product_is_kept_as_said_and_its_price_is_exact(products: ProductCatal
         ({"features": ["x" * 70_000]}, "features", "at most 65,536"),
         ({"target_segments": [""]}, "target_segments.0", "at least 1 character"),
         ({"id": 5}, "id", "no such field"),
+        ({"attributes": {"a": [float("nan")]}}, "attributes", "cannot be kept"),
+        ({"features": [10**40]}, "features", "cannot be kept"),
     ],
 )
 def test_what_is_refused_names_its_field(
@@ -224,15 +226,18 @@ def test_what_suits_a_customer(products: ProductCatalogService) -> None:
     assert names(100, "gold") == ["all", "rich", "gold"]
     assert names(1, "gold") == ["all", "poor"]
     assert [product.name for product in products.available(100, product_type="voice").items] == []
-    with pytest.raises(ProductRefused, match="customer_value"):
-        names("much")
+    for wrong in ("much", "NaN", "1E+999999", 1e30):
+        with pytest.raises(ProductRefused, match="customer_value"):
+            names(wrong)
+    with pytest.raises(ProductRefused, match="max_price"):
+        products.page(ProductFilter(max_price=Decimal("1E+999999")))
 
     def suited(**features: Any) -> list[str]:
         return [each.name for each in products.get_products_for_ml_recommendation(features)]
 
     assert suited() == suited(predicted_ltv=None, segment=None) == ["all"]
     assert suited(predicted_ltv=150.0, revenue_lifetime=3.0, segment="gold") == ["all", "rich", "gold"]
-    assert suited(predicted_ltv=None, revenue_lifetime=3.0) == ["all", "poor"]
+    assert suited(predicted_ltv=float("nan"), revenue_lifetime=3.0) == ["all", "poor"]
     (first, *_) = products.get_products_for_ml_recommendation({})
     assert (first.kind, first.value, first.price, first.currency) == ("data", 9.9, Decimal("9.90"), "EUR")
 

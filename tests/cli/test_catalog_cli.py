@@ -169,13 +169,16 @@ def test_diff_compares_revisions_and_files(khaywe: Khaywe, changed: Path) -> Non
     backwards = khaywe.json("diff", 2, 1)
     assert backwards["compared"] == "revision 2 -> 1"
     assert backwards["changes"][0]["fields"]["rewards.points"] == [200, 100]
-    changed.write_text("offers: [{name: Boat}, {name: Recharge Bonus, description: 12%}]\ntiers: []\n")
+    bonus = "{name: Recharge Bonus, description: 12%, category: recharge, lifecycle_stage: growth}"
+    changed.write_text(f"offers: [{{name: Boat}}, {bonus}]\ntiers: []\n")
     khaywe.said("load", changed)
     changed.write_text("offers: [{name: Boat, active: false}]\n")
     assert khaywe.said("diff", changed).splitlines()[1:] == ['- offers "Boat" (8)']
     assert khaywe.said("diff", 2).splitlines()[1:] == [
         '~ offers "Recharge Bonus" (2)',
         "    description: 10% extra credit on your next recharge -> 12%",
+        "    kind: recharge -> -", "    value: 6.0 -> -", "    cost: 0.6 -> -",
+        "    bonus.credit_percent: 10.0 -> -",
         '+ offers "Boat" (8)',
         '- tiers "bronze"', '- tiers "gold"', '- tiers "platinum"', '- tiers "silver"',
     ]  # fmt: skip

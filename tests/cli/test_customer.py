@@ -12,7 +12,6 @@ from urllib.parse import unquote
 import pytest
 from rich.console import Console
 
-from web.ask_worker import NoAnswer, UnknownCustomer, UnknownName, fetch, fetch_why, web_url
 from cli.customer import bar, number, portrait
 from cli.grants import open_grants, points_owed
 from cli.timeline import Names
@@ -21,6 +20,7 @@ from cli.why import explained
 from config.settings import Settings
 from config.topics import BADGE_AWARDS, MISSION_PROGRESS, REWARD_GRANTS
 from streams.identity import free_port
+from web.ask_worker import NoAnswer, UnknownCustomer, UnknownName, fetch, fetch_why, web_url
 
 KNOWN = "+880 01/82"
 CUSTOMER = {

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pandas as pd
@@ -21,7 +21,9 @@ import pytest
 from agents.tail import Tail
 from cli.demo_home import Home
 from cli.demo_input import CDRS, DATA, END, REPEAT_EVERY, generated, poison
-from config.topics import BADGE_AWARDS, BEHAVIOR_SCORES, MISSION_PROGRESS, REWARD_GRANTS
+from config.settings import Settings
+from config.topics import BADGE_AWARDS, BEHAVIOR_SCORES, MISSION_PROGRESS, PREDICTIONS, REWARD_GRANTS
+from ml.models import LEVELS
 
 KHAYWE = str(Path(sys.executable).with_name("khaywe"))
 SECONDS = 400
@@ -52,7 +54,31 @@ def events() -> pd.DataFrame:
     return found
 
 
-def expected() -> pd.DataFrame:
+class Foretold(NamedTuple):
+    """What models said of each customer last, as the fold keeps it; absent: unknown."""
+
+    churn: pd.Series  # share
+    ltv: pd.Series  # currency
+
+
+def foretold(config: Settings) -> Foretold:
+    last: dict[bytes, bytes] = {}
+    tail = Tail(config, PREDICTIONS)
+    for record in tail.to_end():
+        last[record.key() or b""] = record.value() or b""
+    tail.close()
+    churn, ltv = {}, {}
+    for found in map(msgspec.json.decode, last.values()):
+        models, customer = found["models"], found["customer_id"]
+        if found["set"] == "inline" and not models["churn"]["insufficient_history"]:
+            churn[customer] = round(models["churn"]["probability"] * 10_000) / 10_000
+        if found["set"] == "daily" and not models["ltv"]["insufficient_history"]:
+            cents = Decimal(str(models["ltv"]["amount"])) * 100
+            ltv[customer] = int(cents.quantize(Decimal(1), ROUND_HALF_EVEN)) / 100
+    return Foretold(pd.Series(churn), pd.Series(ltv))
+
+
+def expected(models: Foretold) -> pd.DataFrame:
     """The five scores of every customer as of the end of the data, by the formulas of the design."""
     all_ = events()
     customers = pd.Index(sorted(all_["customer"].unique()))
@@ -91,12 +117,13 @@ def expected() -> pd.DataFrame:
             (40, revenue, 1_000),
             (30, last / 100, 100),
             (20, total(money[money_ago < 90]) / 100 / 3, 50),
-            (10, revenue, 2_000),
+            (10, models.ltv.reindex(customers).fillna(revenue), 2_000),
         ],
         "loyalty": [
             (30, days_since(all_, "min"), 365), (25, count(money), 100), (25, active_weeks / 12, 1),
         ],
         "risk": [
+            (50, models.churn.reindex(customers, fill_value=0.0), 1),
             (30, days_since(money, "max").fillna(0), 60),
             (20, ((before - last) / before).where(before > 0, 0), 1),
         ],
@@ -169,7 +196,10 @@ def test_the_scores_are_those_that_pandas_has(ran: Ran) -> None:
         found[effect["customer_id"]] = effect["scores"]
     tail.close()
     published = pd.DataFrame.from_dict(found, orient="index").sort_index()
-    pd.testing.assert_frame_equal(published, expected(), check_names=False, check_exact=True)
+    models = foretold(ran.home().settings())
+    assert len(models.churn) > 900
+    assert len(models.ltv) > 900
+    pd.testing.assert_frame_equal(published, expected(models), check_names=False, check_exact=True)
 
 
 def test_it_says_what_went_in_and_what_came_out(ran: Ran) -> None:
@@ -188,7 +218,7 @@ def test_it_says_what_went_in_and_what_came_out(ran: Ran) -> None:
 
 
 def test_it_ranks_by_each_score(ran: Ran) -> None:
-    scores = expected()
+    scores = expected(foretold(ran.home().settings()))
     for name in scores:
         high, value, _, low, least = cells(ran.said, str(name))
         assert float(value) == scores.loc[high, name] == scores[name].max()
@@ -201,7 +231,10 @@ def test_what_is_left_running_answers(ran: Ran) -> None:
     environment = ran.home().environment()
     shown = json.loads(ran.khaywe("customer", "show", "+8800184682211", "--json", **environment))
     assert shown["as_of"] == "2020-03-01T00:00:00.000Z"
-    assert shown["scores"]["loyalty"]["value"] == expected().loc["+8800184682211", "loyalty"]
+    assert (
+        shown["scores"]["loyalty"]["value"]
+        == (expected(foretold(ran.home().settings())).loc["+8800184682211", "loyalty"])
+    )
     assert "Nothing is behind." in ran.khaywe("lag", "--wait", **environment)
 
 
@@ -211,6 +244,22 @@ def told(ran: Ran, topic: str) -> list[dict[str, Any]]:
     found = [msgspec.json.decode(record.value() or b"") for record in tail.to_end()]
     tail.close()
     return found
+
+
+def test_it_foretells_churn_and_offers_and_says_why(ran: Ran) -> None:
+    models = foretold(ran.home().settings())
+    assert cells(ran.said, "too little history to tell") == [str(925 - len(models.churn))]
+    levels = [int(cells(ran.said, f"churn within 30 days: {level} risk")[0]) for level in LEVELS]
+    assert sum(levels) == len(models.churn)
+    assert min(levels) > 0
+    highest = models.churn[models.churn == models.churn.max()].index[-1]
+    end = ran.said[ran.said.index("What models foretell") :]
+    reasons = end[end.index(f"customer predictions {highest}") :].splitlines()[1:3]
+    assert reasons[0].startswith(f"churn: Churn: high, {models.churn.max():.1%}. Critical: ")
+    assert re.match(r"nbo: .+, \d+\.\d%, worth -?\d+\.\d\d\. Taking the offer \(\w+\): ", reasons[1])
+    shown = json.loads(ran.khaywe("customer", "show", highest, "--json", **ran.home().environment()))
+    assert shown["predictions"]["inline"]["churn"] == models.churn.max()
+    assert f"\n{highest}, daily" in ran.khaywe("customer", "predictions", highest, **ran.home().environment())
 
 
 def test_it_ends_with_what_the_game_did(ran: Ran) -> None:

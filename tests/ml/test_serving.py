@@ -200,6 +200,7 @@ def test_offers_are_ranked_as_customer_by_customer() -> None:
         found = record["models"]["nbo"]["offers"]
         assert [each["offer_id"] for each in found] == [each.choice.id for each in wanted]
         for told, each in zip(found, wanted, strict=True):
+            assert told["kind"] == each.choice.kind
             assert np.float32(told["probability"]) == np.float32(each.probability)
             assert np.float32(told["expected_value"]) == np.float32(each.expected_value)
         seen.add((level, segment, found[0]["offer_id"]))
@@ -238,7 +239,7 @@ def test_rules_give_what_models_give() -> None:
         if rule.card.link == "logit":
             assert prediction.max() <= 1
         assert len(np.unique(prediction)) > 1
-    gone = values[:2].copy()
+    gone = values[:3].copy()
     since = features.NAMES.index("days_since_activity")
-    gone[:, since] = (0, 40)
-    assert Rule("churn").run(gone)[1].ravel().tolist() == [0.0, 1.0]
+    gone[:, since] = (0, 40, -1)
+    assert Rule("churn").run(gone)[1].ravel().tolist() == [0.0, 1.0, 1.0]

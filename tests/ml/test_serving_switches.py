@@ -61,7 +61,9 @@ def test_a_version_that_is_activated_answers_from_then_on(models: Registry) -> N
     assert serving.poll() == [("churn", old, "")]
 
 
-@pytest.mark.parametrize("fault", ["missing", "broken", "cut", "another model", "of a file", "nameless"])
+@pytest.mark.parametrize(
+    "fault", ["missing", "broken", "cut", "another model", "another kind", "of a file", "nameless"]
+)
 def test_what_cannot_be_used_keeps_the_old_one_and_is_told_once(models: Registry, fault: str) -> None:
     serving = Serving(models.directory)
     old = models.active("churn")
@@ -73,7 +75,11 @@ def test_what_cannot_be_used_keeps_the_old_one_and_is_told_once(models: Registry
         path.write_bytes(good[: len(good) // 2])
     elif fault == "another model":
         version = models.active("upsell")
-        path = shutil.copy(models.path("upsell", version), models.path("churn", version))
+        path = Path(shutil.copy(models.path("upsell", version), models.path("churn", version)))
+    elif fault == "another kind":
+        path = models.path("churn", old[:-1] + "y")
+        data = good.replace(old.encode(), path.stem.encode())
+        path.write_bytes(data.replace(b'"kind":"churn"', b'"kind":"ltv"  '))
     elif fault == "of a file":
         version = models.active("churn-uci")
         data = models.path("churn-uci", version).read_bytes()
@@ -130,7 +136,8 @@ def test_rules_answer_only_where_they_may_and_say_so(models: Registry) -> None:
 
 def test_the_reservoir_keeps_so_many_of_about_the_last() -> None:
     sample = Reservoir(1)
-    assert sample.rows() is None
+    sample.add(np.zeros((Reservoir.LEAST - 1, 1), np.float32))
+    assert sample.rows() is None, "too few to speak of"
     for start in range(0, 400_000, 1_000):
         sample.add(np.arange(start, start + 1_000, dtype=np.float32)[:, None])
     rows = sample.rows()

@@ -11,8 +11,12 @@ from urllib.parse import quote
 
 import aiohttp
 from aiohttp.test_utils import TestServer
+from sqlalchemy import create_engine
 from yarl import URL
 
+from catalog.governance.audit import Caller
+from catalog.governance.people import People
+from catalog.governance.store import Store
 from config import topics
 from config.settings import Settings
 from streams import metrics
@@ -20,6 +24,7 @@ from streams.batches import Epoch, Partition
 from streams.identity import free_port
 from streams.partition import partition_of
 from streams.record_app import RecordApp
+from web.keys import HEADER
 from web.views import STALE_SECONDS, Table, common_views, faults_of, table_views
 
 HOST = "127.0.0.1"
@@ -256,3 +261,33 @@ def test_metrics_are_prometheus_text(services: Settings) -> None:
             assert 'khaywe_records_in_total{topic="views-topic"} 3.0' in await answer.text()
 
     run(services, test)
+
+
+def test_from_elsewhere_the_views_ask_for_a_key(services: Settings, database: str) -> None:
+    people = People(Store(create_engine(database)))
+    people._store.migrate()
+    caller = Caller("test", "admin", "cli")
+    people.add_user("looker", "viewer", caller)
+    issued = people.issue("looker", "", None, caller).key
+    elsewhere = services.model_copy(
+        update={"web_host": "0.0.0.0", "worker_key": "shared", "database": database}
+    )
+
+    async def test(nodes: Nodes, client: aiohttp.ClientSession) -> None:
+        async def status(path: str, **headers: str) -> int:
+            url = URL(f"{nodes.urls[0].rstrip('/')}{path}", encoded=True)
+            async with client.get(url, headers=headers) as answer:
+                return answer.status
+
+        for path in ("/tables", "/grants", "/points", "/customers/a", "/customers/a/why"):
+            assert await status(path) == 401, path
+            assert await status(path, **{HEADER: "guess"}) == 401
+        for path in ("/health", "/metrics"):
+            assert await status(path) == 200
+        assert await status("/tables", **{HEADER: "shared"}) == 200
+        assert await status("/tables", **{HEADER: issued}) == 200
+        # The worker that is asked shows the key to the one that owns the customer.
+        other = quote(owned_by(1), safe="")
+        assert await status(f"/customers/{other}", **{HEADER: issued}) == 200
+
+    run(elsewhere, test)

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
 
 from web.api import (
     campaigns,
@@ -21,6 +23,7 @@ from web.api import (
     problems,
     products,
     projected,
+    reference,
     revisions,
     rules,
     simulations,
@@ -38,6 +41,8 @@ Send a key (`khaywe api key create`) as `X-API-Key`, or a bearer token of the op
 Lists are paged: pass `next` as `cursor`. An edit names, in `If-Match`, the `ETag` of what was read. Errors
 are `application/problem+json` and name the field.
 """
+#: Requests that are worked on at once: those that wait for a command must not keep others out.
+THREADS = 100
 _PROBLEM = {MEDIA: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": words, "content": _PROBLEM}
@@ -53,6 +58,7 @@ def create(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
         parts.close()
 
@@ -74,6 +80,12 @@ def create(parts: Parts) -> FastAPI:
     @app.get(f"{PREFIX}/openapi.json", include_in_schema=False)
     def openapi() -> dict[str, Any]:
         return app.openapi()
+
+    @app.get(f"{PREFIX}/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return HTMLResponse(
+            reference.page(app.openapi()), headers={"Content-Security-Policy": reference.POLICY}
+        )
 
     @app.get("/health", include_in_schema=False)
     def health() -> dict[str, Any]:

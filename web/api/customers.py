@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents.asking import new_id
 from agents.commands import Command
+from catalog.governance.audit import Caller
+from projection import queries
 from web.api.commanding import Answer, CustomerPath, ForCustomer, ForSegment, answered
 from web.api.desk import command
-from web.api.doors import Admin, Caller, Commander, Reader, guarded
+from web.api.doors import Admin, Commander, Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
 from web.api.problems import Problem
-from web.api.projected import Since, Until, listed, queries, reading
+from web.api.projected import Since, Until, listed, reading
 from web.ask_worker import NoAnswer, UnknownCustomer, fetch, fetch_why
 
 router = guarded()

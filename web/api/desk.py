@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from sqlalchemy import update
 
 from agents.asking import AT_ZERO, new_id
 from agents.commands import Command, Result, decode_result, encode
@@ -32,11 +33,12 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a request waits for the results of its commands.
 WAIT = 2.0
+ERASE = "erase"
 #: Seconds until the reader tries again after Kafka was away.
 AGAIN = 1.0
 START_SECONDS = 10.0
-#: What the audit log has of a command.
-_TOLD = ("command", "customer_id", "segment", "arguments")
+#: What the audit log, which nobody changes, has of a command: whom it concerns can be forgotten.
+_TOLD = ("command", "segment", "arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,14 @@ class Desk:
         with self._store.session() as session:
             # Noted before they are sent: what was sent can always be asked for.
             session.add_all(rows)
+            for each in commands:
+                if each.command == ERASE:
+                    session.flush()
+                    session.execute(
+                        update(CommandRow)
+                        .where(CommandRow.customer_id == each.customer_id)
+                        .values(customer_id=None)
+                    )
             for each in commands:
                 told = {name: getattr(each, name) for name in _TOLD}
                 record(session, caller, "send", f"commands/{each.command_id}", None, told)

@@ -15,10 +15,12 @@ from catalog.governance.drafts import Drafts
 from catalog.governance.people import People
 from catalog.governance.store import Store
 from catalog.governance.vault import Vault
+from catalog.product_sync import ProductSyncService
 from catalog.products import ProductCatalogService
 from catalog.service import CatalogService, check_settings
 from config.errors import KhayweError
 from config.settings import Settings
+from projection import schema
 from web.api.desk import Desk
 from web.api.oidc import Oidc
 from web.api.sending import Sending
@@ -40,11 +42,11 @@ class Parts:
     sending: Sending
     desk: Desk
     products: ProductCatalogService
+    product_sync: ProductSyncService
     simulations: Simulations
     #: What routers keep between requests, by its type.
     kept: dict[type[Any], Any] = field(default_factory=dict)
     _content: Content | None = field(default=None)
-    _product_sync: Any = field(default=None)
 
     @staticmethod
     def open(settings: Settings) -> Parts:
@@ -53,6 +55,7 @@ class Parts:
         catalog = CatalogService(settings.database_url(), settings)
         catalog.ensure_first_revision()
         store.migrate()
+        schema.ensure(store.engine)
         differing = check_settings(catalog.latest(), settings)
         if differing:
             raise KhayweError(
@@ -73,6 +76,7 @@ class Parts:
             sending=sending,
             desk=Desk(settings, store, sending),
             products=ProductCatalogService(settings.database_url()),
+            product_sync=ProductSyncService(settings.database_url(), settings),
             simulations=Simulations(settings, store),
         )
 
@@ -81,18 +85,10 @@ class Parts:
         self.simulations.close()
         self.desk.close()
         self.products.close()
+        self.product_sync.close()
         self.sending.close()
         self.catalog.close()
         self.store.engine.dispose()
-
-    @property
-    def product_sync(self) -> Any:
-        """The synchronisation of products."""
-        from catalog.product_sync import ProductSyncService
-
-        if self._product_sync is None:
-            self._product_sync = ProductSyncService(self.settings.database_url(), self.settings)
-        return self._product_sync
 
     def content(self) -> Content:
         """The newest revision; read whole only when there is a new one."""

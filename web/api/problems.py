@@ -16,9 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from agents.tail import KafkaAway, NoTopic
+from catalog.connectors.pages import ConnectorError
 from catalog.draft import DraftError
 from catalog.governance.drafts import SamePerson
 from catalog.governance.people import Stale
+from catalog.product_sync import NoSuchSystem
+from catalog.products import NoSuchProduct, ProductChanged
 from catalog.service import Away, NoSuch, Taken, Unfit
 from config.errors import KhayweError
 from web.ask_worker import NoAnswer, UnknownCustomer, UnknownName
@@ -31,6 +34,10 @@ STATUSES: list[tuple[type[KhayweError], int]] = [
     (Stale, 412),
     (SamePerson, 403),
     (NoSuch, 404),
+    (NoSuchProduct, 404),
+    (NoSuchSystem, 404),
+    (ProductChanged, 412),
+    (ConnectorError, 502),
     (UnknownCustomer, 404),
     (UnknownName, 404),
     (Unfit, 422),

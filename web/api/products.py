@@ -193,7 +193,12 @@ def replace(
     return _edited(parts, caller, response, "change", before, made)
 
 
-@router.patch("/products/{id}/", summary="Change a product", response_model=ShownProduct)
+@router.patch(
+    "/products/{id}/",
+    summary="Change a product",
+    response_model=ShownProduct,
+    openapi_extra={"requestBody": {"content": {"application/json": {"example": {"price": "8.90"}}}}},
+)
 def edit(
     parts: P, caller: Editor, id: Id, given: dict[str, Any], match: IfMatch, response: Response
 ) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
-from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
@@ -13,20 +12,14 @@ from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from catalog.service import NoSuch
+from projection import queries, sums
+from projection.paging import BadCursor
 from web.api.doors import Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
 from web.api.problems import Problem
 
 router = guarded()
-
-
-class _Later:
-    def __getattr__(self, name: str) -> Any:
-        return getattr(import_module("projection.queries"), name)
-
-
-queries: Any = _Later()
 
 Customer = Annotated[str | None, Query(max_length=256, description="Of this customer only.")]
 Since = Annotated[date | None, Query(description="First day.")]
@@ -41,7 +34,7 @@ def reading(parts: Parts) -> Iterator[Session]:
     with parts.store.session() as session:
         try:
             yield session
-        except queries.BadCursor:
+        except BadCursor:
             raise Problem(
                 422, "cursor: is none of ours", [("cursor", "is none of ours: take `next` of a page")]
             ) from None
@@ -140,8 +133,8 @@ def liability(parts: P, caller: Reader, since: Since = None, until: Until = None
     """Points in customers' accounts: now, and by day."""
     with reading(parts) as session:
         return {
-            **queries.liability(session),
-            "by_day": queries.owed_by_day(session, since=since, until=until),
+            **sums.liability(session),
+            "by_day": sums.owed_by_day(session, since=since, until=until),
             "freshness": queries.freshness(session),
         }
 
@@ -156,7 +149,7 @@ def leaderboards(
 ) -> dict[str, Any]:  # fmt: skip
     """Customers by rank."""
     with reading(parts) as session:
-        return {"by": by, "items": queries.leaderboard(session, by, limit)}
+        return {"by": by, "items": sums.leaderboard(session, by, limit)}
 
 
 @router.get("/predictions/{customer_id}/", tags=["models"], summary="A customer's predictions")
@@ -177,9 +170,9 @@ def dashboard(parts: P, caller: Reader, since: Since = None, until: Until = None
     """Customers, missions, badges, points, campaigns, transactions: in all, and by day."""
     transactions = set(parts.content().policy.transaction_types)
     with reading(parts) as session:
-        totals = queries.programme_totals(session, since=since, until=until)
-        days = queries.programme(session, since=since, until=until)
-        owed = queries.liability(session)
+        totals = sums.programme_totals(session, since=since, until=until)
+        days = sums.programme(session, since=since, until=until)
+        owed = sums.liability(session)
         fresh = queries.freshness(session)
     campaigns = {"triggered": 0, "delivered": 0, "converted": 0}
     for detail, count in totals.get("campaigns", {}).items():

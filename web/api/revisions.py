@@ -47,7 +47,8 @@ def revisions(parts: P, caller: Reader, limit: Limit = 50, cursor: Cursor = None
 def revision(parts: P, caller: Reader, number: Number) -> dict[str, Any]:
     """Its content, whole."""
     content = parts.catalog.revision(number)
-    return msgspec.to_builtins(content) | {"created_by": parts.catalog.author(number)}
+    found: dict[str, Any] = msgspec.to_builtins(content)
+    return found | {"created_by": parts.catalog.author(number)}
 
 
 @router.get("/revisions/{number}/differences/", summary="Compare two revisions")

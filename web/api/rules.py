@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from catalog.entries import BadgeEntry, EarningEntry, Entry, OfferEntry, TemplateEntry
 from catalog.governance import rules
+from catalog.governance.audit import Caller
 from catalog.governance.models import DraftRow
 from catalog.service import NoSuch
 from web.api import etags, paging
 from web.api.commanding import ForCustomer, ForCustomerOrSegment, answered
 from web.api.desk import command
-from web.api.doors import Caller, Commander, Editor, Reader, guarded
+from web.api.doors import Commander, Editor, Reader, guarded
 from web.api.drafts import Draft, view
 from web.api.etags import IfMatch
 from web.api.paging import Cursor, Limit, Page
@@ -213,6 +214,7 @@ def replace_policy(
     """All of it.  The answer is the draft that holds the edit."""
     before = rules.standing(parts.content(), "policy")
     etags.require(match, rules.tag(before))
-    edit = {"section": "policy", "entry": given.model_dump(mode="json"), "base": rules.tag(before)}
-    rules.policy_of(edit["entry"])
+    entry = given.model_dump(mode="json")
+    rules.policy_of(entry)
+    edit = {"section": "policy", "entry": entry, "base": rules.tag(before)}
     return _edited(parts, caller, response, edit, draft, note)

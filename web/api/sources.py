@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from agents.polling import NotPolled, connection_of, poll_now, sample
 from agents.tail import Tail
 from agents.trial import Trial
 from catalog.content import SourceContent
+from catalog.governance.audit import Caller
 from catalog.governance.rules import tag
 from catalog.schema import DataSource
 from catalog.service import NoSuch
 from streams.topics import ensure_raw_topic, find
 from web.api import etags, paging
-from web.api.doors import Admin, Caller, Editor, Machine, Reader, guarded
+from web.api.doors import Admin, Editor, Machine, Reader, guarded
 from web.api.etags import IfMatch
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
@@ -36,6 +40,7 @@ EXAMPLE: dict[str, Any] = {
     },
     "is_active": True,
 }
+_BODY = {"requestBody": {"content": {"application/json": {"example": EXAMPLE}}}}
 #: Newest records of a topic that a test without a record shows.
 NEWEST = 5
 
@@ -113,7 +118,7 @@ def sources(parts: P, caller: Reader, limit: Limit = 50, cursor: Cursor = None) 
     return paging.of_list(found, "name", limit, cursor, str)
 
 
-@router.post("/", status_code=201, summary="Add a data source", response_model=Source)
+@router.post("/", status_code=201, summary="Add a data source", response_model=Source, openapi_extra=_BODY)
 def add(parts: P, caller: Admin, given: DataSource, response: Response) -> dict[str, Any]:
     """It is checked, becomes a revision, and its topic is made where there is none."""
     parts.catalog.by(caller.user).add_sources([given.model_dump(mode="json", exclude_unset=True)])
@@ -130,7 +135,7 @@ def source(parts: P, caller: Reader, id: Id, response: Response) -> dict[str, An
     return found
 
 
-@router.put("/{id}/", summary="Replace a data source", response_model=Source)
+@router.put("/{id}/", summary="Replace a data source", response_model=Source, openapi_extra=_BODY)
 def replace(
     parts: P, caller: Admin, id: Id, given: DataSource, match: IfMatch, response: Response
 ) -> dict[str, Any]:
@@ -175,9 +180,9 @@ def test(parts: P, caller: Editor, id: Id, given: Sample) -> dict[str, Any]:
     if given.record is not None:
         return trial.text(_text(given.record)).plain()
     if "poll" in found.connection_config:
-        from agents.polling import try_connection
-
-        return {"samples": try_connection(plain(found), NEWEST)}
+        records = sample(parts.settings, connection_of(found), NEWEST)
+        values = [msgspec.json.encode(record) for record in records]
+        return {"topic": found.topic, "samples": [trial.bytes(n, v).plain() for n, v in enumerate(values, 1)]}
     topics = find(parts.settings, [found.topic])
     if found.topic not in topics:
         raise Problem(409, f"there is no topic {found.topic}", hint="switch the source on: that makes it")
@@ -207,17 +212,11 @@ def _newest(parts: Parts, topic: str) -> list[bytes]:
 def sync(parts: P, caller: Machine, id: Id) -> dict[str, Any]:
     """Reads what is new into the raw topic; 409 for a source whose events are pushed."""
     found = _find(parts, id)
-    if "poll" not in found.connection_config:
-        raise Problem(
-            409,
-            f"{id} is pushed: its records come to the topic {found.topic} by themselves",
-            reason="pushed",
-            hint="only a source with connection_config.poll can be polled",
-        )
-    from agents.polling import poll_now
-
-    polled = poll_now(parts.settings, id)
-    answer = {"source": id, "pages": polled.pages, "records": polled.records, "cursor": polled.cursor}
+    try:
+        polled = poll_now(parts.settings, found)
+    except NotPolled as pushed:
+        raise Problem(409, str(pushed), reason="pushed", hint=pushed.hint) from None
+    answer = asdict(polled)
     parts.note(caller, "sync", f"data-sources/{id}", None, answer)
     return answer
 

@@ -17,7 +17,8 @@ public final class Check {
         Game game = new Game(rules);
         Map<String, byte[]> customers = new HashMap<>();
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        try (PrintStream out = new PrintStream(new BufferedOutputStream(System.out, 1 << 16), false, StandardCharsets.UTF_8)) {
+        BufferedOutputStream to = new BufferedOutputStream(System.out, 1 << 16);
+        try (PrintStream out = new PrintStream(to, false, StandardCharsets.UTF_8)) {
             for (String line = in.readLine(); line != null; line = in.readLine()) {
                 Event event = Event.read(line.getBytes(StandardCharsets.UTF_8));
                 byte[] stored = customers.get(event.customerId());
@@ -29,7 +30,8 @@ public final class Check {
                 customers.put(event.customerId(), changed.encode());
                 for (Effects.Effect effect : game.effects.found()) {
                     String value = new String(effect.value(), StandardCharsets.UTF_8);
-                    out.append(effect.topic()).append('\t').append(event.customerId()).append('\t').append(value).append('\n');
+                    out.append(effect.topic()).append('\t').append(event.customerId()).append('\t').append(value);
+                    out.append('\n');
                 }
             }
         }

@@ -56,7 +56,8 @@ interface Condition {
         for (int n = 0; n < literals.length; n++) {
             JsonNode literal = tree.get("literals").get(n);
             // No call, SMS or data ever gives a customer a word, so none equals a literal.
-            literals[n] = literal.isTextual() ? Double.NaN : literal.isBoolean() ? literal.asBoolean() ? 1 : 0 : literal.asDouble();
+            double number = literal.isBoolean() ? literal.asBoolean() ? 1 : 0 : literal.asDouble();
+            literals[n] = literal.isTextual() ? Double.NaN : number;
         }
         double right = literals.length > 0 ? literals[0] : Double.NaN;
         String operator = tree.get("operator").asText();

@@ -218,7 +218,8 @@ final class Customer {
             long[] row = cells[n];
             if ((row[0] | row[1] | row[2] | row[3]) != 0) {
                 to.put((byte) n);
-                to.putShort((short) row[CALLS]).putShort((short) row[SECONDS]).putInt((int) row[KB]).putShort((short) row[MESSAGES]);
+                to.putShort((short) row[CALLS]).putShort((short) row[SECONDS]).putInt((int) row[KB]);
+                to.putShort((short) row[MESSAGES]);
                 days++;
             }
         }
@@ -237,7 +238,8 @@ final class Customer {
         for (int n = 0; n < events; n++) {
             to.putLong(seen[n]);
         }
-        to.putInt(weeks).putLong(activeLow).putLong(activeHigh).putShort((short) comebacks).putShort((short) longestAbsence);
+        to.putInt(weeks).putLong(activeLow).putLong(activeHigh);
+        to.putShort((short) comebacks).putShort((short) longestAbsence);
         for (int score : published) {
             to.putShort((short) score);
         }

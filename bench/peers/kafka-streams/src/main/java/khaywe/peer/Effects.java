@@ -30,7 +30,8 @@ final class Effects {
     };
 
     private final Rules rules;
-    private final JsonFactory json = new JsonFactory();
+    private final JsonFactory json = Event.JSON;
+    private final ByteArrayBuilder bytes = new ByteArrayBuilder(1_024);
     private final Blake2bDigest blake = new Blake2bDigest(128);
     private final byte[] digest = new byte[16];
     private final Times times = new Times();
@@ -74,8 +75,8 @@ final class Effects {
     void mission(Customer c, Customer.Mission mission, Rules.Template template, String status, String reason) {
         String rule = status.equals("progress") ? "progress:" + mission.tenths : status;
         effect(c, MISSIONS, "mission:" + template.number() + ":" + rule, 0, to -> {
-            String id = customerId + SEPARATOR + "mission" + SEPARATOR + template.number() + SEPARATOR + mission.started;
-            to.writeStringField("mission_id", hex(id));
+            String of = customerId + SEPARATOR + "mission" + SEPARATOR + template.number();
+            to.writeStringField("mission_id", hex(of + SEPARATOR + mission.started));
             to.writeNumberField("number", template.number());
             to.writeStringField("name", template.name());
             to.writeStringField("category", template.category());
@@ -177,8 +178,8 @@ final class Effects {
     }
 
     private void effect(Customer c, String topic, String rule, int ordinal, Why members) {
-        try (ByteArrayBuilder bytes = new ByteArrayBuilder(json._getBufferRecycler(), 512);
-             JsonGenerator to = json.createGenerator(bytes)) {
+        bytes.reset();
+        try (JsonGenerator to = json.createGenerator(bytes)) {
             to.writeStartObject();
             to.writeStringField("effect_id", id(rule, ordinal));
             to.writeStringField("customer_id", customerId);
@@ -190,11 +191,10 @@ final class Effects {
             to.writeEndObject();
             members.write(to);
             to.writeEndObject();
-            to.flush();
-            found.add(new Effect(topic, bytes.toByteArray()));
         } catch (IOException error) {
             throw new UncheckedIOException(error);
         }
+        found.add(new Effect(topic, bytes.toByteArray()));
     }
 
     private String id(String rule, int ordinal) {

@@ -1,7 +1,5 @@
 package khaywe.peer;
 
-import java.math.BigDecimal;
-import java.math.RoundingMode;
 import java.nio.charset.StandardCharsets;
 import java.util.Comparator;
 
@@ -14,11 +12,12 @@ import java.util.Comparator;
  */
 final class Game {
 
-    private static final int COMEBACK_DAYS = 30, ONBOARDING = 2, REPEATS = 7;
+    private static final int COMEBACK_DAYS = 30, ONBOARDING = 2;
     private static final long ACTIVE_30 = (1L << 30) - 1, ACTIVE_90_HIGH = (1L << 26) - 1;
 
     private final Rules rules;
     final Effects effects;
+    private final Rewards rewards;
     private final double[] features;
     private final double[] measures = new double[Rules.MEASURES.size()];
     private final double[] value = new double[1];
@@ -27,6 +26,7 @@ final class Game {
     Game(Rules rules) {
         this.rules = rules;
         this.effects = new Effects(rules);
+        this.rewards = new Rewards(rules, effects);
         this.features = rules.initial.clone();
     }
 
@@ -49,27 +49,17 @@ final class Game {
             c.moveTo(at);
         }
         effects.cause(event.source(), event.eventId());
-        long amount = amount(event);
+        long amount = event.amount();
         count(c, event.kind(), amount, at);
         score(c);
         features(c);
         progress(c, event, amount);
-        checkBadges(c);
+        rewards.checkBadges(c, features);
         generate(c);
-        checkTier(c);
+        rewards.checkTier(c);
         c.plan();
         publishMoved(c);
         return c;
-    }
-
-    private static long amount(Event event) {
-        double amount = event.value();
-        int scale = event.kind() == Rules.DATA ? 1024 : 1;
-        if (amount == Math.rint(amount)) {
-            return Math.max(0, (long) amount * scale);
-        }
-        return new BigDecimal(Double.toString(amount)).multiply(BigDecimal.valueOf(scale))
-            .setScale(0, RoundingMode.HALF_EVEN).max(BigDecimal.ZERO).longValue();
     }
 
     private void count(Customer c, int kind, long amount, long at) {
@@ -140,13 +130,13 @@ final class Game {
     private void refresh(Customer c) {
         score(c);
         features(c);
-        expireLots(c);
+        rewards.expireLots(c);
         if (!c.offers.isEmpty()) {
-            repeatOpen(c);
+            rewards.repeatOpen(c);
         }
-        checkBadges(c);
+        rewards.checkBadges(c, features);
         generate(c);
-        checkTier(c);
+        rewards.checkTier(c);
         publish(c, "refresh");
     }
 
@@ -312,17 +302,19 @@ final class Game {
         c.completed[template.number() >> 6] |= 1L << template.number();
         c.missionsCompleted = Math.min(c.missionsCompleted + 1, Customer.U2);
         effects.mission(c, mission, template, "completed", "");
-        double progress = (double) mission.progress / template.scale(), target = (double) mission.target / template.scale();
-        Rules.Rewards rewards = template.rewards();
-        reward(c, rewards, "mission:" + template.number(), template.name(), Effects.enough(progress, target));
-        int place = rewards.badge() < 0 ? -1 : rules.badgePlace[rewards.badge()];
-        while (place >= 0 && c.badges[place] < rewards.level()) {
-            award(c, place, "reward", Effects.NONE);
+        double progress = (double) mission.progress / template.scale();
+        double target = (double) mission.target / template.scale();
+        Rules.Rewards given = template.rewards();
+        rewards.reward(c, given, "mission:" + template.number(), template.name(), Effects.enough(progress, target));
+        int place = given.badge() < 0 ? -1 : rules.badgePlace[given.badge()];
+        while (place >= 0 && c.badges[place] < given.level()) {
+            rewards.award(c, place, "reward", Effects.NONE);
         }
     }
 
     private void cool(Customer c, Rules.Template template, int completed) {
-        int until = Math.min(c.day + template.cooldownDays(), Customer.U2), place = cooling(c, template.number()), times = 0;
+        int until = Math.min(c.day + template.cooldownDays(), Customer.U2);
+        int place = cooling(c, template.number()), times = 0;
         if (place >= 0) {
             times = c.coolingTimes[place];
         }
@@ -494,101 +486,5 @@ final class Game {
             days = bit + 1;
         }
         return days;
-    }
-
-    // Badges, points, offers, tiers.
-
-    private void checkBadges(Customer c) {
-        for (int place = 0; place < rules.badges.length; place++) {
-            Rules.Level[] levels = rules.badges[place].levels();
-            while (c.badges[place] < levels.length && levels[c.badges[place]].condition().holds(features)) {
-                award(c, place, "earned", Effects.seen(levels[c.badges[place]].asked(), features));
-            }
-        }
-    }
-
-    /** The next level of a badge. */
-    private void award(Customer c, int place, String reason, Effects.Why why) {
-        Rules.Badge badge = rules.badges[place];
-        int level = ++c.badges[place];
-        String rule = "badge:" + badge.number() + ":" + level;
-        effects.badge(c, rule, badge, level, reason);
-        effects.decision(c, rule, "badge", "awarded", rule, badge.name(), why);
-        reward(c, badge.levels()[level - 1].rewards(), rule, badge.name(), Effects.NONE);
-    }
-
-    private void reward(Customer c, Rules.Rewards rewards, String rule, String name, Effects.Why why) {
-        if (rewards.points() > 0) {
-            c.pointsEarned = Math.min(c.pointsEarned + rewards.points(), Customer.U4);
-            c.yearPoints = Math.min(c.yearPoints + rewards.points(), Customer.U4);
-            int month = joinLot(c, rewards.points(), c.month + rules.validMonths + 1);
-            effects.grant(c, rule, "points", rewards.points(), -1, month, 0);
-            effects.decision(c, "grant:" + rule + ":points", "grant", "points", rule, name, why);
-        }
-        if (rewards.offer() != -1) {
-            Customer.Offer offer = new Customer.Offer();
-            offer.grantId = effects.grant(c, rule, "offer", 0, rewards.offer(), 0, 0);
-            offer.rule = rule;
-            offer.offer = rewards.offer();
-            offer.told = c.asOf;
-            c.offers.add(offer);
-            effects.decision(c, "grant:" + rule + ":offer", "grant", "offer", rule, name, why);
-        }
-    }
-
-    /** Put points into the lot of a month, lots being in order; the month of the lot that took them. */
-    private static int joinLot(Customer c, long points, int month) {
-        int place = 0;
-        while (place < c.lots && c.lotMonth[place] < month) {
-            place++;
-        }
-        boolean same = place < c.lots && c.lotMonth[place] == month;
-        if (!same && c.lots < Customer.LOTS) {
-            System.arraycopy(c.lotMonth, place, c.lotMonth, place + 1, c.lots - place);
-            System.arraycopy(c.lotPoints, place, c.lotPoints, place + 1, c.lots - place);
-            c.lots++;
-            c.lotMonth[place] = month;
-            c.lotPoints[place] = 0;
-        } else if (place == c.lots) {
-            c.lotMonth[--place] = month;
-        }
-        c.lotPoints[place] = Math.min(c.lotPoints[place] + points, Customer.U4);
-        return c.lotMonth[place];
-    }
-
-    private void expireLots(Customer c) {
-        for (int ordinal = 0; c.lots > 0 && c.lotMonth[0] <= c.month; ordinal++) {
-            long points = c.lotPoints[0];
-            int month = c.lotMonth[0];
-            c.lots--;
-            System.arraycopy(c.lotMonth, 1, c.lotMonth, 0, c.lots);
-            System.arraycopy(c.lotPoints, 1, c.lotPoints, 0, c.lots);
-            c.pointsExpired = Math.min(c.pointsExpired + points, Customer.U4);
-            effects.grant(c, "expiry", "expired", -points, -1, month, ordinal);
-        }
-    }
-
-    private void repeatOpen(Customer c) {
-        c.offers.sort(Comparator.comparing(offer -> offer.grantId));
-        for (Customer.Offer offer : c.offers) {
-            if (c.asOf - offer.told >= Customer.DAY_MS && offer.repeats < REPEATS) {
-                offer.told = c.asOf;
-                offer.repeats++;
-                effects.repeat(c, offer);
-            }
-        }
-    }
-
-    private void checkTier(Customer c) {
-        long points = Math.max(c.yearPoints, c.lastYearPoints);
-        int tier = 0;
-        for (int n = 0; n < rules.tierPoints.length; n++) {
-            tier = rules.tierPoints[n] <= points ? n : tier;
-        }
-        if (tier != c.tier) {
-            int old = c.tier;
-            c.tier = tier;
-            effects.tier(c, old);
-        }
     }
 }

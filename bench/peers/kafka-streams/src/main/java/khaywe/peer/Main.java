@@ -39,7 +39,8 @@ public final class Main {
             options.put(arguments[n].substring(2), arguments[n + 1]);
         }
         Rules rules = Rules.read(Path.of(options.get("rules")));
-        KafkaStreams streams = new KafkaStreams(topology(rules, options.get("raw"), options.get("prefix")), settings(options));
+        Topology topology = topology(rules, options.get("raw"), options.get("prefix"));
+        KafkaStreams streams = new KafkaStreams(topology, settings(options));
         CountDownLatch done = new CountDownLatch(1);
         streams.setUncaughtExceptionHandler(error -> {
             error.printStackTrace();

@@ -17,7 +17,8 @@ final class Normaliser implements Processor<String, byte[], String, byte[]> {
     private static final long DAY_MS = Customer.DAY_MS;
 
     private final Rules rules;
-    private final JsonFactory json = new JsonFactory();
+    private final JsonFactory json = Event.JSON;
+    private final ByteArrayBuilder bytes = new ByteArrayBuilder(1_024);
     private final Times times = new Times();
     private ProcessorContext<String, byte[]> context;
 
@@ -56,7 +57,8 @@ final class Normaliser implements Processor<String, byte[], String, byte[]> {
                 }
             }
             String type = rules.eventTypes.get(code);
-            if (eventId == null || customerId == null || customerId.isEmpty() || type == null || at == null || !(value >= 0)) {
+            boolean whole = eventId != null && customerId != null && !customerId.isEmpty() && type != null && at != null;
+            if (!whole || !(value >= 0)) {
                 throw new IllegalArgumentException("a member is missing or of another kind");
             }
             long ms = Times.parse(at);
@@ -72,8 +74,8 @@ final class Normaliser implements Processor<String, byte[], String, byte[]> {
 
     private byte[] event(String eventId, String customerId, String type, double value, long at, long timestamp)
         throws IOException {
-        try (ByteArrayBuilder bytes = new ByteArrayBuilder(json._getBufferRecycler(), 256);
-             JsonGenerator to = json.createGenerator(bytes)) {
+        bytes.reset();
+        try (JsonGenerator to = json.createGenerator(bytes)) {
             to.writeStartObject();
             to.writeStringField("event_id", eventId);
             to.writeStringField("customer_id", customerId);
@@ -83,8 +85,7 @@ final class Normaliser implements Processor<String, byte[], String, byte[]> {
             to.writeStringField("occurred_at", times.iso(at));
             to.writeStringField("received_at", times.iso(timestamp));
             to.writeEndObject();
-            to.flush();
-            return bytes.toByteArray();
         }
+        return bytes.toByteArray();
     }
 }

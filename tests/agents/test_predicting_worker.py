@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.asking import send_command, wait_results
+from agents.commands import own_event
 from cli.predicted import foretold, served
 from config import topics
 from loyalty.asking import DAILY, INLINE, SETS
@@ -200,6 +202,25 @@ def test_a_segment_is_asked_the_erased_forgotten_and_all_the_same_on_replay(
     pipeline.settled()
     last = {m.key(): m.value() for m in pipeline.committed(topics.PREDICTIONS)}
     assert last[b"c2:inline"] is last[b"c2:daily"] is None
+
+    # Asked about and erased in one transaction: what is written of the answer does not outlive it.
+    at, answers = "2026-02-20T00:00:00.000Z", len(pipeline.committed(topics.PREDICTIONS))
+    call = {
+        "event_id": "last-call", "customer_id": "c3", "event_type": "voice_call", "source": "mixed",
+        "value": 60, "occurred_at": at, "received_at": at, "attributes": {},
+    }  # fmt: skip
+    erase = own_event("erase-c3", "_command", at, {"command_id": "erase-c3", "command": "erase"}, "c3")
+    worker.signal(signal.SIGSTOP)
+    for value in (json.dumps(call).encode(), erase):
+        pipeline.producer.produce(topics.CUSTOMER_EVENTS, value, b"c3")
+    pipeline.producer.flush()
+    worker.signal(signal.SIGCONT)
+    pipeline.settled()
+    end = pipeline.committed(topics.PREDICTIONS)
+    assert len(end) > answers + 2, "it was asked about"
+    last = {m.key(): m.value() for m in end}
+    assert last[b"c3:inline"] is last[b"c3:daily"] is None
+
     replayed = json.loads(pipeline.khaywe("replay", "--json"))
     assert replayed["same"] is True
     assert replayed["topics"][topics.BEHAVIOR_SCORES]["equal"] > 100
