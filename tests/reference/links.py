@@ -29,6 +29,7 @@ class Links(Commands):
             self.counts["links_refused"] += 1
             return
         self._end_all(c, "replaced", "linked", record.cause)
+        c.forget_campaigns()
         attributes = {
             "from": c.customer_id,
             "path": [c.customer_id],
