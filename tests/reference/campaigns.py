@@ -36,7 +36,9 @@ class Campaigns(Missions):
 
     # F.
 
-    def _contact(self, c: Customer, found: Features, cause: Cause, record: Record | None, daily: bool) -> None:
+    def _contact(
+        self, c: Customer, found: Features, cause: Cause, record: Record | None, daily: bool
+    ) -> None:
         """`record`: the event whose turn it is, if it is one's; `daily`: at a refresh."""
         if not self.game.campaigns or self._backfill:
             return
@@ -297,12 +299,16 @@ class Campaigns(Missions):
         offer = next((each for each in self.game.offers if each.offer_id == campaign.offer), None)
         days = campaign.product.validity_days if campaign.product else 0
         try:
-            return SandboxedEnvironment().from_string(campaign.messages[language]).render(
-                customer_id=c.customer_id,
-                campaign=campaign.name,
-                offer={"name": offer.name, "description": offer.description} if offer else None,
-                product=_product(campaign),
-                validity_days=days if days > 0 else offer.valid_days if offer else 0,
+            return (
+                SandboxedEnvironment()
+                .from_string(campaign.messages[language])
+                .render(
+                    customer_id=c.customer_id,
+                    campaign=campaign.name,
+                    offer={"name": offer.name, "description": offer.description} if offer else None,
+                    product=_product(campaign),
+                    validity_days=days if days > 0 else offer.valid_days if offer else 0,
+                )
             )
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError):
             return ""
