@@ -33,6 +33,7 @@ from config.settings import Settings
 from loyalty.content import Predictions
 from streams import topics
 from streams.embedded import services as embedded
+from streams.names import CUSTOMERS_GROUP
 
 EVENTS = 1_500_000
 #: 150 records a customer within DAYS, and 15.  An operator of 13 million customers with 900,000 events a
@@ -76,7 +77,7 @@ def run() -> dict[str, Any]:
         "sparse_full_work_share": round(sparse["events_per_second"] / sparse_scores["events_per_second"], 3),
         "models_events_per_second": models["events_per_second"],
         "models_rate_share": round(models["events_per_second"] / game["events_per_second"], 3),
-        "models_share_of_time": round(models["stages"]["customers/predict"] / models["seconds"], 3),
+        "models_share_of_time": round(models["stages"][f"{CUSTOMERS_GROUP}/predict"] / models["seconds"], 3),
         "models_predictions": models["predictions"],
         "models_stages": models["stages"],
         "scores_only_events_per_second": scores["events_per_second"],
@@ -174,6 +175,7 @@ def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
         wall, cpu_seconds = last[0] - first[0], last[3] - first[3]
         done = events - first[2]
         found = metrics()
+        say(f"{done / wall:,.0f} events a second, {done / cpu_seconds:,.0f} a second of CPU")
         return {
             "events": events,
             "customers": customers,

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import psycopg2  # type: ignore[import-untyped]
 from psycopg2.extras import execute_values  # type: ignore[import-untyped]
 from sqlalchemy import Engine, create_engine, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from config import topics
 from config.errors import KhayweError
@@ -214,10 +214,7 @@ class Writer:
     def forget(self) -> None:
         """Give the connection up, and whatever was read over it."""
         if self._connection is not None:
-            try:
-                self._connection.close()
-            except (psycopg2.Error, DBAPIError):
-                log.debug("the connection to PostgreSQL was gone already")
+            self._connection.invalidate()
             self._connection = None
         self._logs, self._erased, self._erased_number = {}, {}, 0
 

@@ -13,8 +13,8 @@ from streams.identity import free_port, worker_name
 from streams.names import CUSTOMERS_GROUP, NORMALIZER_GROUP, PROJECTOR_GROUP
 from streams.record_app import RecordApp
 
-#: Packages whose modules register agents and views.
-FOUND = ["agents", "web"]
+#: Where agents and views are registered; the REST API is another process.
+FOUND = ["agents", "web.worker"]
 
 
 def build(config: Settings) -> tuple[RecordApp, RecordApp, RecordApp]:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ HOST = "127.0.0.1"
 # Seconds that a server gets to end by itself: Kafka writes its logs out, PostgreSQL a checkpoint.
 STOP_TIMEOUT = 60.0
 GIST_LINES = 12
+LINGERING = 10.0  # seconds
 # Below the ports that systems give to clients: while a broker is away its own clients, which keep knocking,
 # could otherwise be given its port, and it would have to come back at another.
 PORTS = range(10_000, 32_000)
@@ -45,9 +47,13 @@ def _is_free(port: int) -> bool:
 
 
 def free_ports(wanted: list[int | None]) -> list[int]:
-    """For each wanted port itself where it is free, else another free one; all differ."""
+    """For each wanted port itself where it is free or soon will be, else another free one; all differ."""
     ports: list[int] = []
+    until = time.monotonic() + LINGERING
     for port in wanted:
+        # A killed server holds its port until all of it is gone, and its clients know no other.
+        while port is not None and not _is_free(port) and time.monotonic() < until:
+            time.sleep(0.05)
         while port is None or port in ports or not _is_free(port):
             port = random.choice(PORTS)
         ports.append(port)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from cli import lag
 from config import topics
 from config.settings import Settings
 from loyalty import packing as rows
+from loyalty import why
 from loyalty.engine import Engine
+from loyalty.prepare import prepare
 from loyalty.state import ROW_KEY, State
+from ml.serving import Serving
 from streams.embedded import services as embedded
 from tests.faults.harness import ROOT, Committed, Worker, until
 from tests.reference.fold import ReferenceFold
@@ -46,6 +50,14 @@ SOURCE = {
         "attributes_field": "more",
     },
 }
+
+
+@cache
+def compile_once() -> None:
+    """Compile what workers run, so that a test waits for what a worker does and not for its first start."""
+    prepare()
+    why.prepare()
+    Serving().prepare()
 
 
 class Pipeline:
@@ -105,6 +117,7 @@ class Pipeline:
 
     def worker(self, name: str, **more: str) -> Worker:
         """A worker, not yet started."""
+        compile_once()
         environment = {**self.environment, "KHAYWE_WORKER": name, **more}
         command = ["-m", "tests.faults.khaywe", "worker", "--agents", "normalizer,customers"]
         return Worker(command, environment, self.home / f"{name}.log")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -308,3 +309,16 @@ def test_a_damaged_jar_is_fetched_again(
     assert [path.name for path in jars.classpath(spy)] == [path.name for path in whole]
     assert spy.heard("1 jars")
     assert jars.sha256(damaged) == jars.pinned()["org.jspecify:jspecify:1.0.0"]
+
+
+def test_a_port_that_a_killed_server_still_holds_is_waited_for() -> None:
+    server = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0));"
+        "print(s.getsockname()[1], flush=True); input()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", server], **pipes) as held:  # type: ignore[call-overload]
+        assert held.stdout is not None
+        port = int(held.stdout.readline())
+        threading.Timer(0.3, held.kill).start()
+        assert free_ports([port]) == [port]
