@@ -240,11 +240,15 @@ def _settle(home: Home) -> None:
     config = home.settings()
     started = time.monotonic()
     moment = instant(END.isoformat())
-    _command(config, TICK, at=moment)
-    _command(config, RECALCULATE, segment="all")
     pipeline = lag.Pipeline(config, lag.hops(config))
-    lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
-    pipeline.close()
+    try:
+        _command(config, TICK, at=moment)
+        # What the tick's refreshes ask the models is answered after it in the log: the scores wait for that.
+        lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
+        _command(config, RECALCULATE, segment="all")
+        lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
+    finally:
+        pipeline.close()
     _done(f"every customer brought to {moment} (khaywe tick), all scores published", started)
 
 

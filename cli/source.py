@@ -30,7 +30,6 @@ from streams.topics import ensure_raw_topic
 
 # Someone waits for the answer: less than catalog.service waits for.  librdkafka's own log is not for users.
 AT_ONCE: dict[str, Any] = {
-    "enable.idempotence": True,
     "message.timeout.ms": 8_000,
     "topic.metadata.propagation.max.ms": 4_000,
     "log_level": 2,

@@ -63,6 +63,11 @@ def khaywe(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
+def delivered(error: object, _: object) -> None:
+    """Every record is there."""
+    assert error is None, error
+
+
 class Recording:
     """Topics made anew, and a worker that folds when it is told to."""
 
@@ -101,9 +106,9 @@ class Recording:
             customer = json.loads(record)["customer_id"]
             if everywhere or not customer:
                 for partition in self._engines:
-                    self._producer.produce(topics.CUSTOMER_EVENTS, record, None, partition)
+                    self._producer.produce(topics.CUSTOMER_EVENTS, record, None, partition, delivered)
             else:
-                self._producer.produce(topics.CUSTOMER_EVENTS, record, customer)
+                self._producer.produce(topics.CUSTOMER_EVENTS, record, customer, on_delivery=delivered)
         self._producer.flush()
 
     def work(self, tamper: Callable[[Effect], Iterable[Effect]] = lambda effect: [effect]) -> list[Effect]:

@@ -148,11 +148,7 @@ class Pipeline:
 
     def committed(self, topic: str) -> list[Any]:
         """Every committed record of a topic, by partition and offset."""
-        reader = Committed(self.settings, topic)
-        try:
-            found = reader.read(1.0)
-        finally:
-            reader.close()
+        found = Committed(self.settings, topic).read()
         return sorted(found, key=lambda m: (m.partition(), m.offset()))
 
     def contents(self) -> dict[int, Content]:
