@@ -228,6 +228,11 @@ class ProductCatalogService:
                 for row in rows
             ]
 
+    def sold(self, ids: Collection[int]) -> dict[int, Sold | str]:
+        """As campaigns copy them; see the function `sold`."""
+        with transaction(self._engine) as session:
+            return sold(session, ids)
+
     def stats(self) -> ProductStats:
         """The catalog in figures, of one moment."""
         row = ProductRow
