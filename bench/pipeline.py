@@ -112,15 +112,16 @@ def measure(
     try:
         embedded.up(settings, lambda what, share: None)
         topics.create(settings)
-        _add_source(settings, game, predict)
-        _send(settings, events, customers)
+        add_source(settings, game, predict)
+        send(settings, events, customers)
         return _measure(settings, events, customers)
     finally:
         embedded.down(settings, lambda what, share: None)
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _add_source(settings: Settings, game: Draft, predict: bool) -> None:
+def add_source(settings: Settings, game: Draft, predict: bool) -> None:
+    """The catalog's first revision, and the source of the records."""
     service = CatalogService(settings.database_url(), settings)
     service.ensure_first_revision(game)
     service.add_sources([SOURCE])
@@ -130,7 +131,8 @@ def _add_source(settings: Settings, game: Draft, predict: bool) -> None:
     topics.ensure_raw_topic(settings, names.raw_topic("cdr"))
 
 
-def _send(settings: Settings, events: int, customers: int) -> None:
+def send(settings: Settings, events: int, customers: int) -> None:
+    """Put the records on the raw topic."""
     say(f"sending {events:,} records of {customers:,} customers")
     producer = Producer(
         settings.producer_config(**{"linger.ms": 50, "queue.buffering.max.messages": 500_000})
