@@ -7,7 +7,7 @@ from functools import cache
 from zoneinfo import available_timezones
 
 from loyalty.checks import MOST_PRIORITY, MOST_TOTAL, Problem, condition, event_types, named, near, within
-from loyalty.game import Campaign, Contact, Game, Offer, OnCrossing, OnEvent
+from loyalty.game import ZONES, Campaign, Contact, Game, Offer, OnCrossing, OnEvent
 from loyalty.messages import MessageError, compiled_text, filled_in, values
 from loyalty.row import CONTACTS
 from loyalty.vocabulary import KINDS
@@ -15,7 +15,6 @@ from loyalty.vocabulary import KINDS
 MOST_TIMES = 255  # `campaign_times` of a row
 COOLDOWN_DAYS = 3_650
 WINDOW_DAYS = 90
-MOST_ZONES = 16
 DAY_MINUTES = 1_440
 _END = 4_102_444_800_000  # 2100-01-01, ms
 _SAMPLE = "27820000001"  # a customer to speak to
@@ -99,8 +98,8 @@ def _contact(contact: Contact) -> Iterator[Problem]:
     yield from within("contact.days", contact.days, 1, WINDOW_DAYS, "days")
     for field in ("quiet_from", "quiet_to"):
         yield from within(f"contact.{field}", getattr(contact, field), 0, DAY_MINUTES - 1, "minutes")
-    if len(contact.zones) > MOST_ZONES:
-        yield Problem("contact.zones", f"are {len(contact.zones)}, more than {MOST_ZONES}")
+    if len(contact.zones) > ZONES:
+        yield Problem("contact.zones", f"are {len(contact.zones)}, more than {ZONES}")
     for index, name in enumerate(contact.zones):
         if name not in _zones():
             yield Problem(f"contact.zones[{index}]", f"there is no timezone {name!r}{near(name, _zones())}")

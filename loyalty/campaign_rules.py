@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.calendar import CALENDAR, DAY_MS, calendar
+from loyalty.calendar import DAY_MS
 from loyalty.events import CODES
 from loyalty.game import CAMPAIGNS, Campaign, OnCrossing, OnEvent
-from loyalty.hashing import hash64, word_hash
+from loyalty.hashing import hash64
 
 ON_EVENT, ON_CROSSING, ON_SCHEDULE = range(3)
 ANY_DAY = 0b1111111
@@ -30,6 +30,8 @@ CAMPAIGN = np.dtype(
         ("where", "i4"),  # first term, -1 none, as in those below
         ("when", "i4"),
         ("audience", "i4"),
+        ("when_gate", "i4"),  # its place among the gates, as of the next one
+        ("audience_gate", "i4"),
         ("converts_where", "i4"),
         ("cooldown", "i4"),  # days
         ("per_customer", "i4"),
@@ -47,8 +49,7 @@ def campaign_table(
     campaigns: Sequence[Campaign], condition: Callable[[str], int], filter_: Callable[[str, list[str]], int]
 ) -> NDArray[np.void]:
     """CAMPAIGNs in the order in which they are tried; the functions lay out conditions and filters."""
-    active = [campaign for campaign in campaigns if campaign.active]
-    active.sort(key=lambda campaign: (-campaign.priority, campaign.number))
+    active = _in_order(campaigns)
     table = np.zeros(len(active), CAMPAIGN)
     for to, campaign in zip(table, active, strict=True):
         trigger, converts = campaign.trigger, campaign.conversion
@@ -78,18 +79,14 @@ def _mask(types: list[str]) -> int:
     return sum(1 << CODES[name] for name in set(types))
 
 
-def places(table: NDArray[np.void]) -> NDArray[np.int16]:
+def places(campaigns: Sequence[Campaign]) -> NDArray[np.int16]:
     """By number: where a campaign stands in its table, -1 nowhere."""
     found = np.full(CAMPAIGNS + 1, -1, np.int16)
-    found[table["number"]] = np.arange(len(table))
+    for place, campaign in enumerate(_in_order(campaigns)):
+        found[campaign.number] = place
     return found
 
 
-def zones(names: Sequence[str]) -> NDArray[np.void]:
-    """The CALENDAR of each timezone, shape (len(names),).  Raises ZoneInfoNotFoundError."""
-    return np.concatenate([np.zeros(0, CALENDAR), *(calendar(name) for name in names)])
-
-
-def zone_words(names: Sequence[str]) -> NDArray[np.uint32]:
-    """The hash of each name, as a profile keeps it."""
-    return np.array([word_hash(name) for name in names], np.uint32)
+def _in_order(campaigns: Sequence[Campaign]) -> list[Campaign]:
+    active = [campaign for campaign in campaigns if campaign.active]
+    return sorted(active, key=lambda campaign: (-campaign.priority, campaign.number))

@@ -66,14 +66,14 @@ def call_off(row: Record) -> None:
 
 
 @compiled
-def _quiet_until(row: Record, policy: Record, tables: Any) -> int:
+def _quiet_until(row: Record, policy: Record) -> int:
     """The end (s) of the customer's quiet hours, 0 outside of them."""
     if policy.quiet_from == policy.quiet_to:
         return 0
     now = local(row.as_of, policy.calendar)
-    for i in range(tables.zones.shape[0]):
-        if tables.zone_words[i] == row.timezone:
-            now = local(row.as_of, tables.zones[i])
+    for i in range(policy.zone_count):
+        if policy.zone_words[i] == row.timezone:
+            now = local(row.as_of, policy.zones[i])
             break
     minute = now // MINUTE_MS % DAY_MINUTES
     late, early = minute >= policy.quiet_from, minute < policy.quiet_to
@@ -102,11 +102,9 @@ def _send(row: Record, desk: Record, effects: Effects, entry: int, what: int) ->
 
 
 @compiled
-def _deliver(
-    row: Record, policy: Record, tables: Any, entry: int, service: int, desk: Record, effects: Effects
-) -> Record:
+def _deliver(row: Record, policy: Record, entry: int, service: int, desk: Record, effects: Effects) -> Record:
     """Send now, or hold back until the quiet hours are over."""
-    until = 0 if service else _quiet_until(row, policy, tables)
+    until = 0 if service else _quiet_until(row, policy)
     if until == 0:
         return _send(row, desk, effects, entry, TRIGGERED)
     row.campaign_at[entry] = row.as_of // 1000
@@ -115,9 +113,9 @@ def _deliver(
 
 
 @compiled
-def send_held(row: Record, tables: Any, entry: int, desk: Record, effects: Effects) -> None:
+def send_held(row: Record, policy: Record, tables: Any, entry: int, desk: Record, effects: Effects) -> None:
     """The quiet hours of a customer are over."""
-    place = tables.campaign_at[row.campaign[entry]]
+    place = policy.campaign_at[row.campaign[entry]]
     if place < 0 or _over(row, tables.campaigns[place]):
         row.campaign_status[entry] = AT_REST
     else:
@@ -149,14 +147,14 @@ def answer(
         row.campaign_times[entry] = max(row.campaign_times[entry] - 1, 0)
         _tell(row, desk, effects, entry, REFUSED_CAMPAIGN)
         return False
-    place = tables.campaign_at[row.campaign[entry]]
+    place = policy.campaign_at[row.campaign[entry]]
     if place < 0 or _over(row, tables.campaigns[place]):
         return False
     if desk.control:
         row.campaign_at[entry] = row.as_of // 1000
         _tell(row, desk, effects, entry, TRIGGERED)
     else:
-        _deliver(row, policy, tables, entry, tables.campaigns[place].service, desk, effects)
+        _deliver(row, policy, entry, tables.campaigns[place].service, desk, effects)
     return True
 
 
@@ -164,23 +162,25 @@ def answer(
 
 
 @compiled
-def _close(row: Record, tables: Any) -> None:
+def _close(row: Record, policy: Record, tables: Any) -> None:
     """Let rest what nobody waits for any more."""
     for entry in range(ENTRIES):
         if row.campaign_status[entry] == UNDER_WAY:
-            place = tables.campaign_at[row.campaign[entry]]
+            place = policy.campaign_at[row.campaign[entry]]
             since = row.as_of - np.int64(row.campaign_at[entry]) * 1000
             if place < 0 or since >= tables.campaigns[place].window:
                 row.campaign_status[entry] = AT_REST
 
 
 @compiled
-def _convert(row: Record, tables: Any, kind_bit: Any, at: int, desk: Record, effects: Effects) -> None:
+def _convert(
+    row: Record, policy: Record, tables: Any, kind_bit: Any, at: int, desk: Record, effects: Effects
+) -> None:
     """Let an event be what campaigns have brought."""
     for entry in range(ENTRIES):
         if row.campaign_status[entry] != UNDER_WAY:
             continue
-        campaign = tables.campaigns[tables.campaign_at[row.campaign[entry]]]
+        campaign = tables.campaigns[policy.campaign_at[row.campaign[entry]]]
         since = at - np.int64(row.campaign_at[entry]) * 1000
         if not campaign.converts & kind_bit or not 0 <= since < campaign.window:
             continue
@@ -195,7 +195,7 @@ def _convert(row: Record, tables: Any, kind_bit: Any, at: int, desk: Record, eff
 def _crosses(row: Record, tables: Any, n: int, features: Any) -> bool:
     """Whether the condition that a campaign waits for has just become true."""
     campaign = tables.campaigns[n]
-    now = passes(tables.when[n], features) and holds(tables.terms, campaign.when, features)
+    now = passes(tables.gates[campaign.when_gate], features) and holds(tables.terms, campaign.when, features)
     word, bit = campaign.number // 64, np.uint64(1) << np.uint64(campaign.number % 64)
     before = row.crossed[word] & bit != 0
     if now != before:
@@ -216,7 +216,7 @@ def _entry(row: Record, policy: Record, tables: Any, campaign: Record) -> int:
         if row.campaign[entry] == 0:
             return entry
         if row.campaign_status[entry] == AT_REST:
-            place = tables.campaign_at[row.campaign[entry]]
+            place = policy.campaign_at[row.campaign[entry]]
             if place < 0:
                 return entry
             other = tables.campaigns[place]
@@ -240,9 +240,8 @@ def _too_often(row: Record, policy: Record) -> bool:
 
 @compiled
 def _trigger(
-    row: Record, policy: Record, tables: Any, campaign: Record, entry: int, desk: Record, effects: Effects,
-    seen: Any,
-) -> None:  # fmt: skip
+    row: Record, policy: Record, campaign: Record, entry: int, desk: Record, effects: Effects, seen: Any
+) -> None:
     """A campaign's turn has come, and its customer may be spoken to."""
     if row.campaign[entry] != campaign.number:
         row.campaign[entry], row.campaign_times[entry] = campaign.number, 0
@@ -265,7 +264,7 @@ def _trigger(
         row.campaign_status[entry] = PENDING
         new = _tell(row, desk, effects, entry, RESERVED_CAMPAIGN)
     else:
-        new = _deliver(row, policy, tables, entry, campaign.service, desk, effects)
+        new = _deliver(row, policy, entry, campaign.service, desk, effects)
     see(desk, new, seen)
 
 
@@ -278,10 +277,10 @@ def campaign(
 
     Features stand on the desk, of an event its words, too.
     """
-    _close(row, tables)
+    _close(row, policy, tables)
     kind_bit = np.uint64(1) << np.uint64(kind)
     if kind:
-        _convert(row, tables, kind_bit, at, desk, effects)
+        _convert(row, policy, tables, kind_bit, at, desk, effects)
     weekday = 1 << (row.day + 3) % 7
     for n in range(tables.campaigns.shape[0]):
         of = tables.campaigns[n]
@@ -297,10 +296,10 @@ def campaign(
             continue
         if not of.service and (row.consent != YES or _too_often(row, policy)):
             continue
-        if not passes(tables.audience[n], desk.features):
+        if not passes(tables.gates[of.audience_gate], desk.features):
             continue
         if not holds(tables.terms, of.audience, desk.features):
             continue
         entry = _entry(row, policy, tables, of)
         if entry >= 0:
-            _trigger(row, policy, tables, of, entry, desk, effects, seen)
+            _trigger(row, policy, of, entry, desk, effects, seen)

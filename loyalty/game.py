@@ -15,6 +15,7 @@ ONBOARDING = 2  # of them onboarding
 LEVELS = ("bronze", "silver", "gold", "platinum")
 TEMPLATES = 511  # highest number of a template
 CAMPAIGNS = 255  # highest number of a campaign
+ZONES = 16  # that have quiet hours of their own
 BADGES = 31  # highest number of a badge
 MISSION_DAYS = 190  # longest mission
 DISTINCT = 6  # most distinct values a goal may ask for

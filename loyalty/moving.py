@@ -194,7 +194,7 @@ def move(
             desk.cause = BY_HELD
             row.as_of = max(row.as_of, at)
             shift(row, day_of(row.as_of, policy.calendar))
-            send_held(row, tables, entry, desk, effects)
+            send_held(row, policy, tables, entry, desk, effects)
         else:
             desk.cause = BY_REFRESH
             _refresh(row, policy, tables, desk, effects, seen, at)

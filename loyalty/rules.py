@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.campaign_rules import campaign_table, places, zone_words, zones
+from loyalty.campaign_rules import campaign_table
 from loyalty.columns import WORDS
 from loyalty.conditions import AT_LEAST, AT_MOST, EQUAL, FAILS, LESS, MORE, Kind, Term, parse, terms
 from loyalty.content import Decisions
@@ -93,21 +93,19 @@ EARNING = np.dtype([("types", "u8"), ("rate", "f8"), ("where", "i4"), ("number",
 
 
 class Tables(NamedTuple):
-    """What compiled code reads."""
+    """What compiled code reads.
+
+    As few arrays as will do: all of them are handed on with every call, which an event without a game feels.
+    """
 
     rules: NDArray[np.void]  # RULE; those of the present revision first
     terms: NDArray[np.void]  # TERM
     badges: NDArray[np.void]  # BADGE, ascending by number
     earnings: NDArray[np.void]  # EARNING, ascending by number
     order: NDArray[np.int32]  # active rules of the present revision, as they are tried
-    gates: NDArray[np.void]  # GATE of each of `order`
+    gates: NDArray[np.void]  # GATE of each of `order`, then those that `campaigns` point at
     lookup: NDArray[np.int32]  # hash table of rules by (revision, number), -1 empty
     campaigns: NDArray[np.void]  # CAMPAIGN, the active ones of the present revision, as they are tried
-    campaign_at: NDArray[np.int16]  # by number: its place in `campaigns`, -1 gone or switched off
-    when: NDArray[np.void]  # GATE of the condition that each of `campaigns` waits for
-    audience: NDArray[np.void]  # GATE of each audience
-    zones: NDArray[np.void]  # CALENDAR of customers with quiet hours of their own
-    zone_words: NDArray[np.uint32]  # by which they are known
 
 
 class Rules:
@@ -142,13 +140,15 @@ class Rules:
         badges, earnings = self._badges(game), self._earnings(game)
         self.on = bool(own or badges["active"].any() or len(earnings))
         order = np.array(own, np.int32)
-        gates = self._gates(table["eligibility"][order])
         campaigns = campaign_table(game.campaigns, self._condition, self._filter)
+        campaigns["when_gate"] = len(order) + np.arange(len(campaigns))
+        campaigns["audience_gate"] = campaigns["when_gate"] + len(campaigns)
+        gates = self._gates(
+            np.concatenate([table["eligibility"][order], campaigns["when"], campaigns["audience"]])
+        )
         self.tables = Tables(
-            table, _filled(self._terms), badges, earnings, order, gates, _lookup(table),
-            campaigns, places(campaigns), self._gates(campaigns["when"]), self._gates(campaigns["audience"]),
-            zones(game.contact.zones), zone_words(game.contact.zones),
-        )  # fmt: skip
+            table, _filled(self._terms), badges, earnings, order, gates, _lookup(table), campaigns
+        )
 
     def _rule(
         self, to: Any, revision: int, template: Template, decisions: Decisions, names: dict[str, int]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import TemplateError
+from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from config.topics import CAMPAIGN_TRIGGERS
@@ -300,7 +300,7 @@ class Campaigns(Missions):
         days = campaign.product.validity_days if campaign.product else 0
         try:
             return (
-                SandboxedEnvironment()
+                SandboxedEnvironment(undefined=StrictUndefined)
                 .from_string(campaign.messages[language])
                 .render(
                     customer_id=c.customer_id,

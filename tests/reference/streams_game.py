@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.reference.answers import stray
 from tests.reference.core import digest
 from tests.reference.model import UNIT_OF
-from tests.reference.records import ANY, CONTENTS, GAMES, TALKING, at, encode, event, marker, tick
+from tests.reference.records import ANY, CONTENTS, GAMES, PLAIN, TALKING, at, encode, event, marker, tick
 from tests.reference.streams import CUSTOMERS, DAY, HOUR, MINUTE, WORDS, Log
 
 # What happens often, and what may stand in attributes that the filters of the games ask for.
@@ -83,6 +83,7 @@ TALKS = (
     STEPS,
 )
 FIRST = (0, *sorted(GAMES), *sorted(ANY), 20, 20, 20, 24, *[29] * 20)
+PLAYED = (*PLAIN, *GAMES, *ANY)
 FIRST_TALKING = (0, *sorted(TALKING), *[100, 101, 102, 103] * 6)
 ZONES = ("Europe/Berlin", "Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati", "Mars/Base", None, 7)
 
@@ -113,7 +114,7 @@ def campaign_logs() -> st.SearchStrategy[Log]:
 
 def campaign_log(r: Random) -> Log:
     """A log of customers who are spoken to, most of whom agreed to that."""
-    return _Writer(r, FIRST_TALKING).log(TALKS)
+    return _Writer(r, FIRST_TALKING, tuple(CONTENTS)).log(TALKS)
 
 
 def game_log(r: Random) -> Log:
@@ -124,8 +125,10 @@ def game_log(r: Random) -> Log:
 class _Writer:
     """A log while it is written, step by step."""
 
-    def __init__(self, r: Random, first: tuple[int, ...] = FIRST) -> None:
-        self.r = r
+    def __init__(
+        self, r: Random, first: tuple[int, ...] = FIRST, revisions: tuple[int, ...] = PLAYED
+    ) -> None:
+        self.r, self.revisions = r, revisions
         self.customers = r.sample(CUSTOMERS, r.choice([1, 1, 2, 2, 3, 4]))
         self.clock = r.choice(STARTS)
         self.revision = r.choice(first)
@@ -247,7 +250,7 @@ class _Writer:
                 self.clock += r.choice([0, MINUTE, HOUR, DAY, 2 * DAY])
                 put(tick(self.clock, everyone=step == "everyone"))
             case "marker":
-                later = [each for each in CONTENTS if each > self.revision]
+                later = [each for each in self.revisions if each > self.revision]
                 self.revision = r.choice(later[:9] or [1])
                 put(marker(self.revision, clock))
             case "cut":
