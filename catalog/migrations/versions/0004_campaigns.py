@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -40,8 +42,8 @@ def upgrade() -> None:
     op.alter_column("game_settings", "contact", server_default=None)
 
 
-def _needed(name: str, kind: object) -> sa.Column[object]:
-    return sa.Column(name, kind, nullable=False)  # type: ignore[call-overload]
+def _needed(name: str, kind: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=False)
 
 
 def downgrade() -> None:
