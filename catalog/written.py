@@ -62,7 +62,22 @@ def files(game: Game) -> dict[str, str]:
 
 def dump(value: Any) -> str:
     """A value as YAML in its own order; what is small stands in one line."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+    )
+
+
+class _Texts(dict[str, str]):
+    """Sentences, each in lines of its own."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML for people to edit."""
+
+
+_Dumper.add_representer(
+    _Texts, lambda dumper, texts: dumper.represent_mapping("tag:yaml.org,2002:map", texts, flow_style=False)
+)
 
 
 def _template(template: Template, game: Game) -> dict[str, Any]:
@@ -169,7 +184,7 @@ def _campaign(campaign: Campaign, game: Game) -> dict[str, Any]:
         "offer_config": campaign.offer_config,
         "product_id": int(campaign.product.product_id) if campaign.product is not None else None,
         "product_config": campaign.product_config,
-        "messages": campaign.messages,
+        "messages": _Texts(campaign.messages),
         "active": campaign.active,
     }
     return _without(
