@@ -66,7 +66,7 @@ def call_off(row: Record) -> None:
 
 
 @compiled
-def _quiet_until(row: Record, policy: Record) -> int:
+def quiet_until(row: Record, policy: Record) -> int:
     """The end (s) of the customer's quiet hours, 0 outside of them."""
     if policy.quiet_from == policy.quiet_to:
         return 0
@@ -104,7 +104,7 @@ def _send(row: Record, desk: Record, effects: Effects, entry: int, what: int) ->
 @compiled
 def _deliver(row: Record, policy: Record, entry: int, service: int, desk: Record, effects: Effects) -> Record:
     """Send now, or hold back until the quiet hours are over."""
-    until = 0 if service else _quiet_until(row, policy)
+    until = 0 if service else quiet_until(row, policy)
     if until == 0:
         return _send(row, desk, effects, entry, TRIGGERED)
     row.campaign_at[entry] = row.as_of // 1000
@@ -231,11 +231,30 @@ def _cooled(row: Record, campaign: Record, entry: int) -> bool:
 
 
 @compiled
-def _too_often(row: Record, policy: Record) -> bool:
+def too_often(row: Record, policy: Record) -> bool:
     contacts = 0
     for i in range(CONTACTS):
         contacts += np.int64(row.contacts[i]) > row.day - policy.days
     return policy.most > 0 and contacts >= policy.most  # type: ignore[no-any-return]
+
+
+@compiled
+def in_arm(row: Record, campaign: Record) -> bool:
+    """Whether a customer is in the control group of a campaign."""
+    z = mix(np.uint64(row.id_hash) ^ np.uint64(campaign.salt))
+    return (z >> np.uint64(11)) * 2.0**-53 < campaign.control_share  # type: ignore[no-any-return]
+
+
+@compiled
+def place_for(row: Record, policy: Record, tables: Any, of: Record, features: Any) -> int:
+    """The entry in which a campaign whose turn has come may speak to its customer, -1 if it may not."""
+    if of.valid_from > row.as_of or _over(row, of):
+        return -1
+    if not of.service and (row.consent != YES or too_often(row, policy)):
+        return -1
+    if not passes(tables.gates[of.audience_gate], features) or not holds(tables.terms, of.audience, features):
+        return -1
+    return _entry(row, policy, tables, of)
 
 
 @compiled
@@ -248,8 +267,7 @@ def _trigger(
     row.campaign_day[entry] = min(row.day, 65_535)
     row.campaign_times[entry] = min(row.campaign_times[entry] + 1, 255)
     row.campaign_at[entry], row.campaign_until[entry] = row.as_of // 1000, 0
-    z = mix(np.uint64(row.id_hash) ^ np.uint64(campaign.salt))
-    held_out = (z >> np.uint64(11)) * 2.0**-53 < campaign.control_share
+    held_out = in_arm(row, campaign)
     row.campaign_arm[entry] = CONTROL if held_out else TREATMENT
     if not campaign.service:
         for i in range(CONTACTS - 1, 0, -1):
@@ -292,14 +310,6 @@ def campaign(
                 continue
         elif not refresh or not of.weekdays & weekday:
             continue
-        if of.valid_from > row.as_of or _over(row, of):
-            continue
-        if not of.service and (row.consent != YES or _too_often(row, policy)):
-            continue
-        if not passes(tables.gates[of.audience_gate], desk.features):
-            continue
-        if not holds(tables.terms, of.audience, desk.features):
-            continue
-        entry = _entry(row, policy, tables, of)
+        entry = place_for(row, policy, tables, of, desk.features)
         if entry >= 0:
             _trigger(row, policy, of, entry, desk, effects, seen)

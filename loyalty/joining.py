@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.campaigns import answer, pending
+from loyalty.campaigns import answer, call_off, pending
 from loyalty.columns import (
     BY_EVENT,
     GRANT,
@@ -29,6 +29,7 @@ from loyalty.row import (
     COMPLETED_WORDS,
     COOLING,
     LOTS,
+    NO,
     NONE,
     SLOTS,
     WAITING,
@@ -143,6 +144,8 @@ def merge(
     set_profile(row, profile[0])
     if row.opted == 0:
         row.opted = carried.opted
+    if row.opted == NO:
+        call_off(row)
     row.due = next_due(row, tables, desk)
     score(row, policy, desk)
     reason = moved(row, policy, desk)

@@ -10,7 +10,7 @@ from msgspec import structs
 from loyalty.game import Campaign, Contact, Fits, Game, OnCrossing, OnEvent, OnSchedule, Sold
 from tests.reference.games import DAILY, MONEY, OFFERS, RICH
 from tests.reference.games_any import FILTERS, OFTEN, any_game, condition
-from tests.reference.model import parse_time
+from tests.reference.model import hash64, parse_time
 
 ZONES = ["Europe/Berlin", "Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati", "Australia/Lord_Howe"]
 LANGUAGES = ("en", "de", "öl", "t1")
@@ -54,7 +54,10 @@ TALK = Game(
         ),
         Campaign(5, "Daily", OnSchedule(), cooldown_days=1, budget=40, cost=10, priority=-1),
         Campaign(6, "Every call", OnEvent(["voice_call"]), cooldown_days=5, per_customer=1),
-        Campaign(255, "Apps", OnEvent(["app_login", "profile_update"]), priority=20, cooldown_days=1),
+        Campaign(
+            255, "Apps", OnEvent(["app_login", "profile_update"]), priority=20, cooldown_days=1,
+            control_share=0.3, conversion=Fits(["sms", "recharge"]),
+        ),
     ],
 )  # fmt: skip
 
@@ -83,6 +86,12 @@ RETOLD = structs.replace(
     contact=Contact(1, 2, 6 * 60, 22 * 60 + 30, ZONES[2:]),
 )
 BOTH = structs.replace(RICH, campaigns=TALK.campaigns, contact=Contact())
+# Almost never a word; what is held or waits then finds all over, or asleep; quiet until the refresh of "b".
+QUIET = structs.replace(TALK, contact=Contact(0, 7, 1, 0, ZONES[:1]))
+PAST = _revised(**{f"_{each.number}": {"valid_to": 1} for each in TALK.campaigns})
+SLEEPING = _revised(**{f"_{each.number}": {"active": False} for each in TALK.campaigns})
+MINUTE_OF_B = hash64(b"b") % 1440
+REFRESHING = structs.replace(TALK, contact=Contact(0, 7, (MINUTE_OF_B + 1) % 1440, MINUTE_OF_B))
 
 
 def talking(seed: int) -> Game:
@@ -119,7 +128,9 @@ def _campaign(r: Random, number: int) -> Campaign:
     sold = Sold(f"p{number}", "Ü & Co", "1.5", "USD", r.choice([0, 30])) if r.random() < 0.3 else None
     texts = {name: r.choice(MESSAGES) for name in r.sample(LANGUAGES, r.randint(0, 3))}
     return Campaign(
-        number, f"C{number} ü", trigger, condition(r) if r.random() < 0.3 else "", r.randint(-3, 6), begin, end,
+        number, f"C{number} ü", trigger, condition(r) if r.random() < 0.3 else "", r.randint(-3, 6),
+        valid_from=begin,
+        valid_to=end,
         cooldown_days=r.choice([1, 1, 1, 2, 5, 30]),
         per_customer=r.choice([0, 0, 0, 1, 2, 300]),
         total=r.choice([0, 1, 2, 5]) if capped else 0,

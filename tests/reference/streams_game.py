@@ -80,11 +80,14 @@ TALKS = (
     ("talk", "days", "days", "agree", "told", "tick", "cut", "link", "life", "opt", "late"),
     ("talk", "talk", "tick", "tick", "told", "cut", "marker", "marker", "foretell", "erase", "again"),
     ("talk", "streak", "agree", "tick", "told", "opt", "opt", "cut", "refund", "command"),
+    ("talk", "talk", "told", "told", "told", "tick", "opt", "cut", "marker", "event"),
+    ("talk", "talk", "talk", "link", "joined", "told", "agree"),
+    ("talk", "talk", "talk", "told", "told", "marker"),
     STEPS,
 )
 FIRST = (0, *sorted(GAMES), *sorted(ANY), 20, 20, 20, 24, *[29] * 20)
 PLAYED = (*PLAIN, *GAMES, *ANY)
-FIRST_TALKING = (0, *sorted(TALKING), *[100, 101, 102, 103] * 6)
+FIRST_TALKING = (0, *sorted(TALKING), *[100, 101, 102, 103] * 6, *[104] * 12, *[108] * 4)
 ZONES = ("Europe/Berlin", "Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati", "Mars/Base", None, 7)
 
 
@@ -213,10 +216,18 @@ class _Writer:
             case "talk":
                 # What campaigns look at, at any hour.
                 kind = r.choice(["sms", "voice_call", "app_login", "recharge", "payment"])
-                when = clock - (r.choice(LATE) if r.random() < 0.1 else 0)
-                return [event(who, kind, when, r.choice([1, 2, 12]), name, **_details(r))]
+                when = clock - (r.choice(LATE) if r.random() < 0.15 else 0)
+                details = _details(r) | ({"_backfill": True} if r.random() < 0.05 else {})
+                return [event(who, kind, when, r.choice([1, 2, 12]), name, **details)]
             case "agree":
                 return [self._agrees(who, name)]
+            case "joined":
+                # By one who wants to hear nothing.
+                other = f"{name}.joins"
+                return [
+                    event(other, "opt_out", clock, 1, name),
+                    event(other, "customer_link", clock, 1, f"{name}.to", to=who),
+                ]
             case "told":
                 if r.random() < 0.7:
                     self.segments.append([])
@@ -269,9 +280,9 @@ class _Writer:
     def _trigger_id(self, who: str) -> Any:
         """Mostly of a trigger told before, by the driver, or of one that may not be told yet."""
         r = self.r
-        if r.random() < 0.6:
+        if r.random() < 0.5:
             return f"&{r.randint(0, 30)}&"
-        if r.random() < 0.3:
+        if r.random() < 0.15:
             return r.choice(["", "xyz", "0" * 32, 7, None])
         numbers = [each.number for each in CONTENTS[self.revision].game.campaigns] or [1]
         return digest(
