@@ -75,7 +75,7 @@ class TriggerEntry(Strict):
 class ConversionEntry(Strict):
     """Which events count as converted; no types: only what is answered."""
 
-    types: Types = Field([])
+    types: Types = Field(default=[])
     where: str = ""
 
 

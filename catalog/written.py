@@ -147,7 +147,8 @@ def _offer_name(number: int, game: Game) -> str:
 
 def contact(rules: Contact) -> dict[str, Any]:
     """The rules of contact, nothing left out."""
-    return msgspec.to_builtins(rules) | {
+    found: dict[str, Any] = msgspec.to_builtins(rules)
+    return found | {
         "days": _in_days(rules.days),
         "quiet_from": of_day(rules.quiet_from),
         "quiet_to": of_day(rules.quiet_to),

@@ -114,7 +114,7 @@ def _section(
         return _edited(parts, caller, response, edit, draft, note)
 
     create.__annotations__["given"] = replace.__annotations__["given"] = model
-    body = {"requestBody": {"content": {"application/json": {"example": example}}}}
+    shown = {"content": {"application/json": {"example": example}}}
     routes: list[tuple[str, str, Callable[..., Any], int, str, str, bool]] = [
         ("GET", "/", list_, 200, f"List {what}s", f"As published, by {key}.", False),
         ("POST", "/", create, 201, f"Add a {what}", f"A {what} without a number gets a free one.", True),
@@ -127,8 +127,9 @@ def _section(
         router.add_api_route(
             path, endpoint, methods=[method], status_code=status, summary=summary,
             description=f"{about} The answer is the draft that holds the edit." if edits else about,
-            response_model=Draft if edits else Page if endpoint is list_ else model if False else None,
-            openapi_extra=body if has_body else None,
+            response_model=Draft if edits else Page if endpoint is list_ else None,
+            responses={200: shown} if endpoint is show else None,
+            openapi_extra={"requestBody": shown} if has_body else None,
         )  # fmt: skip
     return router
 
@@ -188,11 +189,15 @@ def _one(section: str, model: type[Strict], tag: str, what: str, example: dict[s
         return _edited(parts, caller, response, edit, draft, note)
 
     replace.__annotations__["given"] = model
-    router.add_api_route("/", show, summary=f"Show {what}", description="As published.", response_model=None)
+    shown = {"content": {"application/json": {"example": example}}}
+    router.add_api_route(
+        "/", show, summary=f"Show {what}", description="As published.", response_model=None,
+        responses={200: shown},
+    )  # fmt: skip
     router.add_api_route(
         "/", replace, methods=["PUT"], summary=f"Replace {what}", response_model=Draft,
         description="All of it. The answer is the draft that holds the edit.",
-        openapi_extra={"requestBody": {"content": {"application/json": {"example": example}}}},
+        openapi_extra={"requestBody": shown},
     )  # fmt: skip
     return router
 
