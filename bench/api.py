@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,15 @@ def _measure(
         return folded >= WARM * events
 
     _until(f"the worker has folded {WARM:.0%} of the records", is_warm, worker)
+    ids = _ids(customers)
+    with _client(key) as http:
+        for path in READS.values():  # connections are made, what is compiled at first use is compiled
+            http.get(path.format(id=ids[0]))
+    folded = _folded()
     say(f"{CLIENTS} clients ask while the worker folds")
     process = psutil.Process(api.pid)
     cpu, started, before = sum(process.cpu_times()[:2]), time.perf_counter(), folded
-    took = _ask(key, _ids(customers), lambda: _folded() < events and time.perf_counter() - started < seconds)
+    took = _ask(key, ids, lambda: _folded() < events and time.perf_counter() - started < seconds)
     wall, after = time.perf_counter() - started, _folded()
     reads = sum(map(len, took.values()))
     if not reads:
@@ -128,21 +134,17 @@ def _ask(key: str, ids: list[str], go_on: Callable[[], bool]) -> dict[str, list[
 
     def client(number: int) -> None:
         turn = number * len(ids) // CLIENTS
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{API_PORT}{PREFIX}", headers={"X-API-Key": key}, timeout=60
-        ) as http:
-            while not over.is_set():
-                for name, path in READS.items():
-                    turn += 1
-                    started = time.perf_counter()
-                    answer = http.get(path.format(id=ids[turn % len(ids)]))
-                    took[name].append(time.perf_counter() - started)
-                    if answer.status_code not in (
-                        200,
-                        404,
-                    ):  # 404: a model has not spoken of the customer yet
-                        faults.append(f"{path}: {answer.status_code} {answer.text[:200]}")
-                        return
+        with _client(key) as http:
+            for name, path in cycle(READS.items()):
+                if over.is_set():
+                    return
+                turn += 1
+                started = time.perf_counter()
+                answer = http.get(path.format(id=ids[turn % len(ids)]))
+                took[name].append(time.perf_counter() - started)
+                if answer.status_code not in (200, 404):  # 404: a model has not spoken of the customer yet
+                    faults.append(f"{path}: {answer.status_code} {answer.text[:200]}")
+                    return
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
@@ -155,6 +157,12 @@ def _ask(key: str, ids: list[str], go_on: Callable[[], bool]) -> dict[str, list[
     if faults:
         raise RuntimeError(faults[0])
     return took
+
+
+def _client(key: str) -> httpx.Client:
+    return httpx.Client(
+        base_url=f"http://127.0.0.1:{API_PORT}{PREFIX}", headers={"X-API-Key": key}, timeout=60
+    )
 
 
 def _shares(times: list[float]) -> dict[str, float]:
