@@ -167,10 +167,12 @@ def generate(row: Record, policy: Record, tables: Any, desk: Record, effects: Ef
         return
     _block(row, desk)
     done = types_done(row)
-    for n in range(tables.order.shape[0]):
+    for n in range(tables.gates.shape[0]):
+        number = tables.gates[n].rule
+        if number < 0:
+            return  # the rest are of campaigns
         if not passes(tables.gates[n], desk.features):
             continue
-        number = tables.order[n]
         rule = tables.rules[number]
         if not room and rule.priority <= tables.rules[desk.rules[least]].priority:
             return  # nor is any that follows higher

@@ -88,7 +88,15 @@ BADGE = np.dtype(
 )
 #: Intervals within which some features of a customer must lie for a template to be looked at any further.
 GATES = 3
-GATE = np.dtype([("low", "f8", (GATES,)), ("high", "f8", (GATES,)), ("feature", "i8", (GATES,))], align=True)
+GATE = np.dtype(
+    [
+        ("low", "f8", (GATES,)),
+        ("high", "f8", (GATES,)),
+        ("feature", "i8", (GATES,)),
+        ("rule", "i8"),  # of the template, -1: of a campaign
+    ],
+    align=True,
+)
 EARNING = np.dtype([("types", "u8"), ("rate", "f8"), ("where", "i4"), ("number", "i4")], align=True)
 
 
@@ -102,8 +110,7 @@ class Tables(NamedTuple):
     terms: NDArray[np.void]  # TERM
     badges: NDArray[np.void]  # BADGE, ascending by number
     earnings: NDArray[np.void]  # EARNING, ascending by number
-    order: NDArray[np.int32]  # active rules of the present revision, as they are tried
-    gates: NDArray[np.void]  # GATE of each of `order`, then those that `campaigns` point at
+    gates: NDArray[np.void]  # GATE of active templates, as they are tried, then those of `campaigns`
     lookup: NDArray[np.int32]  # hash table of rules by (revision, number), -1 empty
     campaigns: NDArray[np.void]  # CAMPAIGN, the active ones of the present revision, as they are tried
 
@@ -146,9 +153,9 @@ class Rules:
         gates = self._gates(
             np.concatenate([table["eligibility"][order], campaigns["when"], campaigns["audience"]])
         )
-        self.tables = Tables(
-            table, _filled(self._terms), badges, earnings, order, gates, _lookup(table), campaigns
-        )
+        gates["rule"] = -1
+        gates["rule"][: len(order)] = order
+        self.tables = Tables(table, _filled(self._terms), badges, earnings, gates, _lookup(table), campaigns)
 
     def _rule(
         self, to: Any, revision: int, template: Template, decisions: Decisions, names: dict[str, int]
