@@ -122,14 +122,15 @@ def prepared(game: Draft, predict: bool) -> Iterator[Settings]:
     try:
         embedded.up(settings, lambda what, share: None)
         topics.create(settings)
-        _add_source(settings, game, predict)
+        add_source(settings, game, predict)
         yield settings
     finally:
         embedded.down(settings, lambda what, share: None)
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _add_source(settings: Settings, game: Draft, predict: bool) -> None:
+def add_source(settings: Settings, game: Draft, predict: bool) -> None:
+    """The catalog's first revision, and the source of the records."""
     service = CatalogService(settings.database_url(), settings)
     service.ensure_first_revision(game)
     service.add_sources([SOURCE])

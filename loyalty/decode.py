@@ -68,6 +68,12 @@ TICK, MARKER, COMMAND, MERGE, RESERVE, RESERVATION, PREDICTION = (CODES[name] fo
 _KINDS = {name: CODES[name] for name in (*SOURCE_TYPES, *_OWN)}
 _PROFILE_UPDATE, _LINK = CODES["profile_update"], CODES["customer_link"]
 REFUND, FULFILLED, FAILED = CODES["refund"], CODES["grant_fulfilled"], CODES["grant_failed"]
+DELIVERED, CONVERTED = CODES["campaign_delivered"], CODES["campaign_converted"]
+#: What speaks of something that the fold has told before, and the attribute that says of what.
+ANSWERS = {
+    REFUND: "refunds", FULFILLED: "grant_id", FAILED: "grant_id", DELIVERED: "trigger_id",
+    CONVERTED: "trigger_id",
+}  # fmt: skip
 #: Commands by name; two of them are for a single customer and do more than the kernel can.
 OPS = {
     "recalculate": RECALCULATE_OP, "generate": GENERATE_OP, "award": AWARD_OP, "opt_in": OPT_IN_OP,
@@ -197,7 +203,7 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     alone: list[int] = []
     points: dict[int, int] = {}
     special = (kinds >= TICK) & (kinds != PREDICTION)
-    for i in np.flatnonzero(special | np.isin(kinds, (REFUND, FULFILLED, FAILED))).tolist():
+    for i in np.flatnonzero(special | np.isin(kinds, tuple(ANSWERS))).tolist():
         if kinds[i] == COMMAND:
             events["flag"][i] = refusal = _refusal(found[i])
             op = events["op"][i] = OPS.get(found[i].attributes.get("command") or "", 0)
@@ -205,19 +211,13 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
                 points[i] = _points(found[i])
             if refusal != DONE or (found[i].customer_id and op < REPEAT_GRANT_OP):
                 continue
-        elif kinds[i] < TICK and not _answers(found[i]):
+        elif kinds[i] < TICK and not isinstance(found[i].attributes.get(ANSWERS[int(kinds[i])]), str):
             continue
         alone.append(i)
     return Batch(
         offsets, raws, found, ids, events, values, alone, points, updates, profiles(updates), links, answers,
         dead,
     )  # fmt: skip
-
-
-def _answers(record: Record) -> bool:
-    """Whether an event speaks of a grant, or of an event that may have caused some."""
-    name = "refunds" if record.event_type == "refund" else "grant_id"
-    return isinstance(record.attributes.get(name), str)
 
 
 def _foretold(
@@ -313,7 +313,7 @@ def _check(record: Record) -> None:
     elif record.event_type == "_command" and not isinstance(attributes.get("command_id"), str):
         raise _Refused("attributes.command_id: no string")
     elif record.event_type in ("_reserve", "_reservation"):
-        for name in ("template", "count", "points"):
+        for name in ("campaign" if "campaign" in attributes else "template", "count", "points"):
             if type(attributes.get(name)) is not int:
                 raise _Refused(f"attributes.{name}: no integer")
         if record.event_type == "_reserve" and not isinstance(attributes.get("customer"), str):

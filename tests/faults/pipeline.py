@@ -35,7 +35,7 @@ from tests.reference.fold import ReferenceFold
 #: What the fold tells, but for compacted topics' tombstones.
 EFFECTS = (
     topics.BEHAVIOR_SCORES, topics.MISSION_PROGRESS, topics.BADGE_AWARDS, topics.REWARD_GRANTS,
-    topics.DECISIONS, topics.COMMAND_RESULTS,
+    topics.DECISIONS, topics.COMMAND_RESULTS, topics.CAMPAIGN_TRIGGERS,
 )  # fmt: skip
 SOURCE = {
     "name": "mixed",
@@ -274,3 +274,14 @@ def mixed(seed: int, customers: int, count: int, prefix: str = "e") -> list[dict
             }
         )
     return records
+
+
+def consents(customers: int) -> list[dict[str, Any]]:
+    """Raw records of source `mixed`: the customers c0, c1 ... may be addressed."""
+    return [
+        {
+            "id": f"consent-{number}", "who": f"c{number}", "what": "profile_update", "much": 1,
+            "at": "2026-01-01T00:00:00Z", "more": {"consent": True},
+        }
+        for number in range(customers)
+    ]  # fmt: skip

@@ -240,7 +240,8 @@ def read(value: bytes | dict[str, Any] | None, decode_row: Callable[[str], dict[
     if event_type == "_command" and not isinstance(attributes.get("command_id"), str):
         raise Undecodable("command_id")
     if event_type in ("_reserve", "_reservation"):
-        whole = [attributes.get(name) for name in ("template", "count", "points")]
+        account = "campaign" if "campaign" in attributes else "template"
+        whole = [attributes.get(name) for name in (account, "count", "points")]
         other = ("customer", str) if event_type == "_reserve" else ("granted", bool)
         if not all(type(number) is int for number in whole) or type(attributes.get(other[0])) is not other[1]:
             raise Undecodable("reservation")
