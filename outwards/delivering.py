@@ -195,11 +195,14 @@ class Delivery:
     async def _lane(self, lane: asyncio.Queue[_Due], sender: Sender) -> None:
         while True:
             due = await lane.get()
-            await self._tell(due.event, sender)
+            suspend = await self._tell(due.event, sender)
             self._open[due.place].discard(due.offset)
+            if suspend:
+                self._news.suspend = True
+                raise Suspended(f"nothing was taken for {self._policy.hours:g} hours")
 
-    async def _tell(self, event: Event, sender: Sender) -> None:
-        """Until it is delivered or a dead letter.  Raises Suspended."""
+    async def _tell(self, event: Event, sender: Sender) -> bool:
+        """Until it is delivered or a dead letter; whether nobody is there at all."""
         while True:
             trying = self._tries.get(event.id)
             if trying is not None:
@@ -212,7 +215,7 @@ class Delivery:
                 self._news.delivered, self._news.error = self._news.delivered + 1, None
                 metrics.NOTIFICATIONS.labels("delivered").inc()
                 self._over(event)
-                return
+                return False
             metrics.NOTIFICATIONS.labels("failed").inc()
             tries = 1 if trying is None else trying.tries + 1
             first_at = now if trying is None else trying.first_at
@@ -232,10 +235,7 @@ class Delivery:
             )  # fmt: skip
             self._news.dead.append(Dead(event, trying))
             self._over(event)
-            if verdict is Verdict.SUSPEND:
-                self._news.suspend = True
-                raise Suspended(f"nothing was taken for {self._policy.hours:g} hours: {outcome.why}")
-            return
+            return verdict is Verdict.SUSPEND
 
     def _over(self, event: Event) -> None:
         if self._tries.pop(event.id, None) is not None:
@@ -273,7 +273,7 @@ class Delivery:
             if not news and now - self._alive_at < self._alive:
                 return
             try:
-                await asyncio.to_thread(self._ledger.keep, self._id, self._version, self._lease, news)
+                await asyncio.to_thread(self._ledger.keep, self._id, self._lease, news)
             except BaseException:
                 self._broken = True
                 raise

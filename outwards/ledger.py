@@ -123,7 +123,7 @@ class Ledger:
                     SubscriptionRow.id
                 )
             )
-            return [Look(*row) for row in rows.tuples()], session.scalar(suspended) or 0
+            return [Look(*row) for row in rows], session.scalar(suspended) or 0
 
     def prune(self) -> None:
         """Dead letters wait as long as records do."""
@@ -193,13 +193,15 @@ class Ledger:
         with self._store.session() as session:
             return list(session.scalars(query.order_by(LetterRow.id).limit(limit)))
 
-    def keep(self, id: str, version: int, lease: Lease, news: News) -> None:
+    def keep(self, id: str, lease: Lease, news: News) -> None:
         """All of it, or nothing; and the lease for seconds from now.  Raises LeaseLost, Changed, Away."""
         with self._store.session() as session:
             self._leases.check(session, lease)
             if not news:
                 return
-            row = _still(session, id, version)
+            row = session.get(SubscriptionRow, id, with_for_update=True)
+            if row is None:
+                raise Changed
             if news.delivered:
                 row.delivered += news.delivered
                 row.delivered_at, row.failing_since, row.last_error = news.delivered_at, None, ""

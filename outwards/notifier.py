@@ -79,8 +79,9 @@ class Notifier:
     def stop(self) -> None:
         """End; what is under way is told again by whoever goes on, unless it was answered."""
         self._begun.wait(STOP_SECONDS)
-        if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        with suppress(RuntimeError):  # it has ended already
+            if self._loop is not None and self._stopping is not None:
+                self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(STOP_SECONDS)
 
     def until_told(self) -> None:
@@ -191,4 +192,4 @@ class Notifier:
     def _note(self, ledger: Ledger, look: Look, lease: Lease, words: str) -> None:
         """What keeps it from delivering, for whoever looks at the subscription."""
         with suppress(Changed, KhayweError):  # PostgreSQL is what is away, or somebody else has it now
-            ledger.keep(look.id, look.version, lease, News(error=(words, datetime.now(UTC))))
+            ledger.keep(look.id, lease, News(error=(words, datetime.now(UTC))))

@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether an address is of the internet: none of this machine, this network, or carried within one."""
     if isinstance(address, IPv6Address):
-        within = address.ipv4_mapped or address.sixtofour or (address.teredo or (None,))[0]
+        within = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
             within = IPv4Address(address.packed[-4:])
         if within is not None:

@@ -114,17 +114,21 @@ class Subscriptions:
             for name, value in _members(wanted).items():
                 setattr(row, name, value)
             row.version += 1
+            if wanted.query != before["query"]:
+                # Whoever delivers by the old query keeps nothing more: another lease follows.
+                session.execute(
+                    update(FetchRow)
+                    .where(FetchRow.name == LEASE + id)
+                    .values(fence=FetchRow.fence + 1, holder=None, held_until=None)
+                )
             if parse(wanted.query).crossing != crossing:
                 # Sides were those of another value: they are found anew, from the log's beginning.
                 session.execute(delete(AboveRow).where(AboveRow.subscription == id))
                 _forget(session, id, PositionRow.topic == topics.BEHAVIOR_SCORES)
             _forget(session, id, PositionRow.topic.not_in({each.topic for each in rows}))
             session.flush()
-            known = set(
-                session.execute(
-                    select(PositionRow.topic, PositionRow.partition).where(PositionRow.subscription == id)
-                ).tuples()
-            )
+            kept = session.scalars(select(PositionRow).where(PositionRow.subscription == id))
+            known = {(each.topic, each.partition) for each in kept}
             session.add_all(each for each in rows if (each.topic, each.partition) not in known)
             record(session, caller, "change", f"hub/{id}", before, plain(row))
             return row
