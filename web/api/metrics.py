@@ -62,12 +62,21 @@ class Measured:
         try:
             await self._app(scope, receive, noted)
         finally:
-            route = getattr(scope.get("route"), "path", OTHER)
+            route = _route(scope)
             method = scope["method"] if scope["method"] in _METHODS else OTHER
             REQUESTS.labels(method, route, str(status)).inc()
             SECONDS.labels(method, route).observe(time.perf_counter() - began)
             if status == 429:
                 LIMITED.inc()
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path.  FastAPI's has no prefixes of the routers around it: they are as in the path."""
+    template = getattr(scope.get("route"), "path", None)
+    if template is None:
+        return OTHER
+    before = scope["path"].split("/")[: -template.count("/")]
+    return "/".join(before) + str(template)
 
 
 def install(app: FastAPI, settings: Settings) -> None:
