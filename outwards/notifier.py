@@ -43,6 +43,9 @@ LOOK_SECONDS, TRY_SECONDS = 1.0, 5.0
 PRUNE_SECONDS = 3_600.0
 STOP_SECONDS = 10.0
 
+for _result in ("delivered", "failed", "dead"):
+    metrics.NOTIFICATIONS.labels(_result)  # from 0 on, so that the first one is seen to come
+
 
 def no_step(name: str) -> None:
     """Nobody watches the steps."""

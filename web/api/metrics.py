@@ -71,7 +71,7 @@ class Measured:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the path.  FastAPI's has no prefixes of the routers around it: they are as in the path."""
+    """The template of the path.  FastAPI's lacks the prefixes of routers around it."""
     template = getattr(scope.get("route"), "path", None)
     if template is None:
         return OTHER
