@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,15 +13,20 @@ from config.settings import Settings
 from outwards.subscriptions import Subscriptions
 from tests.faults.harness import Worker, until, workers
 from tests.outwards.conftest import HOLD, Notify, Subscribe
-from tests.outwards.receiver import Receiver
+from tests.outwards.receiver import Got, Receiver
 from tests.outwards.told import Told
 
 
-def _child(settings: Settings, step: str, time: int, number: str, log: Path) -> Worker:
+def _child(settings: Settings, step: str, nth: int, number: str, log: Path) -> Worker:
     given = settings.model_dump_json(include={"home", "database", "notify_private"})
     return Worker(
-        ["-m", "tests.outwards.notifier_process", given, step, str(time), number, str(HOLD)], {}, log
+        ["-m", "tests.outwards.notifier_process", given, step, str(nth), number, str(HOLD)], {}, log
     )
+
+
+def _slowly(got: Got) -> int:
+    time.sleep(0.1)
+    return 200
 
 
 def _in_order(receiver: Receiver, ids: dict[str, list[str]]) -> None:
@@ -30,20 +36,21 @@ def _in_order(receiver: Receiver, ids: dict[str, list[str]]) -> None:
         assert [id for id in taken if id in mine] == mine
 
 
-@pytest.mark.parametrize(("step", "time"), [("read", 1), ("delivered", 17), ("kept", 2)])
+@pytest.mark.parametrize(("step", "nth"), [("read", 1), ("delivered", 17), ("kept", 2)])
 def test_killed_it_repeats_and_loses_nothing(
     settings: Settings, subscribe: Subscribe, subscriptions: Subscriptions, notify: Notify, told: Told,
-    receiver: Receiver, tmp_path: Path, step: str, time: int,
+    receiver: Receiver, tmp_path: Path, step: str, nth: int,
 ) -> None:  # fmt: skip
     row = subscribe(receiver)
+    receiver.answer = _slowly  # so that positions are kept while events are under way
     customers = [f"c-{uuid4().hex[:8]}" for _ in range(8)]
     ids = {each: [told.mission(each, number=n) for n in range(4)] for each in customers}
-    child = _child(settings, step, time, "SIGKILL", tmp_path / "child.log")
+    child = _child(settings, step, nth, "SIGKILL", tmp_path / "child.log")
     with workers(child):
         child.start()
         until("it has killed itself", lambda: not child.alive, 120, child.log)
     if step == "delivered":
-        assert len(receiver.taken) >= time
+        assert len(receiver.taken) >= nth
         assert subscriptions.get(row.id).delivered < len(receiver.taken), "the last one was not kept"
     notify()
     until("all came", lambda: len(receiver.taken_ids()) == 32)

@@ -34,7 +34,7 @@ class Given(BaseModel):
         extra="forbid", json_schema_extra={"examples": [_EXAMPLE | {"note": "missions into the CRM"}]}
     )
 
-    callback: str = Field(max_length=LONGEST_CALLBACK, description="Where events are POSTed: https.")
+    callback: str = Field(max_length=LONGEST_CALLBACK, description="Where events are POSTed.")
     query: str = Field("", max_length=2000, description="What is told; docs/outwards.md has the names.")
     note: str = Field("", max_length=500)
     active: bool = True
