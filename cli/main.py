@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "restore": ("cli.restore", "restore", "bring the customer table back from a snapshot"),
         "simulate": ("cli.simulate", "simulate", "try a draft of the catalog on what is recorded"),
         "projection": ("cli.projection", "projection", "lists and figures in PostgreSQL: lag, rebuild"),
+        "notifications": ("cli.notifications", "notifications", "other systems that are told what happens"),
         "replay": ("cli.replay", "replay", "fold the log again and compare with what was published"),
     },
     "Customers": {

@@ -50,7 +50,7 @@ STALE_SECONDS = 60.0
 def table_views(app: RecordApp, table: Table) -> None:
     """Add `/customers/{id}` and its `/why`, `/tables`, `/grants`, `/points` to the customer table's app."""
 
-    keys = Keys(app.settings)
+    keys = Keys(app.settings, app.settings.web_host)
 
     class Guarded(View):
         """A view that asks for a key, unless the worker listens on its own machine only."""

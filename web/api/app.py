@@ -17,8 +17,11 @@ from web.api import (
     commanding,
     customers,
     drafts,
+    hub,
     letters,
+    metrics,
     models,
+    notifications,
     people,
     problems,
     products,
@@ -91,6 +94,7 @@ def create(parts: Parts) -> FastAPI:
     def health() -> dict[str, Any]:
         return {"healthy": True, "revision": parts.content().revision}
 
+    metrics.install(app, parts.settings)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 
@@ -110,7 +114,7 @@ def _routers() -> APIRouter:
     # In this order: `customers` has paths that stand before `missions/{mission_id}/`.
     for module in (
         webhooks, customers, projected, drafts, revisions, products, models, simulations, letters,
-        people, commanding,
+        people, commanding, notifications, hub,
     ):  # fmt: skip
         whole.include_router(module.router)
     return whole
