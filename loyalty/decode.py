@@ -82,6 +82,9 @@ _LARGEST = sys.float_info.max
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BIRTHDAY = re.compile(r"(?:[0-9]{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _END_OF_TIME = 4_102_444_800_000  # 2100-01-01
+#: Objects and lists in each other: where Python would stop depends on who calls, and a replay must not.
+MOST_NESTED = 64
+_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL)
 _HEX16 = re.compile(r"[0-9a-f]{16}")
 
 UNDECODABLE, UNKNOWN_EVENT_TYPE = "undecodable", "unknown_event_type"
@@ -148,6 +151,8 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
         try:
             if raw is None:
                 raise _Refused("a record without a value")
+            if len(raw) > 2 * MOST_NESTED and nested(raw) > MOST_NESTED:
+                raise _Refused(f"nested more than {MOST_NESTED} deep")
             record = _decode(raw)
             if not raw.isascii():
                 raw.decode()  # msgspec passes over members that it does not know
@@ -212,6 +217,20 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
         offsets, raws, found, ids, events, values, alone, points, updates, profiles(updates), links, answers,
         dead,
     )  # fmt: skip
+
+
+def nested(raw: bytes) -> int:
+    """How deep JSON is nested, 0 where it cannot be more than MOST_NESTED; of what is no JSON any number."""
+    if raw.count(b"[") + raw.count(b"{") <= MOST_NESTED:
+        return 0
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(raw):
+        if bracket in (b"[", b"{"):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif len(bracket) == 1:
+            depth -= 1
+    return deepest
 
 
 def _answers(record: Record) -> bool:
