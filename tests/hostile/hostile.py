@@ -226,7 +226,6 @@ class Wild:
             for segment in segments
         ]
 
-
     def _wrong(self, good: bytes, other: bytes) -> bytes | None:
         found = self._mutate.json(good, other)
         return found and _GRANT.sub(rb"\1", found)
