@@ -16,7 +16,7 @@ from tests.faults.pipeline import SOURCE
 
 TOPIC = str(SOURCE["connection_config"]["kafka_topic"])
 #: Records in a batch, and seconds between two.
-BATCH, PAUSE = 50, 0.25
+BATCH, PAUSE = 25, 0.25
 #: A few are busy, so that the game has something to give; the many do not fit into a worker's memory of rows.
 BUSY, MANY = 150, 6_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ KINDS = (
 
 def when(number: int) -> datetime:
     """The time that a record's event is at, but for late ones."""
-    return START + timedelta(minutes=2 * number)
+    return START + timedelta(minutes=4 * number)
 
 
 def records(seed: int) -> Iterator[dict[str, Any]]:
