@@ -246,7 +246,7 @@ class Judge(ReferenceFold):
         self.verdicts, self.applied = Counter(), 0
 
     def apply(self, offset: int, value: Any) -> Any:
-        dead, counts, place = len(self.dead), Counter(self.counts), (self.tick, self.revision)
+        dead, counts, self._older = len(self.dead), Counter(self.counts), False
         effects = super().apply(offset, value)
         self.applied += 1
         why = [name for name in IGNORED if self.counts[name] > counts[name]]
@@ -254,15 +254,19 @@ class Judge(ReferenceFold):
             self.verdicts["dead"] += 1
         elif why:
             self.verdicts[why[0]] += 1
-        elif place == (self.tick, self.revision) and not effects and _of_time(value):
-            self.verdicts["older"] += 1
         else:
-            self.verdicts["taken"] += 1
+            self.verdicts["older" if self._older else "taken"] += 1
         return effects
 
+    def _tick(self, record: Any) -> None:
+        tick = self.tick
+        super()._tick(record)
+        self._older = self.tick == tick
 
-def _of_time(value: Any) -> bool:
-    return isinstance(value, bytes) and json.loads(value)["event_type"] in ("_tick", "_marker")
+    def _marker(self, record: Any) -> None:
+        revision = self.revision
+        super()._marker(record)
+        self._older = self.revision == revision
 
 
 class _AnyRevision(dict[int, Any]):
