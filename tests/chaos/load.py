@@ -63,6 +63,7 @@ class Load:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self.sent: set[str] = set()
+        self.acknowledged = 0
         self.refused: list[str] = []
 
     def start(self) -> None:
@@ -80,6 +81,7 @@ class Load:
     def _delivered(self, error: object, message: object) -> None:
         if error is not None:
             self.refused.append(str(error))
+        self.acknowledged += 1
 
     def _run(self) -> None:
         while not self._ended.wait(PAUSE):

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos import verdict
-from tests.chaos.field import Field, Moved, machine
-from tests.chaos.load import Load, when
+from tests.chaos.field import PATIENCE, Field, Moved, machine
+from tests.chaos.load import BATCH, Load, when
 from tests.chaos.plan import KINDS, Cycle, Fault, plan
+from tests.faults.harness import until
 
+#: Records that must come after the last fault of a cycle, so that each partition shows that it is read.
+MORE = 4 * BATCH
 #: Cycles between two ticks that bring every customer to the load's time.
 TICK_EVERY = 5
 
@@ -134,6 +137,8 @@ def _live(field: Field, load: Load, cycle: Cycle, report: Report, doing: Say) ->
             done.result()
     struck = time.monotonic()
     report.faults.update(fault.kind for fault in todo)
+    enough = load.acknowledged + MORE
+    until("the load goes on", lambda: load.acknowledged >= enough, PATIENCE)
     field.caught_up(lambda what: doing(f"cycle {cycle.number}: {what}"))
     field.everybody_lives()
     field.may_end.clear()
