@@ -26,7 +26,7 @@ from tests.chaos.disk import Disk
 from tests.chaos.load import TOPIC
 from tests.chaos.plan import FIRST, MOST, Fault
 from tests.faults.harness import Worker, until
-from tests.faults.pipeline import SOURCE, Pipeline, compile_once
+from tests.faults.pipeline import SOURCE, compile_once
 from tests.projection.test_projector import Projected
 
 PARTITIONS = 4
@@ -317,6 +317,3 @@ class Field:
 def machine() -> dict[str, Any]:
     """What a reader of figures wants to know."""
     return {"cores": psutil.cpu_count(), "load": round(psutil.getloadavg()[0], 1)}
-
-
-__all__ = ["Field", "Moved", "Pipeline", "machine"]

@@ -14,7 +14,8 @@ from confluent_kafka import Producer
 from config.settings import Settings
 from tests.faults.pipeline import SOURCE
 
-TOPIC = str(SOURCE["connection_config"]["kafka_topic"])
+CONNECTION: Any = SOURCE["connection_config"]
+TOPIC = str(CONNECTION["kafka_topic"])
 #: Records in a batch, and seconds between two.
 BATCH, PAUSE = 25, 0.25
 #: A few are busy, so that the game has something to give; the many do not fit into a worker's memory of rows.
