@@ -52,6 +52,8 @@ class Field:
         self.disks = {name: Disk(home / "workers" / name) for name in names}
         self.workers = {name: self._worker(name) for name in names}
         self.crew = set(FIRST)
+        #: Where in a worker's log its present life begins.
+        self._logged: dict[str, int] = {}
         #: Workers that a full disk may still end, with words for it.
         self.may_end: set[str] = set()
         self.notes: list[str] = []
@@ -79,7 +81,12 @@ class Field:
     def start(self) -> None:
         """The first workers."""
         for name in sorted(self.crew):
-            self.workers[name].start()
+            self._start(name)
+
+    def _start(self, name: str, **more: str) -> Worker:
+        worker = self.workers[name]
+        self._logged[name] = worker.log.stat().st_size if worker.log.exists() else 0
+        return worker.start(**more)
 
     def close(self) -> None:
         """Everything ends."""
@@ -119,22 +126,20 @@ class Field:
         made[fault.kind](fault)
 
     def _killed(self, fault: Fault) -> None:
-        worker = self.workers[fault.worker]
-        worker.kill()
+        self.workers[fault.worker].kill()
         time.sleep(fault.seconds)
-        worker.start()
+        self._start(fault.worker)
 
     def _armed(self, fault: Fault, how: str) -> Worker:
-        worker = self.workers[fault.worker]
-        worker.kill()
-        return worker.start(FAULT=f"{fault.detail}:{how}")
+        self.workers[fault.worker].kill()
+        return self._start(fault.worker, FAULT=f"{fault.detail}:{how}")
 
     def _killed_at(self, fault: Fault) -> None:
         worker = self._armed(fault, "KILL")
         until(f"{fault}: it has killed itself", lambda: not worker.alive, PATIENCE, worker.log)
         assert worker.process is not None
         assert worker.process.returncode == -signal.SIGKILL, f"{fault}: it ended by itself"
-        worker.start()
+        self._start(fault.worker)
 
     def _paused(self, fault: Fault) -> None:
         worker = self.workers[fault.worker]
@@ -149,7 +154,7 @@ class Field:
         worker.signal(signal.SIGCONT)
 
     def _added(self, fault: Fault) -> None:
-        self.workers[fault.worker].start()
+        self._start(fault.worker)
         self.crew.add(fault.worker)
 
     def _removed(self, fault: Fault) -> None:
@@ -183,10 +188,9 @@ class Field:
         if fault.detail.startswith("under it"):
             harm()
             return
-        worker = self.workers[fault.worker]
-        worker.kill()
+        self.workers[fault.worker].kill()
         harm()
-        worker.start()
+        self._start(fault.worker)
 
     def _store_deleted(self, fault: Fault) -> None:
         self._harmed(fault, lambda: shutil.rmtree(self._store(fault), ignore_errors=True))
@@ -219,7 +223,7 @@ class Field:
             worker.kill()
         disk.fill()
         if fault.detail == "at its start":
-            worker.start()
+            self._start(fault.worker)
         assert worker.process is not None
         self.may_end.add(fault.worker)
         if worker.alive:
@@ -230,10 +234,9 @@ class Field:
         disk.make_room(worker.process.pid if worker.alive else None)
 
     def _clock_moved(self, fault: Fault) -> None:
-        worker = self.workers[fault.worker]
-        worker.kill()
+        self.workers[fault.worker].kill()
         # Until it is started again for another reason.
-        worker.start(LD_PRELOAD=str(self._clock), CHAOS_CLOCK=fault.detail)
+        self._start(fault.worker, LD_PRELOAD=str(self._clock), CHAOS_CLOCK=fault.detail)
 
     # -- how it stands --------------------------------------------------------------------------------
 
@@ -300,7 +303,20 @@ class Field:
             full = name in self.may_end and code == 1
             assert full, f"{name} ended by itself, with {code}: {worker.log}"
             self.notes.append(f"{name} stopped: its disk was full")
-            worker.start()
+            self._start(name)
+
+    def everybody_works(self, doing: Callable[[str], None]) -> None:
+        """Wait until each worker has joined since it was started: the next fault is to strike a member."""
+        for name in sorted(self.crew):
+            doing(f"{name} joins")
+
+            def joined(name: str = name) -> bool:
+                self.everybody_lives()
+                with self.workers[name].log.open("rb") as log:
+                    log.seek(self._logged[name])
+                    return b"khaywe-customers: took over" in log.read()
+
+            until(f"{name} has joined", joined, PATIENCE, self.workers[name].log)
 
     def tick(self, at: str) -> None:
         """Ask that every customer be brought to a time."""

@@ -91,6 +91,7 @@ def run(seed: int, cycles: int, home: Path, lived: Callable[[Lived], None], doin
         load = Load(field.pipeline.settings, seed)
         field.start()
         load.start()
+        field.everybody_works(doing)
         field.caught_up(doing)
         for cycle in plan(seed, cycles):
             one = _live(field, load, cycle, report, doing)
@@ -140,14 +141,15 @@ def _live(field: Field, load: Load, cycle: Cycle, report: Report, doing: Say) ->
     enough = load.acknowledged + MORE
     until("the load goes on", lambda: load.acknowledged >= enough, PATIENCE)
     field.caught_up(lambda what: doing(f"cycle {cycle.number}: {what}"))
-    field.everybody_lives()
+    recovered = time.monotonic()
+    field.everybody_works(lambda what: doing(f"cycle {cycle.number}: {what}"))
     field.may_end.clear()
     assert field.crew == set(cycle.crew), (field.crew, cycle.crew)
     return Lived(
         cycle.number,
         list(map(str, todo)),
         round(struck - began, 1),
-        round(time.monotonic() - struck, 1),
+        round(recovered - struck, 1),
         len(load.sent),
     )
 

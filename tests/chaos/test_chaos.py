@@ -72,7 +72,9 @@ class Committed:
         return [Message(body) for body in self._found.get(topic, [])]
 
     def folded(self, log: Any) -> Folded:
-        due = Counter({(topics.DECISIONS, b"c", json.dumps({"effect_id": id}).encode()): 1 for id in "xyz"})
+        due: Counter[tuple[str, bytes, bytes | None]] = Counter(
+            (topics.DECISIONS, b"c", json.dumps({"effect_id": id}).encode()) for id in "xyz"
+        )
         return Folded({(0, b"Rc"): b""}, due)
 
 
