@@ -35,15 +35,16 @@ from tests.hostile.sources import Feed, feeds
 from tests.loyalty.agreement import agree
 from tests.loyalty.compiled_partition import CompiledPartition, decode_row
 from tests.reference.fold import ReferenceFold
+from tests.reference.model import SYSTEM, UNIT_OF, Undecodable, read
 from tests.reference.records import CONTENTS
 from tests.reference.streams import realistic, run_log
 from tests.reference.streams_game import game_log
 
-#: Raw records, commands and records of the log in a round; each round is a partition of its own.
-RAW, COMMANDS, LOG = 4_000, 40, 200
+#: Records of a round: raw ones, commands, those of the log that are only read, those that are folded.
+RAW, COMMANDS, READ, LOG = 3_000, 40, 1_500, 160
 #: Events of the normaliser that are folded in a round: the reference takes its time.
-FOLDED = 300
-ROUND = RAW + COMMANDS + LOG
+FOLDED = 100
+ROUND = RAW + COMMANDS + READ + LOG
 ARRIVED = 1_577_923_200_000  # 2020-01-02
 IGNORED = ("duplicates", "ignored_ended", "ignored_before_activation", "ignored_erased")
 REASONS = frozenset(Reason) | {"invalid_command"}
@@ -93,7 +94,9 @@ class Wild:
         events = self._raw() + self._commands()
         batch = decode(list(enumerate(events)))
         assert not batch.dead, batch.dead[0]  # what the normaliser writes, the fold can read
-        self._fold(self._random.sample(events, min(FOLDED, len(events))))
+        log = self._log()
+        self._read([value for segment in log for value in segment if value is not None])
+        self._fold(log, self._random.sample(events, min(FOLDED, len(events))))
 
     # -- the normaliser -----------------------------------------------------------------------------------
 
@@ -185,9 +188,19 @@ class Wild:
 
     # -- the fold -----------------------------------------------------------------------------------------
 
-    def _fold(self, events: list[bytes]) -> None:
+    def _read(self, goods: list[bytes]) -> None:
+        """What is a record to the product is one to the reference, and the other way round."""
         r = self._random
-        segments = self._log()
+        values = [self._mutate_log.json(r.choice(goods), r.choice(goods)) for _ in range(READ)]
+        dead = {offset: reason for offset, reason, _ in decode(list(enumerate(values))).dead}
+        for offset, value in enumerate(values):
+            assert dead.get(offset) == _verdict(value), value
+        self.books.counts["log records, read only"] += READ
+        self.books.counts["  dead letters (read)"] += len(dead)
+        self.books.reasons.update(dead.values())
+
+    def _fold(self, segments: list[list[bytes | None]], events: list[bytes]) -> None:
+        r = self._random
         records: int = sum(map(len, segments))
         own = len(events)
         for event in events:
@@ -238,6 +251,15 @@ class Wild:
 
 #: A grant's id still to be put in: the driver reads such a record, so it must not be a bad one.
 _GRANT = re.compile(rb"@([0-9]+)@")
+
+
+def _verdict(value: bytes | None) -> str | None:
+    """The reference's: why a record is a dead letter."""
+    try:
+        known = read(value, decode_row).event_type in UNIT_OF.keys() | SYSTEM
+    except Undecodable:
+        return UNDECODABLE
+    return None if known else UNKNOWN_EVENT_TYPE
 
 
 class Judge(ReferenceFold):
