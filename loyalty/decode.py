@@ -205,7 +205,8 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     for i in np.flatnonzero(special | np.isin(kinds, (REFUND, FULFILLED, FAILED))).tolist():
         if kinds[i] == COMMAND:
             events["flag"][i] = refusal = _refusal(found[i])
-            op = events["op"][i] = OPS.get(found[i].attributes.get("command") or "", 0)
+            name = found[i].attributes.get("command")
+            op = events["op"][i] = OPS.get(name, 0) if isinstance(name, str) else 0
             if op in (ADJUST_OP, REDEEM_OP) and refusal == DONE:
                 points[i] = _points(found[i])
             if refusal != DONE or (found[i].customer_id and op < REPEAT_GRANT_OP):

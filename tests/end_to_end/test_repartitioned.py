@@ -41,7 +41,7 @@ def test_customers_live_on_in_more_partitions(pipeline: Pipeline) -> None:
     worker = pipeline.worker("a")
     with workers(worker):
         worker.start()
-        pipeline.send(mixed(31, 200, 2_500))
+        pipeline.send(mixed(31, 100, 1_000))
         pipeline.settled(worker.log)
         pipeline.khaywe("tick", "--at", "2026-02-12T00:00:00Z")
         pipeline.settled(worker.log)
@@ -56,7 +56,7 @@ def test_customers_live_on_in_more_partitions(pipeline: Pipeline) -> None:
     worker = pipeline.worker("b")
     with workers(worker):
         worker.start()
-        pipeline.send(mixed(32, 220, 2_500, "later"))
+        pipeline.send(mixed(32, 120, 1_000, "later"))
         pipeline.settled(worker.log)
         pipeline.khaywe("tick", "--at", "2026-02-20T00:00:00Z")
         pipeline.khaywe("command", "recalculate", "--segment", "all")

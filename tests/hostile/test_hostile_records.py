@@ -136,3 +136,12 @@ def test_what_a_parser_of_times_remembers_is_short() -> None:
     assert parse("01/01/2020 00:00:07") == 1_577_836_807_000
     assert list(minutes) == ["01/01/2020 00:00:"]
     assert all(len(key) <= LONGEST for key in minutes)
+
+
+@pytest.mark.parametrize("name", [{"a": 1}, ["erase"], {}, [], 5, None, True, "dance"])
+def test_a_command_of_any_type_is_refused_in_the_log(name: Any) -> None:
+    said = {"command_id": "c", "command": name, "arguments": {}}
+    log = [GOOD, event("a", "_command", "2020-01-02", **said), event("a", "sms", "2020-01-03")]
+    ours, theirs = CompiledPartition(contents=ANY_REVISION), Judge(0, ANY_REVISION, decode_row)
+    agree(ours, run_log(ours, [log]), theirs, run_log(theirs, [log]))
+    assert not ours.dead
