@@ -47,6 +47,7 @@ from loyalty.columns import (
 from loyalty.conditions import ConditionError, Term, parse, terms
 from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64_many, word_hash
+from loyalty.nesting import MOST_NESTED, too_deep
 from loyalty.policy import VALUE_LIMIT
 from loyalty.row import (
     ACTIVE_DAYS,
@@ -82,9 +83,6 @@ _LARGEST = sys.float_info.max
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BIRTHDAY = re.compile(r"(?:[0-9]{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _END_OF_TIME = 4_102_444_800_000  # 2100-01-01
-#: Objects and lists in each other: where Python would stop depends on who calls, and a replay must not.
-MOST_NESTED = 64
-_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL)
 _HEX16 = re.compile(r"[0-9a-f]{16}")
 
 UNDECODABLE, UNKNOWN_EVENT_TYPE = "undecodable", "unknown_event_type"
@@ -151,7 +149,7 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
         try:
             if raw is None:
                 raise _Refused("a record without a value")
-            if len(raw) > 2 * MOST_NESTED and nested(raw) > MOST_NESTED:
+            if len(raw) > 2 * MOST_NESTED and too_deep(raw):
                 raise _Refused(f"nested more than {MOST_NESTED} deep")
             record = _decode(raw)
             if not raw.isascii():
@@ -218,20 +216,6 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
         offsets, raws, found, ids, events, values, alone, points, updates, profiles(updates), links, answers,
         dead,
     )  # fmt: skip
-
-
-def nested(raw: bytes) -> int:
-    """How deep JSON is nested, 0 where it cannot be more than MOST_NESTED; of what is no JSON any number."""
-    if raw.count(b"[") + raw.count(b"{") <= MOST_NESTED:
-        return 0
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(raw):
-        if bracket in (b"[", b"{"):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif len(bracket) == 1:
-            depth -= 1
-    return deepest
 
 
 def _answers(record: Record) -> bool:

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents import commands
 from catalog.times import LONGEST, parser
-from loyalty.decode import MOST_NESTED, decode
+from loyalty.decode import decode
+from loyalty.nesting import MOST_NESTED
+from tests.agents.records import Record
 from tests.hostile.hostile import ANY_REVISION, ROUND, Judge, Wild
 from tests.hostile.mutation import HUGE, HUGE_FOR_ALL, NASTY, Mutator
 from tests.loyalty.agreement import agree
@@ -145,3 +148,16 @@ def test_a_command_of_any_type_is_refused_in_the_log(name: Any) -> None:
     ours, theirs = CompiledPartition(contents=ANY_REVISION), Judge(0, ANY_REVISION, decode_row)
     agree(ours, run_log(ours, [log]), theirs, run_log(theirs, [log]))
     assert not ours.dead
+
+
+def test_a_command_that_is_accepted_is_no_dead_letter_of_the_fold() -> None:
+    for levels in range(55, 70):
+        said = b'{"command_id":"c","command":"erase","customer_id":"a","arguments":{"x":'
+        value = said + b"[" * levels + b"]" * levels + b"}}"
+        try:
+            command = commands.parse(value)
+        except commands.Unreadable:
+            assert levels + 2 > MOST_NESTED - 1
+            continue
+        record: Any = Record(b"", timestamp=1_577_836_800_000)
+        assert len(decode([(0, commands.forwarded(command, record))])) == 1
