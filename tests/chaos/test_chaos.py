@@ -23,7 +23,7 @@ from tests.conftest import HOMES
 from tests.faults.pipeline import Folded
 
 #: As many as take about two minutes with what is before and after them.
-CYCLES, SEED = 6, 3
+CYCLES, SEED = 5, 3
 
 
 def test_the_plan_is_a_function_of_the_seed() -> None:
