@@ -19,6 +19,7 @@ import msgspec
 import yaml
 from pydantic import ValidationError
 
+from catalog import yaml_text
 from catalog.campaign_entry import ContactEntry
 from catalog.entries import SECTIONS, TierEntry
 from catalog.entry import Entry, Numbers, Unresolved
@@ -43,6 +44,8 @@ _SHOWN = {
     "total": "limits.total",
     "budget": "limits.budget",
 }
+#: Faults that are shown, and characters of one: a broken file has thousands, and may quote itself.
+MOST_SHOWN, LONGEST = 100, 500
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -50,8 +53,11 @@ class DraftError(KhayweError):
     """Files that cannot be loaded; a line for each fault, with its place."""
 
     def __init__(self, faults: Sequence[str]) -> None:
+        shown = [fault if len(fault) <= LONGEST else f"{fault[:LONGEST]}..." for fault in faults[:MOST_SHOWN]]
+        if len(faults) > MOST_SHOWN:
+            shown.append(f"and {len(faults) - MOST_SHOWN:,} more")
         super().__init__(
-            "\n  ".join(("this cannot be loaded, and nothing was changed:", *faults)),
+            "\n  ".join(("this cannot be loaded, and nothing was changed:", *shown)),
             hint="docs/catalog.md explains every field, docs/conditions.md the conditions",
         )
         self.faults = list(faults)
@@ -278,9 +284,8 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 def _root(path: Path, faults: list[str]) -> yaml.MappingNode | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            root = yaml.compose(file, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        root = yaml.compose(yaml_text.read(path), _Loader)
+    except (yaml.YAMLError, ValueError) as error:
         faults.append(f"{path}: no YAML: {' '.join(str(error).split())}")
         return None
     if not isinstance(root, yaml.MappingNode):

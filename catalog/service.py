@@ -147,7 +147,7 @@ CUSTOM = {
 
 def parse_source(given: dict[str, Any]) -> DataSource:
     """Check a data source as a person wrote it.  Raises Unfit."""
-    what = f"data source {given.get('name', '')!r}"
+    what = f"data source {str(given.get('name', ''))[:100]!r}"
     try:
         return DataSource.model_validate(given)
     except ValidationError as error:
@@ -166,10 +166,10 @@ def content_of(source: DataSource) -> SourceContent:
 
 
 def faults_of(error: ValidationError) -> list[tuple[str, str]]:
-    """Each fault: the field and what is wrong with it."""
+    """Each fault, of many the first hundred: the field and what is wrong with it, which may quote it."""
     return [
-        (".".join(str(step) for step in fault["loc"]), fault["msg"].removeprefix("Value error, "))
-        for fault in error.errors()
+        (".".join(str(step)[:100] for step in fault["loc"]), fault["msg"].removeprefix("Value error, ")[:999])
+        for fault in error.errors()[:100]
     ]
 
 

@@ -47,6 +47,7 @@ from loyalty.columns import (
 from loyalty.conditions import ConditionError, Term, parse, terms
 from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64_many, word_hash
+from loyalty.nesting import MOST_NESTED, too_deep
 from loyalty.policy import VALUE_LIMIT
 from loyalty.row import (
     ACTIVE_DAYS,
@@ -154,6 +155,8 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
         try:
             if raw is None:
                 raise _Refused("a record without a value")
+            if len(raw) > 2 * MOST_NESTED and too_deep(raw):
+                raise _Refused(f"nested more than {MOST_NESTED} deep")
             record = _decode(raw)
             if not raw.isascii():
                 raw.decode()  # msgspec passes over members that it does not know
@@ -206,7 +209,8 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     for i in np.flatnonzero(special | np.isin(kinds, tuple(ANSWERS))).tolist():
         if kinds[i] == COMMAND:
             events["flag"][i] = refusal = _refusal(found[i])
-            op = events["op"][i] = OPS.get(found[i].attributes.get("command") or "", 0)
+            name = found[i].attributes.get("command")
+            op = events["op"][i] = OPS.get(name, 0) if isinstance(name, str) else 0
             if op in (ADJUST_OP, REDEEM_OP) and refusal == DONE:
                 points[i] = _points(found[i])
             if refusal != DONE or (found[i].customer_id and op < REPEAT_GRANT_OP):

@@ -73,9 +73,7 @@ def ask(config: Settings, base: str, path: str) -> dict[str, Any]:
         if error.code == 401:
             raise NoAnswer(why, hint="set KHAYWE_WORKER_KEY here to what the workers have") from None
         if error.code == 404 and why.startswith("the catalog"):
-            raise UnknownName(
-                why, hint="`khaywe catalog show` lists what there is"
-            ) from None
+            raise UnknownName(why, hint="`khaywe catalog show` lists what there is") from None
         if error.code == 404:
             raise UnknownCustomer(
                 why,
