@@ -111,7 +111,14 @@ def test_why_names_what_was_decided_and_what_is_missing(api: Api, listed: str) -
     assert one["number"] == 1
     both = api("viewer").get(f"/customers/{listed}/why/", params={"mission": "a", "badge": "b"})
     assert (both.status_code, both.json()["errors"][0]["field"]) == (422, "badge")
-    assert api("viewer").get(f"/customers/{listed}/why/", params={"mission": "No Such"}).status_code == 404
+    [campaign] = (
+        api("viewer")
+        .get(f"/customers/{listed}/why/", params={"campaign": "Win Back"})
+        .json()["now"]["campaigns"]
+    )
+    assert (campaign["name"], campaign["ready"]) == ("Win Back", False)
+    for kind in ("mission", "badge", "campaign"):
+        assert api("viewer").get(f"/customers/{listed}/why/", params={kind: "No Such"}).status_code == 404
     assert api("viewer").get("/customers/nobody/why/").status_code == 404
 
 
