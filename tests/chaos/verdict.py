@@ -38,6 +38,7 @@ class Verdict:
 def look(pipeline: Projected, sent: set[str]) -> Verdict:
     """Read everything back, committed.  Nothing may be under way."""
     found = Verdict()
+    pipeline.sent = sent
     _records(pipeline, sent, found)
     _effects(pipeline, found)
     for check in (pipeline.check, pipeline.check_reference, lambda: _sql(pipeline, found)):
