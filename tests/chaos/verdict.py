@@ -7,6 +7,7 @@ reference, which knows nothing of batches and bytes.
 from __future__ import annotations
 
 import json
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from cli import lag
 from config import topics
 from loyalty.state import ROW_KEY
 from tests.chaos.load import TOPIC
-from tests.faults.pipeline import EFFECTS
+from tests.faults.pipeline import EFFECTS, same
 from tests.projection import plain
 from tests.projection.test_projector import Projected
 
@@ -38,13 +39,15 @@ class Verdict:
 def look(pipeline: Projected, sent: set[str]) -> Verdict:
     """Read everything back, committed.  Nothing may be under way."""
     found = Verdict()
+    pipeline.sent = sent
     _records(pipeline, sent, found)
     _effects(pipeline, found)
     for check in (pipeline.check, pipeline.check_reference, lambda: _sql(pipeline, found)):
         try:
             check()
         except AssertionError as error:
-            found.wrong.append(str(error)[:2_000] or f"{check} failed")
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            found.wrong.append(f"{where.name}, {where.line}: {error}"[:2_000])
     waiting = lag.Pipeline(pipeline.settings, lag.hops(pipeline.settings))
     try:
         found.behind = waiting.look().total + pipeline.behind()
@@ -87,6 +90,11 @@ def _effects(pipeline: Projected, found: Verdict) -> None:
     found.effects = told.total()
     found.effects_lost, found.effects_doubled = (expected - told).total(), (told - expected).total()
     found.rows = sum(key[:1] == ROW_KEY for _, key in due.changelog)
+    last = {(m.partition(), m.key()): m.value() for m in pipeline.committed(topics.CHANGELOG)}
+    for key in sorted(last.keys() | due.changelog.keys()):
+        if not same(key[1], last.get(key), due.changelog.get(key)):
+            found.wrong.append(f"changelog {key}: {last.get(key)!r} instead of {due.changelog.get(key)!r}")
+            break
 
 
 def _sql(pipeline: Projected, found: Verdict) -> None:
