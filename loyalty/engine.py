@@ -222,6 +222,8 @@ class Engine:
             owed[month] = owed.get(month, 0) + int(moved[month])
             if not owed[month]:
                 del owed[month]
+        # In their order: the changelog must not tell in which batch a month came first.
+        self.state.partition.owed = dict(sorted(owed.items()))
         self.state.partition_changed()
 
     def owe(self, row: Any, sign: int) -> None:

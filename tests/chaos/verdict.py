@@ -15,7 +15,7 @@ from cli import lag
 from config import topics
 from loyalty.state import ROW_KEY
 from tests.chaos.load import TOPIC
-from tests.faults.pipeline import EFFECTS, same
+from tests.faults.pipeline import EFFECTS
 from tests.projection import plain
 from tests.projection.test_projector import Projected
 
@@ -92,7 +92,7 @@ def _effects(pipeline: Projected, found: Verdict) -> None:
     found.rows = sum(key[:1] == ROW_KEY for _, key in due.changelog)
     last = {(m.partition(), m.key()): m.value() for m in pipeline.committed(topics.CHANGELOG)}
     for key in sorted(last.keys() | due.changelog.keys()):
-        if not same(key[1], last.get(key), due.changelog.get(key)):
+        if last.get(key) != due.changelog.get(key):
             found.wrong.append(f"changelog {key}: {last.get(key)!r} instead of {due.changelog.get(key)!r}")
             break
 

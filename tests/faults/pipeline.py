@@ -26,7 +26,7 @@ from loyalty import packing as rows
 from loyalty import why
 from loyalty.engine import Engine
 from loyalty.prepare import prepare
-from loyalty.state import PARTITION_KEY, ROW_KEY, State
+from loyalty.state import ROW_KEY, State
 from ml.serving import Serving
 from streams.embedded import services as embedded
 from tests.faults.harness import ROOT, Committed, Worker, until
@@ -183,7 +183,7 @@ class Pipeline:
                 assert rows.decode(found[partition, key]) == rows.decode(expected), key
         assert set(found) == set(folded.changelog)
         for at, value in folded.changelog.items():
-            assert same(at[1], found[at], value), f"{at}: {found[at]!r} instead of {value!r}"
+            assert found[at] == value, f"{at}: {found[at]!r} instead of {value!r}"
 
         effects: Counter[tuple[str, bytes, bytes | None]] = Counter()
         for topic in EFFECTS:
@@ -233,13 +233,6 @@ class Pipeline:
                 assert rows.decode(row) == reference.snapshot(customer), customer
         published = (json.loads(m.value()) for topic in EFFECTS for m in self.committed(topic))
         assert Counter(v["effect_id"] for v in published if v.get("partition", 0) is not None) == expected
-
-
-def same(key: bytes, left: bytes | None, right: bytes | None) -> bool:
-    """Byte for byte; but the months of a partition's row stand in the order in which batches met them."""
-    if key == PARTITION_KEY and left is not None and right is not None:
-        return bool(json.loads(left) == json.loads(right))
-    return left == right
 
 
 @dataclass
