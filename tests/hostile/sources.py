@@ -14,7 +14,7 @@ import fastavro
 import msgspec
 
 from catalog.content import SourceContent
-from cli.demo_input import DATA, SOURCES, file_records, generated
+from cli.demo_input import DATA, SOURCES, file_records, generated, profile, subscribers
 from loyalty.events import SOURCE_TYPES
 
 _SCHEMA: dict[str, Any] = {
@@ -63,8 +63,12 @@ def feeds() -> tuple[Feed, ...]:
         )
         if name == "cdr-app":
             good = [msgspec.json.encode(record) for record in islice(generated(), 400)]
-        else:
+        elif name in ("recharges", "mobiledata"):
             good = [record.value for record in islice(file_records(name), 400)]
+        elif name == "crm":
+            good = [profile(who.encode(), "2020-01-01T00:00:00").value for who in subscribers()[:400]]
+        else:
+            continue  # the gateway says what the demo's campaign has made it say
         found.append(Feed(source, "json", tuple(good)))
     return (*found, *_written())
 

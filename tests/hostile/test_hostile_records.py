@@ -25,7 +25,7 @@ from tests.reference.streams import run_log
 
 @pytest.mark.timeout(600)
 def test_nothing_is_lost_and_both_folds_agree() -> None:
-    wild, went = Wild(20, huge_every=400), 0
+    wild, went = Wild(20, huge_every=200), 0
 
     def done(records: int) -> None:
         nonlocal went
