@@ -58,7 +58,7 @@ class Load:
         # Idempotent: what the broker has but could not acknowledge is not sent twice, so no doubled record
         # is the sender's.
         self._producer = Producer(
-            settings.producer_config(**{"enable.idempotence": True, "linger.ms": 5, "log_level": 0})
+            settings.producer_config(**{"linger.ms": 5, "log_level": 0})
         )
         self._records = records(seed)
         self._ended = threading.Event()
