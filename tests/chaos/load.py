@@ -57,9 +57,7 @@ class Load:
     def __init__(self, settings: Settings, seed: int) -> None:
         # Idempotent: what the broker has but could not acknowledge is not sent twice, so no doubled record
         # is the sender's.
-        self._producer = Producer(
-            settings.producer_config(**{"linger.ms": 5, "log_level": 0})
-        )
+        self._producer = Producer(settings.producer_config(**{"linger.ms": 5, "log_level": 0}))
         self._records = records(seed)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
