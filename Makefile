@@ -4,10 +4,10 @@ UV_VERSION := 0.13.8
 export UV_PROJECT_ENVIRONMENT := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench lock clean
+.PHONY: help install demo test lint bench bench-api chaos lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 .uv/bin/uv:
 	@echo "Installing uv $(UV_VERSION) into .uv"
@@ -34,6 +34,12 @@ lint: install ## style, types, the table of rooms
 
 bench: install ## the figures of docs/performance.md
 	@.venv/bin/python -m bench
+
+bench-api: install ## what reads of the API take while a worker has all the work it can take
+	@.venv/bin/python -m bench.api
+
+chaos: install ## faults under load, and a count of what is lost: none (SEED=1 CYCLES=200)
+	@.venv/bin/python -m tests.chaos --seed $(or $(SEED),1) --cycles $(or $(CYCLES),200)
 
 lock: | .uv/bin/uv ## renew requirements.lock from pyproject.toml
 	@.uv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \

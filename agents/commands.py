@@ -16,6 +16,7 @@ from confluent_kafka import Message
 
 from agents.dead_letters import Letter
 from catalog.times import iso
+from loyalty.nesting import MOST_NESTED, too_deep
 
 #: The source of everything khaywe itself writes to the log.
 SOURCE = "khaywe"
@@ -90,6 +91,8 @@ def parse(value: bytes | None) -> Command:
     if value is None:
         raise Unreadable("a null record is no command")
     try:
+        if too_deep(value, MOST_NESTED - 1):  # in the event it stands one deeper
+            raise ValueError(f"nested more than {MOST_NESTED - 1} deep")
         members = _decode(value)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"no JSON object: {error}") from None

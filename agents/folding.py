@@ -215,14 +215,16 @@ class CustomersProcessor:
         shown = portrait(customer_id, row, revision, self._content, side.profile(id), side.grants(id))
         return shown | ({"linked_to": side.link(id)} if row["state"] == LINKED else {})
 
-    def why(self, customer_id: str, mission: str | None, badge: str | None) -> dict[str, Any] | None:
+    def why(
+        self, customer_id: str, mission: str | None, badge: str | None, campaign: str | None
+    ) -> dict[str, Any] | None:
         """What the game thinks of a customer; None for an unknown one.  Raises LookupError (no such name)."""
         found = self._find(customer_id)
         if found is None:
             return None
         row, engine = found
         profile, revision = engine.side.profile(customer_id.encode()), engine.state.partition.revision
-        return why_or_not(customer_id, row, revision, self._content, profile, mission, badge)
+        return why_or_not(customer_id, row, revision, self._content, profile, mission, badge, campaign)
 
     def _find(self, customer_id: str) -> tuple[Any, Engine] | None:
         id = customer_id.encode()

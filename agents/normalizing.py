@@ -27,7 +27,7 @@ from agents.source_reader import LARGEST_EVENT, Reader
 from agents.tail import KafkaAway
 from catalog.mapping import Reason
 from catalog.service import CatalogService
-from catalog.times import LATEST
+from catalog.times import EARLIEST, LATEST
 from config import topics
 from config.settings import Settings
 from streams import metrics
@@ -196,7 +196,7 @@ class NormalizerProcessor:
         for record in batch.records:
             try:
                 timestamp = record.timestamp()[1]
-                if not 0 <= timestamp < LATEST:
+                if not EARLIEST <= timestamp < LATEST:  # it becomes the time of a `_command`
                     raise Unreadable(f"the record's Kafka timestamp {timestamp} is no time")
                 command = commands.parse(record.value())
             except Unreadable as bad:

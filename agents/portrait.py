@@ -42,6 +42,7 @@ def portrait(
         "missions": standing.missions(row, content_of),
         "badges": standing.badges(row, content.game),
         "points": standing.points(row, content.game),
+        "campaigns": standing.campaigns(row, content.game),
         "grants": open_grants(grants, content.game),
         "counters": counters(row, content),
         "recent": [
@@ -110,13 +111,19 @@ def why_or_not(
     profile: dict[str, Any],
     mission: str | None,
     badge: str | None,
+    campaign: str | None,
 ) -> dict[str, Any]:
-    """What `why` says, of one template or badge where it is named.  Raises LookupError: no such name."""
+    """What `why` says, of what is named only.  Raises LookupError: no such name."""
     found = why(row, revision, content_of, profile)
-    if mission is not None:
-        found["templates"], found["badges"] = [_named("mission", mission, found["templates"])], []
-    elif badge is not None:
-        found["templates"], found["badges"] = [], [_named("badge", badge, found["badges"])]
+    kinds = (
+        ("templates", "mission", mission),
+        ("badges", "badge", badge),
+        ("campaigns", "campaign", campaign),
+    )
+    asked = next(((kind, name) for _, kind, name in kinds if name is not None), None)
+    if asked is not None:
+        for member, kind, _ in kinds:
+            found[member] = [_named(*asked, found[member])] if kind == asked[0] else []
     return {"customer_id": customer_id, **found}
 
 

@@ -27,6 +27,7 @@ BY_CUSTOMER = (
     topics.MISSION_PROGRESS,
     topics.BADGE_AWARDS,
     topics.REWARD_GRANTS,
+    topics.CAMPAIGN_TRIGGERS,
     topics.DECISIONS,
 )
 #: Effects under other keys.

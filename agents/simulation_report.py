@@ -66,6 +66,11 @@ def plain(found: Simulated, draft: Game, base: Game) -> dict[str, Any]:
             | {"granted": count(would.offers[offer], did.offers[offer])}
             for offer in sorted(would.offers | did.offers)
         ],
+        "campaigns": [
+            {"number": number, "name": name.get(("campaign", number), "")}
+            | {shown: count(would.campaigns[key], did.campaigns[key]) for shown, key in _ways(number)}
+            for number in sorted({number for number, _, _ in would.campaigns | did.campaigns})
+        ],
         "rules": [
             {"rule": rule, "name": _rule(rule, name)}
             | {"points": count(would.points["points", rule], did.points["points", rule])}
@@ -99,6 +104,12 @@ def count(draft: float, recorded: float) -> Count:
     return {"draft": draft, "recorded": recorded, "difference": round(draft - recorded, 2)}
 
 
+def _ways(number: int) -> list[tuple[str, tuple[int, str, str]]]:
+    """What is counted of a campaign: its triggers and conversions, and those of its control group."""
+    arms = (("", "treatment"), ("control_", "control"))
+    return [(f"{of}{what}", (number, what, arm)) for of, arm in arms for what in ("triggered", "converted")]
+
+
 def _moved(tally: Tally, kind: str) -> int:
     return sum(points for (each, _), points in tally.points.items() if each == kind)
 
@@ -115,6 +126,7 @@ def _names(draft: Game, base: Game, would: Tally, did: Tally) -> dict[tuple[str,
     for game in (base, draft):
         names |= {("mission", each.number): each.name for each in game.templates}
         names |= {("badge", each.number): each.name for each in game.badges}
+        names |= {("campaign", each.number): each.name for each in game.campaigns}
         names |= {("earn", each.number): each.name for each in game.earning}
         names |= {("offer", each.offer_id): each.name for each in game.offers}
     return names

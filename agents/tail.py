@@ -17,7 +17,7 @@ from config.settings import Settings
 _AWAY = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 
 #: A partition whose leader is being chosen: as after a broker's start, or the topic's making.
-_MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 #: Seconds an answer about a topic may take before Kafka counts as away.
 ASK_SECONDS = 10.0
 
@@ -136,6 +136,6 @@ class Tail:
                 )
                 return {place.partition: answer.result().offset for place, answer in answers.items()}
             except KafkaException as error:
-                if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                if error.args[0].code() not in MOVING or time.monotonic() > deadline:
                     raise KafkaAway(self._settings, error.args[0].str()) from None
                 time.sleep(0.1)

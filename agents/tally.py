@@ -1,4 +1,4 @@
-"""What a fold has told, added up: missions, badges, points, offers, scores; for all, and for each customer.
+"""What a fold has told, added up: missions, badges, points, offers, campaigns, scores; in all, by customer.
 
 Two tallies make a comparison: what a draft would have done against what happened.
 """
@@ -13,12 +13,21 @@ import msgspec
 
 from config import topics
 from loyalty.content import SCORES
-from loyalty.effects import BadgeAward, BehaviorScores, CommandResult, Effect, MissionProgress, RewardGrant
+from loyalty.effects import (
+    BadgeAward,
+    BehaviorScores,
+    CampaignTrigger,
+    CommandResult,
+    Effect,
+    MissionProgress,
+    RewardGrant,
+)
 
 _scores = msgspec.json.Decoder(BehaviorScores).decode
 _mission = msgspec.json.Decoder(MissionProgress).decode
 _badge = msgspec.json.Decoder(BadgeAward).decode
 _grant = msgspec.json.Decoder(RewardGrant).decode
+_trigger = msgspec.json.Decoder(CampaignTrigger).decode
 _result = msgspec.json.Decoder(CommandResult).decode
 
 #: Beginning and ends of a mission, as they are counted.
@@ -35,6 +44,7 @@ class Tally:
         self.grants: Counter[tuple[str, str]] = Counter()  # kind, rule
         self.points: Counter[tuple[str, str]] = Counter()  # kind, rule: points
         self.offers: Counter[int] = Counter()
+        self.campaigns: Counter[tuple[int, str, str]] = Counter()  # number, status, arm
         self.results: Counter[tuple[str, str]] = Counter()  # status, reason of commands
         self.effects: Counter[str] = Counter()  # topic
         #: What things were called when they were told of.
@@ -42,7 +52,7 @@ class Tally:
         #: The last scores told of each customer.
         self.scores: dict[str, tuple[float, ...]] = {}
         #: What each customer got: (mission, template, status), (badge, number, level), (points, kind, ""),
-        #: (offer, number, ""), (tier, name, up or down).
+        #: (offer, number, ""), (tier, name, up or down), (campaign, number, status) but for control arms.
         self.got: defaultdict[str, Counter[tuple[str, int | str, int | str]]] = defaultdict(Counter)
 
     def add(self, effects: Iterable[Effect]) -> None:
@@ -60,6 +70,8 @@ class Tally:
                 self._badge(_badge(effect.value))
             elif effect.topic == topics.REWARD_GRANTS:
                 self._grant(_grant(effect.value))
+            elif effect.topic == topics.CAMPAIGN_TRIGGERS:
+                self._campaign(_trigger(effect.value))
             elif effect.topic == topics.COMMAND_RESULTS:
                 result = _result(effect.value)
                 self.results[result.status, result.reason] += 1
@@ -91,13 +103,25 @@ class Tally:
         else:
             self.got[told.customer_id]["points", told.kind, ""] += told.points
 
+    def _campaign(self, told: CampaignTrigger) -> None:
+        self.names["campaign", told.campaign] = told.name
+        self.campaigns[told.campaign, told.status, told.arm] += 1
+        if told.arm == "treatment":
+            self.got[told.customer_id]["campaign", told.campaign, told.status] += 1
+
     def customer(self, customer_id: str) -> dict[str, Any]:
         """What a customer got, for a program to read; members that hold nothing are left out."""
         missions: dict[str, dict[str, int]] = {}
-        found: dict[str, Any] = {"missions": missions, "badges": [], "points": {}, "offers": {}, "tiers": []}
+        campaigns: dict[str, dict[str, int]] = {}
+        found: dict[str, Any] = {
+            "missions": missions, "badges": [], "points": {}, "offers": {}, "tiers": [],
+            "campaigns": campaigns,
+        }  # fmt: skip
         for (what, which, how), count in sorted(self.got.get(customer_id, Counter()).items(), key=repr):
             if what == "mission":
                 missions.setdefault(self.names["mission", int(which)], {})[str(how)] = count
+            elif what == "campaign":
+                campaigns.setdefault(self.names["campaign", int(which)], {})[str(how)] = count
             elif what == "badge":
                 found["badges"].append({"name": self.names["badge", int(which)], "level": how})
             elif what == "tier":

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -107,20 +109,28 @@ def measure(
     game: Draft, events: int = EVENTS, customers: int = CUSTOMERS, predict: bool = True
 ) -> dict[str, Any]:
     """One run in a home of its own; returns the figures."""
+    with prepared(game, predict) as settings:
+        send(settings, names.raw_topic("cdr"), events, customers)
+        return work(settings, events, customers)
+
+
+@contextmanager
+def prepared(game: Draft, predict: bool) -> Iterator[Settings]:
+    """Kafka and PostgreSQL with a catalog and the raw topic of its source, all gone at the end."""
     home = Path(tempfile.mkdtemp(prefix="khaywe-bench-"))
     settings = Settings(_env_file=None, home=home, clock="event", partitions=PARTITIONS, web_port=WEB_PORT)
     try:
         embedded.up(settings, lambda what, share: None)
         topics.create(settings)
-        _add_source(settings, game, predict)
-        _send(settings, events, customers)
-        return _measure(settings, events, customers)
+        add_source(settings, game, predict)
+        yield settings
     finally:
         embedded.down(settings, lambda what, share: None)
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _add_source(settings: Settings, game: Draft, predict: bool) -> None:
+def add_source(settings: Settings, game: Draft, predict: bool) -> None:
+    """The catalog's first revision, and the source of the records."""
     service = CatalogService(settings.database_url(), settings)
     service.ensure_first_revision(game)
     service.add_sources([SOURCE])
@@ -130,20 +140,22 @@ def _add_source(settings: Settings, game: Draft, predict: bool) -> None:
     topics.ensure_raw_topic(settings, names.raw_topic("cdr"))
 
 
-def _send(settings: Settings, events: int, customers: int) -> None:
+def send(settings: Settings, topic: str, events: int, customers: int) -> None:
+    """Put records of two days on a raw topic."""
     say(f"sending {events:,} records of {customers:,} customers")
     producer = Producer(
         settings.producer_config(**{"linger.ms": 50, "queue.buffering.max.messages": 500_000})
     )
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    topic = names.raw_topic("cdr")
     for keys, values in cdr_blocks(7, customers, events, DAYS, start):
         for key, value in zip(keys, values, strict=True):
             producer.produce(topic, value, key)
         producer.flush()
 
 
-def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
+@contextmanager
+def working(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker while it runs."""
     environment = {
         **os.environ,
         "KHAYWE_HOME": str(settings.home),
@@ -155,8 +167,17 @@ def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
     command = [sys.executable, "-c", "from cli.main import main; main()", "worker"]
     command += ["--agents", "normalizer,customers"]  # what peers do too: PostgreSQL is another's work
     worker = subprocess.Popen(command, env=environment)
-    process = psutil.Process(worker.pid)
     try:
+        yield worker
+    finally:
+        worker.terminate()
+        worker.wait(60)
+
+
+def work(settings: Settings, events: int, customers: int) -> dict[str, Any]:
+    """What a worker does of the records that lie there; the figures."""
+    with working(settings) as worker:
+        process = psutil.Process(worker.pid)
         samples: list[tuple[float, float, float, float]] = []
         warm: Metrics = {}
         while not samples or samples[-1][2] < events:
@@ -197,9 +218,6 @@ def _measure(settings: Settings, events: int, customers: int) -> dict[str, Any]:
                 if name[0] == "khaywe_stage_seconds_total"
             },
         }
-    finally:
-        worker.terminate()
-        worker.wait(30)
 
 
 def metrics() -> Metrics:

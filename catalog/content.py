@@ -15,8 +15,8 @@ from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.game import Game
 
 #: Goes up when older code would misread the JSON; a new member that may be absent needs no new number.
-#: 2: `game`, without which a worker would decide otherwise.
-FORMAT = 2
+#: 2: `game`, without which a worker would decide otherwise.  3: campaigns in it, likewise.
+FORMAT = 3
 
 
 class SourceContent(msgspec.Struct, frozen=True):

@@ -66,18 +66,24 @@ def differences(before: Content, after: Content) -> list[Difference]:
 def _sections(content: Content) -> dict[str, _Entries]:
     game = written(content.game)
     found: dict[str, _Entries] = {}
-    for section in ("templates", "badges", "earning", "offers"):
+    for section in ("templates", "badges", "earning", "offers", "campaigns"):
         key = SECTIONS[section].key
+        knows = section in ("templates", "badges", "campaigns")
         found[section] = {
-            each.pop(key): _flat({"active": True} | each if section in ("templates", "badges") else each)
-            for each in game[section]
+            each.pop(key): _flat({"active": True} | each if knows else each) for each in game[section]
         }
+    for campaign in content.game.campaigns:
+        # What was copied of a product can change, though the campaign still names the same.
+        sold = {"product": msgspec.to_builtins(campaign.product)} if campaign.product is not None else {}
+        found["campaigns"][campaign.number] |= _flat(sold)
+    found["contact"] = {"": game["contact"]}
     found["tiers"] = {each["name"]: {"points": each["points"]} for each in game["tiers"]}
     found["points_valid_months"] = {"": {"months": game["points_valid_months"]}}
     found["sources"] = {
         source.name: _without_name(_flat(msgspec.to_builtins(source))) for source in content.sources
     }
     found["policy"] = {"": _flat(msgspec.to_builtins(content.policy))}
+    found["predictions"] = {"": _flat(msgspec.to_builtins(content.predictions))}
     found["decisions"] = {"": _flat(msgspec.to_builtins(content.decisions))}
     return found
 

@@ -19,22 +19,33 @@ import msgspec
 import yaml
 from pydantic import ValidationError
 
-from catalog.entries import SECTIONS, Entry, Numbers, TierEntry, Unresolved
+from catalog import yaml_text
+from catalog.campaign_entry import ContactEntry
+from catalog.entries import SECTIONS, TierEntry
+from catalog.entry import Entry, Numbers, Unresolved
 from config.errors import KhayweError
 from loyalty.checking import problems
-from loyalty.game import LEVELS, Game
+from loyalty.game import LEVELS, Game, Sold
 
 #: Numbers of a section that are taken, with the names they had, besides those of a game.
 Retired = Mapping[str, Mapping[int, str]]
+#: What campaigns may sell, by product_id; or why it cannot be had, in words.
+Products = Mapping[int, Sold | str]
 SEED = Path(__file__).with_name("seed")
-_ALL = (*SECTIONS, "tiers", "points_valid_months")
+_ALL = (*SECTIONS, "contact", "tiers", "points_valid_months")
 #: Where `loyalty.game` says it otherwise than the files.
 _SHOWN = {
     "duration_days": "duration",
     "cooldown_days": "cooldown",
     "target.value": "target",
     "rewards.level": "rewards.badge.level",
+    "window_days": "window",
+    "per_customer": "limits.per_customer",
+    "total": "limits.total",
+    "budget": "limits.budget",
 }
+#: Faults that are shown, and characters of one: a broken file has thousands, and may quote itself.
+MOST_SHOWN, LONGEST = 100, 500
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -42,8 +53,11 @@ class DraftError(KhayweError):
     """Files that cannot be loaded; a line for each fault, with its place."""
 
     def __init__(self, faults: Sequence[str]) -> None:
+        shown = [fault if len(fault) <= LONGEST else f"{fault[:LONGEST]}..." for fault in faults[:MOST_SHOWN]]
+        if len(faults) > MOST_SHOWN:
+            shown.append(f"and {len(faults) - MOST_SHOWN:,} more")
         super().__init__(
-            "\n  ".join(("this cannot be loaded, and nothing was changed:", *faults)),
+            "\n  ".join(("this cannot be loaded, and nothing was changed:", *shown)),
             hint="docs/catalog.md explains every field, docs/conditions.md the conditions",
         )
         self.faults = list(faults)
@@ -84,14 +98,26 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What files say.  `tiers` and `valid_months` are None where they say nothing of them."""
+    """What files say.  What there is one of is None where they say nothing of it."""
 
     files: list[str]
     entries: dict[str, list[Written]] = field(default_factory=lambda: {name: [] for name in SECTIONS})
     tiers: list[Written] | None = None
     valid_months: Written | None = None
+    contact: Written | None = None
 
-    def onto(self, game: Game, currency_decimals: int, retired: Retired | None = None) -> Game:
+    def products(self) -> set[int]:
+        """Ids of the products that it names."""
+        named = (each.entry.product_id for each in self.entries["campaigns"])
+        return {each for each in named if each is not None}
+
+    def onto(
+        self,
+        game: Game,
+        currency_decimals: int,
+        retired: Retired | None = None,
+        products: Products | None = None,
+    ) -> Game:
         """The game with the draft laid over it, checked.  Raises DraftError."""
         faults: list[str] = []
         places: dict[str, dict[str, Written]] = {name: {} for name in SECTIONS}
@@ -100,6 +126,8 @@ class Draft:
             numbers = Numbers(
                 {offer.name: offer.offer_id for offer in changed.get("offers", game.offers)},
                 {badge.name: badge.number for badge in changed.get("badges", game.badges)},
+                products or {},
+                {each.number: each.product for each in game.campaigns if each.product is not None},
             )
             taken = (retired or {}).get(section, {})
             changed[section] = self._section(section, game, taken, numbers, places[section], faults)
@@ -107,6 +135,8 @@ class Draft:
             changed["tiers"] = [each.entry.build() for each in self.tiers]
         if self.valid_months is not None:
             changed["points_valid_months"] = int(self.valid_months.entry)
+        if self.contact is not None:
+            changed["contact"] = self.contact.entry.build()
         if faults:
             raise DraftError(faults)
         found = msgspec.structs.replace(game, **changed)
@@ -179,6 +209,7 @@ class Draft:
         assert found is not None, place
         section, name, index, path = found.groups()
         path = re.sub(r"\blevels\[(\d)\]", lambda level: f"levels.{LEVELS[int(level[1])]}", path)
+        path = re.sub(r'\["(.*?)"\]', r".\1", path)
         path = _SHOWN.get(path, path)
         if name is not None:
             written = places.get(section, {}).get(name)
@@ -190,6 +221,8 @@ class Draft:
                 written = self.tiers[int(index or 0)]
             elif section == "points_valid_months":
                 written = self.valid_months
+            elif section == "contact":
+                written = self.contact
         shown = f"{shown}.{path}" if path else shown
         if written is None:
             return f"in the catalog: {shown}"
@@ -206,7 +239,7 @@ def read(paths: Sequence[Path]) -> Draft:
     """The draft that YAML files, and those of directories, hold together.  Raises DraftError, OSError."""
     faults: list[str] = []
     entries: dict[str, list[Written]] = {name: [] for name in SECTIONS}
-    alone: dict[str, Any] = {"tiers": None, "points_valid_months": None}
+    alone: dict[str, Any] = {"tiers": None, "points_valid_months": None, "contact": None}
     files = list(_files(paths))
     for path in files:
         root = _root(path, faults)
@@ -221,7 +254,9 @@ def read(paths: Sequence[Path]) -> Draft:
                 faults.append(f"{place.of('')}: {section}: is there twice, also in {alone[section].file}")
             else:
                 alone[section] = place
-    tiers = months = None
+    tiers = months = contact = None
+    if alone["contact"] is not None:
+        contact = _entry("contact", ContactEntry, alone["contact"], faults)
     if alone["tiers"] is not None:
         tiers = _entries("tiers", TierEntry, alone["tiers"], faults)
     if alone["points_valid_months"] is not None:
@@ -231,7 +266,7 @@ def read(paths: Sequence[Path]) -> Draft:
             faults.append(f"{place.of('')}: points_valid_months: must be a whole number")
     if faults:
         raise DraftError(faults)
-    return Draft([str(path) for path in files], entries, tiers, months)
+    return Draft([str(path) for path in files], entries, tiers, months, contact)
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -249,9 +284,8 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 def _root(path: Path, faults: list[str]) -> yaml.MappingNode | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            root = yaml.compose(file, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        root = yaml.compose(yaml_text.read(path), _Loader)
+    except (yaml.YAMLError, ValueError) as error:
         faults.append(f"{path}: no YAML: {' '.join(str(error).split())}")
         return None
     if not isinstance(root, yaml.MappingNode):
@@ -299,19 +333,25 @@ def _entries(section: str, model: Any, place: Place, faults: list[str]) -> list[
         return []
     found = []
     for index, node in enumerate(place.node.value):
-        here = Place(place.file, node)
-        try:
-            value = _value(node)
-        except ValueError as error:
-            faults.append(f"{here.of('')}: {section}[{index}]: {error}")
-            continue
-        name = value.get("name") if isinstance(value, dict) else None
-        shown = f'{section}["{name}"]' if isinstance(name, str) else f"{section}[{index}]"
-        try:
-            found.append(Written(model.model_validate(value), here))
-        except ValidationError as error:
-            faults += [_explained(shown, here, fault, model) for fault in error.errors()]
+        written = _entry(f"{section}[{index}]", model, Place(place.file, node), faults)
+        found += [written] if written is not None else []
     return found
+
+
+def _entry(shown: str, model: Any, place: Place, faults: list[str]) -> Written | None:
+    try:
+        value = _value(place.node)
+    except ValueError as error:
+        faults.append(f"{place.of('')}: {shown}: {error}")
+        return None
+    name = value.get("name") if isinstance(value, dict) else None
+    if isinstance(name, str):
+        shown = f'{shown.partition("[")[0]}["{name}"]'
+    try:
+        return Written(model.model_validate(value), place)
+    except ValidationError as error:
+        faults += [_explained(shown, place, fault, model) for fault in error.errors()]
+        return None
 
 
 def _explained(shown: str, place: Place, fault: Any, model: Any) -> str:

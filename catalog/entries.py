@@ -6,14 +6,13 @@ together is `loyalty.checking`'s to say.  docs/catalog.md explains every field.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from loyalty.events import ACTIVITY, APP, CALLS, CODES, DATA
+from catalog.campaign_entry import CampaignEntry
+from catalog.entry import Days, Entry, LimitsEntry, Numbers, Strict, Types, Unresolved, Whole, number_by_name
+from loyalty.content import Predictions
 from loyalty.game import (
     LEVELS,
     Badge,
@@ -32,80 +31,19 @@ from loyalty.game import (
     ValueSegment,
 )
 
-#: Words for several event types at once; the widest stands first.
-GROUPS: dict[str, frozenset[str]] = {
-    "activity": ACTIVITY,
-    "app_events": APP,
-    "calls": CALLS,
-    "data": DATA,
-}
-#: What neither PostgreSQL nor UTF-8 takes.
-_UNFIT = re.compile("[\\0\ud800-\udfff]")
-_DAYS = re.compile(r"(\d+) (days?|weeks?)")
-
-
-class Unresolved(ValueError):
-    """A name that an entry uses and nothing has; `field` is where it stands."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """Numbers by name, of what rewards may name."""
-
-    offers: Mapping[str, int]
-    badges: Mapping[str, int]
-
-
-def _days(given: Any) -> Any:
-    if isinstance(given, str):
-        found = _DAYS.fullmatch(given.strip())
-        if found is None:
-            raise ValueError(f"must be like '14 days' or '2 weeks', not {given!r}")
-        return int(found[1]) * (7 if found[2].startswith("week") else 1)
-    return given
-
-
-def _types(given: Any) -> Any:
-    """Groups as their event types, each once, in the order of their codes."""
-    names = [given] if isinstance(given, str) else given
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return given
-    found = {each for name in names for each in GROUPS.get(name, (name,))}
-    return sorted(found, key=lambda name: (CODES.get(name, 1 << 30), name))
-
 
 def _target(given: Any) -> Any:
     return {"value": given} if isinstance(given, int) else given
 
 
-Whole = Annotated[int, Field(ge=-(2**31), lt=2**31)]
-Days = Annotated[Whole, BeforeValidator(_days)]
-Types = Annotated[list[str], BeforeValidator(_types)]
 LevelName = Literal["bronze", "silver", "gold", "platinum"]
-
-
 #: An amount of money or of anything else that is not below 0.
 Amount = Annotated[float, Field(ge=0, le=1e9)]
+Unit = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_ -]{0,62}$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @field_validator("*")
-    @classmethod
-    def _texts_can_be_stored(cls, value: Any) -> Any:
-        for text in value if isinstance(value, (list, dict)) else [value]:
-            if isinstance(text, str) and _UNFIT.search(text):
-                raise ValueError("has a character that cannot be kept")
-        return value
-
-
-class GoalEntry(_Strict):
+class GoalEntry(Strict):
     """`loyalty.game.Goal`."""
 
     kind: GoalKind
@@ -117,7 +55,7 @@ class GoalEntry(_Strict):
     gap: Days = 0
 
 
-class TargetEntry(_Strict):
+class TargetEntry(Strict):
     """`loyalty.game.Target`; a number alone is its value."""
 
     value: Whole = 0
@@ -133,14 +71,14 @@ class TargetEntry(_Strict):
         return self
 
 
-class BadgeReward(_Strict):
+class BadgeReward(Strict):
     """Which badge, and up to which level."""
 
     name: str
     level: LevelName = "bronze"
 
 
-class RewardEntry(_Strict):
+class RewardEntry(Strict):
     """`loyalty.game.Reward`, with names instead of numbers."""
 
     points: Whole = 0
@@ -151,47 +89,11 @@ class RewardEntry(_Strict):
         """Raises Unresolved."""
         offer = badge = -1
         if self.offer is not None:
-            offer = _number(numbers.offers, self.offer, "offer")
+            offer = number_by_name(numbers.offers, self.offer, "offer", "rewards.offer")
         if self.badge is not None:
-            badge = _number(numbers.badges, self.badge.name, "badge")
+            badge = number_by_name(numbers.badges, self.badge.name, "badge", "rewards.badge")
         level = LEVELS.index(self.badge.level) + 1 if self.badge is not None else 1
         return Reward(self.points, offer, badge, level)
-
-
-def _number(numbers: Mapping[str, int], name: str, what: str) -> int:
-    if name not in numbers:
-        known = ", ".join(numbers) or "none"
-        raise Unresolved(f"rewards.{what}", f"there is no {what} {name!r}; there are: {known}")
-    return numbers[name]
-
-
-class LimitsEntry(_Strict):
-    """`loyalty.game.Limits`."""
-
-    per_customer: Whole = 0
-    total: Whole = 0
-    budget: Whole = 0
-
-
-class Entry(_Strict):
-    """What has a number and a name.  `key` is the number's field in `loyalty.game`."""
-
-    key: ClassVar[str] = "number"
-
-    name: str = Field(max_length=100)
-
-    @field_validator("name")
-    @classmethod
-    def _name_can_be_shown(cls, value: str) -> str:
-        if not value or value != value.strip() or not value.isprintable() or '"' in value:
-            raise ValueError("must be a name without quotation marks and without blanks around it")
-        return value
-
-    @property
-    def given_number(self) -> int | None:
-        """The number, where the entry says it."""
-        found: int | None = getattr(self, self.key)
-        return found
 
 
 class TemplateEntry(Entry):
@@ -201,7 +103,7 @@ class TemplateEntry(Entry):
     category: Category
     description: str = ""
     eligibility: str = ""
-    after: list[str] = []
+    after: list[str] = Field([])
     goal: GoalEntry
     target: Annotated[TargetEntry | None, BeforeValidator(_target)] = None
     duration: Days
@@ -248,14 +150,14 @@ class TemplateEntry(Entry):
 IMPLIED = ("first", "inactivity")
 
 
-class LevelEntry(_Strict):
+class LevelEntry(Strict):
     """A level of a badge."""
 
     condition: str
     rewards: RewardEntry = RewardEntry()
 
 
-class LevelsEntry(_Strict):
+class LevelsEntry(Strict):
     """All four."""
 
     bronze: LevelEntry
@@ -308,13 +210,13 @@ class OfferEntry(Entry):
     category: Word | Literal[""] = ""
     lifecycle_stage: str = Field("all", min_length=1, max_length=100)
     target_value_segment: ValueSegment = "all"
-    segments: list[Annotated[str, Field(min_length=1, max_length=100)]] = []
+    segments: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field([])
     kind: OfferKind = ""
     value: Amount = 0.0
     cost: Amount = 0.0
     points_factor: float = Field(1.0, ge=1, le=1_000)
     discount: float = Field(0.0, ge=0, le=100)
-    bonus: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], Annotated[Amount, Field(gt=0)]] = {}
+    bonus: dict[Unit, Annotated[Amount, Field(gt=0)]] = Field({})
     valid_days: int = Field(0, ge=0, le=3_650)
     active: bool = True
 
@@ -323,7 +225,7 @@ class OfferEntry(Entry):
         return Offer(offer_id=number, **self.model_dump(exclude={"offer_id", "active"}))
 
 
-class TierEntry(_Strict):
+class TierEntry(Strict):
     """A tier."""
 
     name: str
@@ -334,16 +236,23 @@ class TierEntry(_Strict):
         return Tier(self.name, self.points)
 
 
-#: What a file may hold besides `tiers` and `points_valid_months`, in the order in which names are looked up.
-SECTIONS: dict[str, type[OfferEntry | BadgeEntry | TemplateEntry | EarningEntry]] = {
+class PredictionsEntry(Strict):
+    """When models are asked about a customer."""
+
+    enabled: bool
+    step: float = Field(ge=0, le=100, description="Points by which a score has moved since they were asked.")
+    hours: int = Field(ge=0, le=8_760, description="Since they were asked.")
+
+    def build(self) -> Predictions:
+        """It as the fold has it."""
+        return Predictions(self.enabled, self.step, self.hours)
+
+
+#: What a file may hold besides what there is one of, in the order in which names are looked up.
+SECTIONS: dict[str, type[OfferEntry | BadgeEntry | TemplateEntry | EarningEntry | CampaignEntry]] = {
     "offers": OfferEntry,
     "badges": BadgeEntry,
     "templates": TemplateEntry,
     "earning": EarningEntry,
+    "campaigns": CampaignEntry,
 }
-
-
-def number_of(section: str, rule: Any) -> int:
-    """The number of a template, badge, rule of earning or offer."""
-    found: int = getattr(rule, SECTIONS[section].key)
-    return found

@@ -1,8 +1,8 @@
 """The game in the catalog's tables, and back.
 
 Rows are never deleted, so that a number is never given to another rule.  A rule of earning or an offer that
-is no longer wanted has a row that is not active, and is no part of the game; templates and badges know
-themselves whether they are active.
+is no longer wanted has a row that is not active, and is no part of the game; templates, badges and campaigns
+know themselves whether they are active.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from catalog.draft import Retired
+from catalog.draft import Draft, Retired
 from catalog.models import (
     BadgeLevelRow,
     BadgeRow,
+    CampaignRow,
     EarningRow,
     GameSettingsRow,
     OfferRow,
     TemplateRow,
     TierRow,
 )
-from loyalty.game import Badge, Earning, Game, Offer, Template, Tier
+from catalog.products import sold
+from loyalty.game import Badge, Campaign, Contact, Earning, Game, Offer, Template, Tier
 
 _SETTINGS = 1
 _RULES: dict[str, tuple[Any, Any, str]] = {
@@ -31,6 +33,7 @@ _RULES: dict[str, tuple[Any, Any, str]] = {
     "badges": (BadgeRow, Badge, "number"),
     "earning": (EarningRow, Earning, "number"),
     "offers": (OfferRow, Offer, "offer_id"),
+    "campaigns": (CampaignRow, Campaign, "number"),
 }
 
 
@@ -46,6 +49,7 @@ def stored(session: Session) -> Game:
     settings = session.get(GameSettingsRow, _SETTINGS)
     if settings is not None:
         found["points_valid_months"] = settings.points_valid_months
+        found["contact"] = msgspec.convert(settings.contact, Contact)
     return Game(tiers=[Tier(row.name, row.points) for row in tiers], **found)
 
 
@@ -57,6 +61,12 @@ def retired(session: Session) -> Retired:
             rows = session.scalars(select(row_type).where(row_type.active.is_(False)))
             found[section] = {getattr(row, key): row.name for row in rows}
     return found
+
+
+def laid(session: Session, draft: Draft, currency_decimals: int) -> Game:
+    """A draft laid over the game, with the products it names as they are sold now.  Raises DraftError."""
+    products = sold(session, draft.products())
+    return draft.onto(stored(session), currency_decimals, retired(session), products)
 
 
 def store(session: Session, game: Game) -> None:
@@ -75,7 +85,13 @@ def store(session: Session, game: Game) -> None:
     session.add_all(
         TierRow(tier=index, name=tier.name, points=tier.points) for index, tier in enumerate(game.tiers)
     )
-    session.merge(GameSettingsRow(id=_SETTINGS, points_valid_months=game.points_valid_months))
+    session.merge(
+        GameSettingsRow(
+            id=_SETTINGS,
+            points_valid_months=game.points_valid_months,
+            contact=msgspec.to_builtins(game.contact),
+        )
+    )
 
 
 def _rule(row: Any, rule_type: Any) -> Any:

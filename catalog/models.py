@@ -147,6 +147,34 @@ class OfferRow(_Rule, Base):
     valid_days: Mapped[int]
 
 
+class CampaignRow(_Rule, Base):
+    """A campaign as it stands now; `product` as it was copied."""
+
+    __tablename__ = "campaigns"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    description: Mapped[str]
+    trigger: Mapped[dict[str, Any]] = mapped_column(JSON)
+    audience: Mapped[str]
+    priority: Mapped[int]
+    valid_from: Mapped[int] = mapped_column(BigInteger)
+    valid_to: Mapped[int] = mapped_column(BigInteger)
+    cooldown_days: Mapped[int]
+    per_customer: Mapped[int]
+    total: Mapped[int] = mapped_column(BigInteger)
+    budget: Mapped[int] = mapped_column(BigInteger)
+    cost: Mapped[int] = mapped_column(BigInteger)
+    service: Mapped[bool]
+    control_share: Mapped[float]
+    conversion: Mapped[dict[str, Any]] = mapped_column(JSON)
+    window_days: Mapped[int]
+    offer: Mapped[int]
+    offer_config: Mapped[dict[str, Any]] = mapped_column(JSON)
+    product: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    product_config: Mapped[dict[str, Any]] = mapped_column(JSON)
+    messages: Mapped[dict[str, str]] = mapped_column(JSON)  # not JSONB: the first language counts
+
+
 class TierRow(Base):
     """A tier: 0 is the lowest."""
 
@@ -164,3 +192,4 @@ class GameSettingsRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     points_valid_months: Mapped[int]
+    contact: Mapped[dict[str, Any]] = mapped_column(JSON)

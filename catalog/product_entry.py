@@ -83,12 +83,7 @@ class ProductEntry(BaseModel):
     @field_validator("features", "attributes", "target_segments")
     @classmethod
     def _json_can_be_stored(cls, value: Any) -> Any:
-        if _has_unfit(value):
-            raise ValueError("has a character, or a number, that cannot be kept")
-        size = len(msgspec.json.encode(value))
-        if size > LARGEST_JSON:
-            raise ValueError(f"has {size:,} bytes of JSON, at most {LARGEST_JSON:,} are kept")
-        return value
+        return fit_for_json(value)
 
     @field_validator("target_segments")
     @classmethod
@@ -152,6 +147,16 @@ def faults_of(error: ValidationError) -> dict[str, str]:
             why = "there is no such field"
         found.setdefault(field, why)
     return found
+
+
+def fit_for_json(value: Any, most: int = LARGEST_JSON) -> Any:
+    """The value.  Raises ValueError for what JSON in PostgreSQL does not take, or for over `most` bytes."""
+    if _has_unfit(value):
+        raise ValueError("has a character, or a number, that cannot be kept")
+    size = len(msgspec.json.encode(value))
+    if size > most:
+        raise ValueError(f"has {size:,} bytes of JSON, at most {most:,} are kept")
+    return value
 
 
 def _has_unfit(value: Any) -> bool:

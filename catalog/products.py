@@ -7,7 +7,7 @@ that nobody overwrites what they have not seen.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Generic, TypeVar
@@ -21,6 +21,7 @@ from catalog.database import connect, migrate, transaction
 from catalog.product_entry import FIELDS, UNFIT, ProductEntry, ProductRefused, entry_of, parse_product, plain
 from catalog.product_models import ProductRow
 from config.errors import KhayweError
+from loyalty.game import Sold
 
 T = TypeVar("T")
 #: Products of one page at most.
@@ -28,6 +29,8 @@ LARGEST_PAGE = 500
 #: Features of a customer that say its value, the best first.
 VALUE_FEATURES = ("customer_value", "predicted_ltv", "lifetime_value", "revenue_lifetime")
 LARGEST_ID = 2**63 - 1
+CYCLE_DAYS = {"daily": 1, "weekly": 7, "monthly": 30, "quarterly": 90, "yearly": 365}
+LONGEST_VALIDITY = 36_500  # days
 LARGEST_VALUE = 10**15
 
 
@@ -225,6 +228,11 @@ class ProductCatalogService:
                 for row in rows
             ]
 
+    def sold(self, ids: Collection[int]) -> dict[int, Sold | str]:
+        """As campaigns copy them; see the function `sold`."""
+        with transaction(self._engine) as session:
+            return sold(session, ids)
+
     def stats(self) -> ProductStats:
         """The catalog in figures, of one moment."""
         row = ProductRow
@@ -318,6 +326,28 @@ class ProductCatalogService:
             if entry.model_dump() == before:
                 return product_of(row)
             return _save(session, row, entry)
+
+
+def sold(session: Session, ids: Collection[int]) -> dict[int, Sold | str]:
+    """Products as campaigns copy them; why not, where one cannot be sold.  Unknown ones are left out."""
+    rows = session.scalars(select(ProductRow).where(ProductRow.id.in_(ids))) if ids else ()
+    return {row.id: _sold(row) for row in rows}
+
+
+def _sold(row: ProductRow) -> Sold | str:
+    if not row.is_active:
+        return f"product {row.id}, {row.name!r}, is not active"
+    if not row.is_available:
+        return f"product {row.id}, {row.name!r}, cannot be sold now"
+    return Sold(str(row.id), row.name, str(plain(row.price)), row.currency, validity_days(row))
+
+
+def validity_days(product: ProductRow | Product) -> int:
+    """How long it is valid: its attribute `validity_days`, else its billing cycle; 0: unknown."""
+    said = product.attributes.get("validity_days")
+    if type(said) is int and 0 < said <= LONGEST_VALIDITY:
+        return said
+    return CYCLE_DAYS.get(product.billing_cycle or "", 0)
 
 
 def _counted(session: Session, column: Any) -> dict[str, int]:

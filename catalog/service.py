@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from catalog.content import Content, SourceContent, decode, encode
 from catalog.database import connect, migrate
 from catalog.draft import Draft, seed
-from catalog.game_rows import retired, store, stored
+from catalog.game_rows import laid, store, stored
 from catalog.models import DataSourceRow, OutboxRow, RevisionRow
 from catalog.schema import DataSource
 from config import topics
@@ -147,7 +147,7 @@ CUSTOM = {
 
 def parse_source(given: dict[str, Any]) -> DataSource:
     """Check a data source as a person wrote it.  Raises Unfit."""
-    what = f"data source {given.get('name', '')!r}"
+    what = f"data source {str(given.get('name', ''))[:100]!r}"
     try:
         return DataSource.model_validate(given)
     except ValidationError as error:
@@ -166,10 +166,10 @@ def content_of(source: DataSource) -> SourceContent:
 
 
 def faults_of(error: ValidationError) -> list[tuple[str, str]]:
-    """Each fault: the field and what is wrong with it."""
+    """Each fault, of many the first hundred: the field and what is wrong with it, which may quote it."""
     return [
-        (".".join(str(step) for step in fault["loc"]), fault["msg"].removeprefix("Value error, "))
-        for fault in error.errors()
+        (".".join(str(step)[:100] for step in fault["loc"]), fault["msg"].removeprefix("Value error, ")[:999])
+        for fault in error.errors()[:100]
     ]
 
 
@@ -218,7 +218,7 @@ class CatalogService:
             if last == 0:
                 session.add(_row(parse_source(CUSTOM)))
                 decisions = decisions_of(self._settings)
-                store(session, (game or seed()).onto(Game(), decisions.currency_decimals))
+                store(session, laid(session, game or seed(), decisions.currency_decimals))
                 return self._revise(session, "first revision", decisions, ScoringPolicy(), Predictions())
             return last
 
@@ -320,36 +320,39 @@ class CatalogService:
     def draft_game(self, draft: Draft) -> Game:
         """The game as it would be with a draft loaded.  Raises DraftError."""
         with self._reading() as session:
-            return self._drafted(session, draft)
+            return laid(session, draft, _content(session).decisions.currency_decimals)
 
     def load_game(
-        self, draft: Draft, note: str = "", policy: ScoringPolicy | None = None, since: int | None = None
+        self,
+        draft: Draft,
+        note: str = "",
+        policy: ScoringPolicy | None = None,
+        since: int | None = None,
+        predictions: Predictions | None = None,
     ) -> int:
-        """Lay a draft over the game, and a policy in place of the old one, as one revision; its number.
+        """Lay a draft over the game, and policy and predictions in place of the old, as one revision.
 
-        Where nothing changes, that is the newest revision's number.  `since`: only while that is the newest
-        revision.  Raises DraftError, Taken, ValueError that names a field of the policy.
+        Its number; where nothing changes, the newest one's.  `since`: only while that is the newest revision.
+        Raises DraftError, Taken, ValueError that names a field of the policy.
         """
         with self._locked(EDIT_LOCK) as session:
             last = _content(session)
             if since not in (None, last.revision):
                 raise Taken(f"revision {last.revision} was made meanwhile, after {since}")
-            game = self._drafted(session, draft)
-            if game == stored(session) and policy in (None, last.policy):
+            game = laid(session, draft, last.decisions.currency_decimals)
+            policy, predictions = policy or last.policy, predictions or last.predictions
+            if (game, policy, predictions) == (stored(session), last.policy, last.predictions):
                 return last.revision
             store(session, game)
-            return self._revise(
-                session, note or "loaded " + ", ".join(Path(each).name for each in draft.files), policy=policy
-            )
+            note = note or "loaded " + ", ".join(Path(each).name for each in draft.files)
+            return self._revise(session, note, policy=policy, predictions=predictions)
 
     def set_predictions(self, predictions: Predictions) -> int:
-        """When predictions are asked for from the next revision on; returns its number."""
+        """When predictions are asked for; returns the revision that says so."""
         with self._locked(EDIT_LOCK) as session:
+            if predictions == _content(session).predictions:
+                return _newest(session)
             return self._revise(session, "predictions", predictions=predictions)
-
-    def _drafted(self, session: Session, draft: Draft) -> Game:
-        decimals = _content(session).decisions.currency_decimals
-        return draft.onto(stored(session), decimals, retired(session))
 
     def _check_topics(self, session: Session) -> None:
         session.flush()

@@ -25,6 +25,9 @@ LATEST = 4_102_444_800_000
 #: Minutes remembered by one parser or the writer: ten weeks, about 10 MB.
 MOST_MINUTES = 100_000
 
+#: Characters of a text that is remembered: strptime takes any number of spaces where the pattern has one.
+LONGEST = 64
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _ISO_TAIL = re.compile(r":([0-5][0-9])(?:\.([0-9]{3}))?Z?", re.ASCII)
@@ -161,7 +164,7 @@ def _strptime(pattern: str, local: tzinfo) -> Parse:
             ms = _since_epoch(datetime.strptime(value, pattern), local)
         except ValueError:
             raise ValueError(f"does not look like {pattern}") from None
-        if value[-2:] in _SECONDS and stand_alone(value):
+        if len(value) <= LONGEST and value[-2:] in _SECONDS and stand_alone(value):
             minutes.remember(value[:-2], ms - _SECONDS[value[-2:]])
         return ms
 

@@ -10,8 +10,24 @@ from typing import Any
 import msgspec
 import yaml
 
-from catalog.entries import GROUPS, IMPLIED
-from loyalty.game import LEVELS, Badge, Earning, Game, Goal, Limits, Offer, Reward, Template
+from catalog.campaign_entry import WEEKDAYS
+from catalog.entries import IMPLIED
+from catalog.entry import GROUPS, in_words, of_day
+from loyalty.game import (
+    LEVELS,
+    Badge,
+    Campaign,
+    Contact,
+    Earning,
+    Game,
+    Goal,
+    Limits,
+    Offer,
+    OnCrossing,
+    OnEvent,
+    Reward,
+    Template,
+)
 
 #: File of an export -> what stands in it.
 FILES: dict[str, tuple[str, ...]] = {
@@ -20,6 +36,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "tiers.yaml": ("tiers",),
     "earning.yaml": ("points_valid_months", "earning"),
     "offers.yaml": ("offers",),
+    "campaigns.yaml": ("contact", "campaigns"),
 }
 
 
@@ -32,6 +49,8 @@ def written(game: Game) -> dict[str, Any]:
         "points_valid_months": game.points_valid_months,
         "earning": [_earning(rule) for rule in game.earning],
         "offers": [_offer(offer) for offer in game.offers],
+        "contact": contact(game.contact),
+        "campaigns": [_campaign(campaign, game) for campaign in game.campaigns],
     }
 
 
@@ -43,7 +62,22 @@ def files(game: Game) -> dict[str, str]:
 
 def dump(value: Any) -> str:
     """A value as YAML in its own order; what is small stands in one line."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+    )
+
+
+class _Texts(dict[str, str]):
+    """Sentences, each in lines of its own."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML for people to edit."""
+
+
+_Dumper.add_representer(
+    _Texts, lambda dumper, texts: dumper.represent_mapping("tag:yaml.org,2002:map", texts, flow_style=False)
+)
 
 
 def _template(template: Template, game: Game) -> dict[str, Any]:
@@ -92,7 +126,7 @@ def _badge(badge: Badge, game: Game) -> dict[str, Any]:
 def _rewards(reward: Reward, game: Game) -> dict[str, Any]:
     found: dict[str, Any] = {"points": reward.points} if reward.points else {}
     if reward.offer >= 0:
-        found["offer"] = next(offer.name for offer in game.offers if offer.offer_id == reward.offer)
+        found["offer"] = _offer_name(reward.offer, game)
     if reward.badge >= 0:
         name = next(badge.name for badge in game.badges if badge.number == reward.badge)
         found["badge"] = {"name": name, "level": LEVELS[reward.level - 1]}
@@ -105,6 +139,60 @@ def _earning(rule: Earning) -> dict[str, Any]:
 
 def _offer(offer: Offer) -> dict[str, Any]:
     return _unusual(offer, Offer(-1, ""), "offer_id", "name")
+
+
+def _offer_name(number: int, game: Game) -> str:
+    return next(offer.name for offer in game.offers if offer.offer_id == number)
+
+
+def contact(rules: Contact) -> dict[str, Any]:
+    """The rules of contact, nothing left out."""
+    found: dict[str, Any] = msgspec.to_builtins(rules)
+    return found | {
+        "days": _in_days(rules.days),
+        "quiet_from": of_day(rules.quiet_from),
+        "quiet_to": of_day(rules.quiet_to),
+    }
+
+
+def _campaign(campaign: Campaign, game: Game) -> dict[str, Any]:
+    match campaign.trigger:
+        case OnEvent(types=types, where=where):
+            trigger = {"kind": "event", "types": _grouped(types), "where": where}
+        case OnCrossing(when=when):
+            trigger = {"kind": "crossing", "when": when}
+        case schedule:
+            trigger = {"kind": "schedule", "weekdays": [WEEKDAYS[day - 1] for day in schedule.weekdays]}
+    limits = {name: getattr(campaign, name) for name in ("per_customer", "total", "budget")}
+    conversion = {"types": _grouped(campaign.conversion.types), "where": campaign.conversion.where}
+    found = {
+        "number": campaign.number,
+        "name": campaign.name,
+        "description": campaign.description,
+        "trigger": _without(trigger, where="", weekdays=[]),
+        "audience": campaign.audience,
+        "priority": campaign.priority,
+        "valid_from": in_words(campaign.valid_from),
+        "valid_to": in_words(campaign.valid_to),
+        "cooldown": _in_days(campaign.cooldown_days),
+        "limits": {name: most for name, most in limits.items() if most},
+        "cost": campaign.cost,
+        "service": campaign.service,
+        "control_share": campaign.control_share,
+        "conversion": _without(conversion, types=[], where=""),
+        "window": _in_days(campaign.window_days),
+        "offer": _offer_name(campaign.offer, game) if campaign.offer >= 0 else None,
+        "offer_config": campaign.offer_config,
+        "product_id": int(campaign.product.product_id) if campaign.product is not None else None,
+        "product_config": campaign.product_config,
+        "messages": _Texts(campaign.messages),
+        "active": campaign.active,
+    }
+    return _without(
+        found, description="", audience="", priority=0, valid_from="", valid_to="", limits={}, cost=0,
+        service=False, control_share=0.0, conversion={}, offer=None, offer_config={}, product_id=None,
+        product_config={}, messages={}, active=True,
+    )  # fmt: skip
 
 
 def _grouped(types: list[str]) -> list[str]:

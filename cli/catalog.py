@@ -18,6 +18,7 @@ from catalog import draft as drafts
 from catalog.content import Content
 from catalog.differences import Difference, differences
 from catalog.entries import SECTIONS
+from catalog.entry import of_day
 from catalog.service import CatalogService
 from catalog.written import dump, files, written
 from cli import ui
@@ -30,7 +31,7 @@ from loyalty.game import LEVELS, Game, Reward
 
 @click.group()
 def catalog() -> None:
-    """Missions, badges, tiers, earning and offers: from YAML files into the catalog, and back.
+    """Missions, badges, tiers, earning, offers and campaigns: from YAML files into the catalog, and back.
 
     docs/catalog.md explains the files.
     """
@@ -261,4 +262,68 @@ def _show_rules(content: Content, rules: dict[str, Any]) -> None:
             for each in game.offers
         ],
     )
+    ui.show_table(
+        ("number", "campaign", "turn", "of", "priority", "offer", "product", "control", "active"),
+        [
+            (
+                each["number"],
+                each["name"],
+                each["trigger"]["kind"],
+                _turn(each["trigger"]),
+                each.get("priority", 0),
+                each.get("offer"),
+                each.get("product_id"),
+                each.get("control_share"),
+                each.get("active", True),
+            )
+            for each in rules["campaigns"]
+        ],
+    )
+    contact = game.contact
+    quiet = contact.quiet_from != contact.quiet_to
+    most = f"at most {contact.most} times in {contact.days} days" if contact.most else "without a limit"
+    hours = f", not from {of_day(contact.quiet_from)} to {of_day(contact.quiet_to)}" if quiet else ""
+    click.echo(f"campaigns speak to a customer {most}{hours}")
+    asked = content.predictions
+    click.echo(
+        f"models are asked when a score moved by {asked.step:g} points, and every {asked.hours} hours"
+        if asked.enabled
+        else "models are not asked"
+    )
     click.echo(f"points are valid for {game.points_valid_months} months after the one they were earned in")
+
+
+def _turn(trigger: dict[str, Any]) -> str:
+    """What brings a campaign's turn."""
+    if trigger["kind"] == "event":
+        where = trigger.get("where")
+        return ", ".join(trigger["types"]) + (f" where {where}" if where else "")
+    return trigger.get("when") or ", ".join(trigger.get("weekdays", ())) or "every day"
+
+
+@catalog.command()
+@click.option("--enabled/--disabled", default=None, help="Whether models are asked at all.")
+@click.option(
+    "--step", type=click.FloatRange(0, 100), metavar="POINTS", help="Ask when a score has moved by so much."
+)
+@click.option("--hours", type=click.IntRange(0, 8_760), help="Ask when so many have passed.")
+@json_option
+def predictions(enabled: bool | None, step: float | None, hours: int | None, as_json: bool) -> None:
+    """When models are asked about a customer: show it, or change what is said, as a revision."""
+    given = {"enabled": enabled, "step": step, "hours": hours}
+    said = {name: value for name, value in given.items() if value is not None}
+    config = settings()
+    away = ""
+    with open_catalog(config) as service:
+        before = service.latest()
+        found, number = msgspec.structs.replace(before.predictions, **said), before.revision
+        if found != before.predictions:
+            number = service.set_predictions(found)
+            away = _publish(config, service)
+    if as_json:
+        ui.show_json(msgspec.to_builtins(found) | {"revision": number, "published": not away})
+        return
+    ui.show_table(("models are asked", "step", "hours"), [(found.enabled, found.step, found.hours)])
+    click.echo(f"revision {number}{'' if not said or away else ', published'}")
+    if away:
+        click.echo(f"not published yet: {away}\nA worker publishes it as soon as it reaches Kafka.", err=True)

@@ -88,6 +88,8 @@ def portrait(found: dict[str, Any], told: Sequence[tuple[str, str]] = ()) -> Gro
         parts += [Text(), _badges(found["badges"])]
     if "points" in found:
         parts += [Text(), _points(found["points"])]
+    if found.get("campaigns"):
+        parts += [Text(), _campaigns(found["campaigns"])]
     if found.get("grants"):
         parts += [Text(), _grants(found["grants"])]
     if told:
@@ -150,6 +152,18 @@ def _points(points: dict[str, Any]) -> Table:
         table.add_row(
             "next to end", number(points["expiring_next"]["points"]), points["expiring_next"]["ends"]
         )
+    return table
+
+
+def _campaigns(campaigns: list[dict[str, Any]]) -> Table:
+    table = _table(("campaign", ""), ("", ""), ("times", "right"), ("last triggered", ""), ("", ""))
+    for each in campaigns:
+        until = f"held until {each['held_until']}" if each["held_until"] else ""
+        table.add_row(
+            each["name"] or f"number {each['number']}",
+            each["status"] + (" (control)" if each["arm"] == "control" else ""),
+            str(each["times"]), each["triggered_at"], until,
+        )  # fmt: skip
     return table
 
 

@@ -1,4 +1,4 @@
-"""`khaywe demo`: the product at work on two months of real-shaped records, from nothing to scores.
+"""`khaywe demo`: the product at work on two months of real-shaped records, from nothing to figures.
 
 It uses the embedded services in a home of its own and nobody else's Kafka, sends the records in the order
 they happened, shows what a worker makes of them, and ends with what came out.
@@ -28,16 +28,21 @@ from sqlalchemy import make_url
 
 from agents.asking import send_command, wait_results
 from agents.commands import DONE, RECALCULATE, TICK, instant
+from catalog.draft import read
 from catalog.service import CatalogService
-from cli import demo_home, lag, ui
+from cli import demo_campaign, demo_home, lag, ui
+from cli.demo_campaign import Gateway, report_campaign
 from cli.demo_home import DemoError, Home
-from cli.demo_input import DAYS, END, SOURCES, Record, replay
+from cli.demo_input import DAYS, END, GATEWAY, SOURCES, Record, replay
 from cli.demo_report import Figures, figures, report
 from cli.ingest import Sender
+from cli.projection import look, nothing
 from config.settings import Settings
 from config.topics import raw_topic
+from projection.writer import Writer
 from streams import topics as on_brokers
 from streams.embedded import services
+from web.api.doors import PREFIX
 from web.ask_worker import web_url
 
 #: Records sent and not yet normalised, at most: so that days keep their order over three topics.
@@ -45,7 +50,7 @@ AHEAD = 40_000
 LOOK_SECONDS = 0.1
 SHOW_SECONDS = 0.3
 #: Seconds without any progress after which something is wrong.
-STUCK_SECONDS = 60.0
+STUCK_SECONDS = 120.0
 ANSWER_SECONDS = 60.0
 
 #: How this command was called: what can be typed again.
@@ -74,26 +79,37 @@ def demo(keep: bool, stop: bool) -> None:
         console.print(
             f"A demo of {home.state.started} runs in {home.shown}: it goes on, nothing is sent again.\n"
         )
-        told = report(console, home.settings(), figures(home.settings()), None)
-        _addresses(home, told, running=True)
+        told = _report(home, None)
+        _addresses(home, told, None, running=True)
         return
     home.check()
     kept = False
     try:
         _prepare(home)
-        took = _replay(home)
-        _settle(home)
-        told = report(console, home.settings(), figures(home.settings()), took)
+        gateway = Gateway(home.settings())
+        took = _replay(home, gateway)
+        _settle(home, gateway)
+        gateway.close()
+        _project(home)
+        told = _report(home, took)
+        key = home.make_key() if keep else None
         if keep:
             home.keep()
             kept = True
-        _addresses(home, told, running=keep)
+        _addresses(home, told, key, running=keep)
     except KeyboardInterrupt:
         console.print("\nStopped before its end.")
         sys.exit(130)
     finally:
         if not kept:
             _clean_up(home)
+
+
+def _report(home: Home, took: float | None) -> str:
+    """Print what came out; the customer whose story is told."""
+    told = report(console, home.settings(), figures(home.settings()), took)
+    report_campaign(console, home.settings())
+    return told
 
 
 def _prepare(home: Home) -> None:
@@ -111,6 +127,7 @@ def _prepare(home: Home) -> None:
     service = CatalogService(config.database_url(), config)
     try:
         service.ensure_first_revision()
+        service.load_game(read([demo_campaign.FILE]), "the demo's campaign")
         revision = service.add_sources(SOURCES)
         service.publish_outbox(Producer(config.producer_config()))
     finally:
@@ -118,7 +135,7 @@ def _prepare(home: Home) -> None:
     for source in SOURCES:
         on_brokers.ensure_raw_topic(config, raw_topic(source["name"]))
     names = ", ".join(source["name"] for source in SOURCES)
-    _done(f"{len(made)} topics; data sources {names} (catalog revision {revision})", started)
+    _done(f"{len(made)} topics; data sources {names}; a campaign (catalog revision {revision})", started)
 
     started = time.monotonic()
     with ui.progress_line() as progress:
@@ -126,6 +143,11 @@ def _prepare(home: Home) -> None:
         wanted = config.partitions * (1 + len(SOURCES))
         _until(home, lambda: figures(config).reads >= wanted, "the worker does not read the data sources")
     _done(f"a worker, web views at {web_url(config)}", started)
+
+    started = time.monotonic()
+    with ui.progress_line() as progress:
+        home.start_api(progress)
+    _done(f"the REST API, its page at {home.docs_url}", started)
 
 
 def _until(home: Home, done: Callable[[], bool], otherwise: str) -> None:
@@ -195,7 +217,7 @@ class Sending:
         return Group(Text(), bar, Text(), table, Text(), line, Text())
 
 
-def _replay(home: Home) -> float:
+def _replay(home: Home, gateway: Gateway) -> float:
     """Send two months and wait until they are folded; returns the seconds that took."""
     config = home.settings()
     console.print("\nTwo months of 925 subscribers, in the order they happened:")
@@ -203,16 +225,24 @@ def _replay(home: Home) -> float:
     pipeline = lag.Pipeline(config, lag.hops(config))
     sending = Sending()
     with Live(console=console, refresh_per_second=8) as live:
+
+        def folded() -> None:
+            lag.wait(pipeline, STUCK_SECONDS, lambda what, _: live.update(sending.show(figures(config))))
+
         for sending.days, (sending.day, records) in enumerate(_by_day(replay()), 1):
             for record in records:
                 senders[record.source].send(record.value, record.key)
                 sending.sent[record.source] += 1
+            sending.sent[GATEWAY] += gateway.answer()
             if sending.should_look():
                 _watch(home, live, sending, AHEAD)
         for sender in senders.values():
             sender.flush()
         _watch(home, live, sending, 0)
-        lag.wait(pipeline, STUCK_SECONDS, lambda what, _: live.update(sending.show(figures(config))))
+        folded()
+        sending.sent[GATEWAY] += gateway.answer_all()
+        _watch(home, live, sending, 0)
+        folded()
         seconds = sending.seconds()
         live.update(sending.show(figures(config)))
     pipeline.close()
@@ -235,17 +265,43 @@ def _watch(home: Home, live: Live, sending: Sending, ahead: int) -> None:
     _until(home, near, "the worker does not keep up")
 
 
-def _settle(home: Home) -> None:
+def _settle(home: Home, gateway: Gateway) -> None:
     """Bring every customer to the end of the data, and have all scores of that moment published."""
     config = home.settings()
     started = time.monotonic()
     moment = instant(END.isoformat())
-    _command(config, TICK, at=moment)
-    _command(config, RECALCULATE, segment="all")
     pipeline = lag.Pipeline(config, lag.hops(config))
-    lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
-    pipeline.close()
+    try:
+        _command(config, TICK, at=moment)
+        # What the tick's refreshes ask the models is answered after it in the log: the scores wait for that.
+        lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
+        gateway.answer_all()
+        lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
+        _command(config, RECALCULATE, segment="all")
+        lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
+    finally:
+        pipeline.close()
     _done(f"every customer brought to {moment} (khaywe tick), all scores published", started)
+
+
+def _project(home: Home) -> None:
+    """Wait until lists and figures have it all.  Raises DemoError where they get no further."""
+    config = home.settings()
+    started = time.monotonic()
+    writer = Writer(config.database_url(), nothing)
+    try:
+        least, moved = sys.maxsize, started
+        while behind := sum(place.behind for place in look(config, writer)):
+            if behind < least:
+                least, moved = behind, time.monotonic()
+            if not home.alive():
+                raise home.dead()
+            if time.monotonic() - moved > STUCK_SECONDS:
+                raise DemoError(f"the projection stays {behind:,} behind", f"the worker's log is {home.log}")
+            time.sleep(LOOK_SECONDS)
+    finally:
+        writer.close()
+    _done("lists and figures in PostgreSQL (khaywe projection status)", started)
 
 
 def _command(config: Settings, command: str, **whom: str) -> None:
@@ -255,19 +311,23 @@ def _command(config: Settings, command: str, **whom: str) -> None:
         raise DemoError(f"the command {command} was {f'refused: {bad[0].reason}' if bad else 'not answered'}")
 
 
-def _addresses(home: Home, customer_id: str, running: bool) -> None:
-    """Where to click: `customer_id` is whose story was told."""
+def _addresses(home: Home, customer_id: str, key: str | None, running: bool) -> None:
+    """Where to click: `customer_id` is whose story was told; `key` opens the API, where one was made."""
     config = home.settings()
     with_ = " ".join(f"{name}={shlex.quote(value)}" for name, value in home.environment().items())
     if not running:
         console.print(
-            "\nEverything stops now. `make demo KEEP=1` (khaywe demo --keep) leaves it running,\n"
-            f"to look at customers, tables and topics. The logs stay in {home.shown}/logs."
+            f"\nThe REST API's page was {home.docs_url}.\n"
+            "Everything stops now. `make demo KEEP=1` (khaywe demo --keep) leaves it running,\n"
+            f"to look at customers, tables and topics. The logs stay in {home.shown}/logs.",
+            soft_wrap=True,
         )
         return
     web, url = web_url(config), make_url(config.database_url())
     console.print("\n[bold]It runs on; look at[/bold]")
     for what, where in (
+        ("REST API", home.docs_url),
+        ("its key", key or f"`{KHAYWE} api key create --user me --role admin` makes one"),
         ("that customer", f"{web}/customers/{quote(customer_id, safe='')}"),
         ("why, why not", f"{web}/customers/{quote(customer_id, safe='')}/why"),
         ("open grants", f"{web}/grants"),
@@ -287,6 +347,9 @@ def _addresses(home: Home, customer_id: str, running: bool) -> None:
         f"  {KHAYWE} dead-letters list\n  {KHAYWE} lag",
         markup=False,
     )
+    if key is not None:
+        performance = f"{home.api_url}{PREFIX}/campaigns/{demo_campaign.NUMBER}/performance/"
+        console.print(f'  curl -s -H "X-API-Key: {key}" {performance}', soft_wrap=True, markup=False)
     here = "" if home.shown == demo_home.DEFAULT else f"KHAYWE_HOME={shlex.quote(str(home.path))} "
     stop = f"{here}{KHAYWE} demo --stop"
     console.print(f"\n`{stop}` stops it; the demo called again shows it again.", markup=False)

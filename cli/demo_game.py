@@ -14,7 +14,7 @@ from agents.tail import Tail
 from cli import ui
 from cli.timeline import TOPICS, Names, words
 from config.settings import Settings
-from config.topics import BADGE_AWARDS, MISSION_PROGRESS, REWARD_GRANTS
+from config.topics import BADGE_AWARDS, CAMPAIGN_TRIGGERS, MISSION_PROGRESS, REWARD_GRANTS
 from loyalty.game import CATEGORIES, LEVELS
 
 #: Lines of the story.
@@ -60,6 +60,8 @@ def _count(found: Played, topic: str, effect: dict[str, Any]) -> None:
             found.totals["badges"] += 1
         else:
             found.totals[f"tier {effect['reason']}"] += 1
+    elif topic == CAMPAIGN_TRIGGERS:
+        return  # counted by `cli.demo_campaign`, of the projection
     elif effect["kind"] == "points":
         found.points[effect["rule"].partition(":")[0]] += effect["points"]
         found.totals["points"] += effect["points"]

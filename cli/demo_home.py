@@ -1,7 +1,7 @@
-"""The demo's own home: its embedded services, its worker, and what an earlier demo left there.
+"""The demo's own home: its embedded services, its worker and API, and what an earlier demo left there.
 
 KHAYWE_HOME/demo.json says that a directory is a demo's, so that nothing else is ever removed, and which
-worker runs there.
+processes run there.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from streams.embedded import process as processes
 from streams.embedded import services
 from streams.embedded.process import Progress
 from streams.identity import free_port
+from web.api.doors import PREFIX
 from web.ask_worker import web_url
 
 DEFAULT = ".khaywe-demo"
 STATE = "demo.json"
+KHAYWE = (sys.executable, "-c", "from cli.main import main; main()")
 READY_SECONDS = 120.0
 STOP_SECONDS = 30.0
 
@@ -63,12 +65,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What runs in a demo's home: the demo itself, until it ends, and its worker."""
+    """What runs in a demo's home: the demo itself, until it ends, its worker and its API."""
 
     started: str
     web_port: int
+    api_port: int
     demo: Process
     worker: Process | None = None
+    api: Process | None = None
     kept: bool = False
 
     def running(self) -> psutil.Process | None:
@@ -100,7 +104,18 @@ class Home:
     @property
     def log(self) -> Path:
         """The worker's log."""
-        return self.path / "logs" / "worker.log"
+        return self._log_of("worker")
+
+    @property
+    def api_url(self) -> str:
+        """Where the REST API listens."""
+        assert self.state is not None
+        return f"http://127.0.0.1:{self.state.api_port}"
+
+    @property
+    def docs_url(self) -> str:
+        """The page of the API's endpoints."""
+        return f"{self.api_url}{PREFIX}/docs"
 
     @property
     def used(self) -> bool:
@@ -114,12 +129,16 @@ class Home:
             "KHAYWE_HOME": str(self.path),
             "KHAYWE_CLOCK": "event",
             "KHAYWE_WEB_PORT": str(self.state.web_port),
+            "KHAYWE_API_PORT": str(self.state.api_port),
         }
 
     def settings(self) -> Settings:
         """The same for this process."""
         assert self.state is not None
-        return Settings(_env_file=None, home=self.path, clock="event", web_port=self.state.web_port)
+        return Settings(
+            _env_file=None, home=self.path, clock="event", web_port=self.state.web_port,
+            api_port=self.state.api_port,
+        )  # fmt: skip
 
     def runs(self) -> bool:
         """Whether a demo that was kept runs here."""
@@ -148,7 +167,8 @@ class Home:
             self._empty()
         self.path.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._write(State(now, free_port("127.0.0.1", 0), Process.of(os.getpid())))
+        web, api = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
+        self._write(State(now, web, api, Process.of(os.getpid())))
 
     def keep(self) -> None:
         """Let everything run on."""
@@ -158,67 +178,93 @@ class Home:
     def start_worker(self, progress: Progress) -> None:
         """Start a worker of its own session and wait until it is well.  Raises DemoError."""
         assert self.state is not None
-        environment = {**os.environ, **self.environment(), "KHAYWE_WORKER": "demo"}
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", "from cli.main import main; main()", "worker"],
-                cwd=self.path,  # where no .env of somebody else's lies
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        process = self._start("worker")
         self._write(replace(self.state, worker=Process.of(process.pid)))
         progress("Starting a worker (the first one here compiles the fold)", None)
+        self._await(process, "worker", web_url(self.settings()))
+
+    def start_api(self, progress: Progress) -> None:
+        """Start the REST API in the same way and wait until it answers.  Raises DemoError."""
+        assert self.state is not None
+        process = self._start("api")
+        self._write(replace(self.state, api=Process.of(process.pid)))
+        progress("Starting the REST API", None)
+        self._await(process, "api", self.api_url)
+
+    def make_key(self) -> str:
+        """A key of the API, an admin's.  Raises DemoError."""
+        done = subprocess.run(
+            [*KHAYWE, "api", "key", "create", "--user", "demo", "--role", "admin"],
+            cwd=self.path, env=self._environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise DemoError(f"no key of the API could be made: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self.environment(), "KHAYWE_WORKER": "demo"}
+
+    def _start(self, command: str) -> subprocess.Popen[bytes]:
+        log = self._log_of(command)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            return subprocess.Popen(
+                [*KHAYWE, command],
+                cwd=self.path,  # where no .env of somebody else's lies
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def _await(self, process: subprocess.Popen[bytes], command: str, url: str) -> None:
         end = time.monotonic() + READY_SECONDS
-        while faults := self._faults():
+        while faults := _faults(url):
             try:
                 process.wait(0.2)
             except subprocess.TimeoutExpired:
                 if time.monotonic() > end:
                     raise DemoError(
-                        f"the worker is not ready after {READY_SECONDS:.0f} s: {faults}", self._hint()
+                        f"the {command} is not ready after {READY_SECONDS:.0f} s: {faults}",
+                        self._hint(command),
                     ) from None
             else:
-                raise self.dead()
+                raise self.dead(command)
 
-    def dead(self) -> DemoError:
-        """The error that the worker has stopped."""
-        lines = self.log.read_text(errors="replace").splitlines()
+    def dead(self, command: str = "worker") -> DemoError:
+        """The error that the worker, or the API, has stopped."""
+        lines = self._log_of(command).read_text(errors="replace").splitlines()
         reasons = [line for line in lines if " ERROR " in line or line.startswith("error: ")] or lines[-3:]
-        return DemoError("the worker has stopped:\n" + "\n".join(reasons[:3]), self._hint())
+        return DemoError(f"the {command} has stopped:\n" + "\n".join(reasons[:3]), self._hint(command))
 
     def alive(self) -> bool:
         """Whether the worker lives."""
         return self.state is not None and self.state.running() is not None
 
     def stop(self, progress: Progress) -> None:
-        """Stop the worker and the services; the data stays."""
-        process = self.state.running() if self.state is not None else None
-        if process is not None:
-            progress("Stopping the worker", None)
-            process.terminate()
+        """Stop the API, the worker and the services; the data stays."""
+        for what, process in (
+            ("API", self.state and self.state.api),
+            ("worker", self.state and self.state.worker),
+        ):
+            found = process.find() if process else None
+            if found is None:
+                continue
+            progress(f"Stopping the {what}", None)
+            found.terminate()
             try:
-                process.wait(STOP_SECONDS)
+                found.wait(STOP_SECONDS)
             except psutil.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_SECONDS)
+                found.kill()
+                found.wait(STOP_SECONDS)
         services.down(Settings(_env_file=None, home=self.path), progress)
 
-    def _faults(self) -> str:
-        """Why the worker is not well yet, in words; empty when it is."""
-        try:
-            with urllib.request.urlopen(f"{web_url(self.settings())}/health", timeout=5):
-                return ""
-        except urllib.error.HTTPError as error:
-            return error.read().decode(errors="replace")
-        except OSError as error:
-            return str(error)
+    def _log_of(self, command: str) -> Path:
+        return self.path / "logs" / f"{command}.log"
 
-    def _hint(self) -> str:
-        return f"its log is {self.log}"
+    def _hint(self, command: str) -> str:
+        return f"its log is {self._log_of(command)}"
 
     def _empty(self) -> None:
         """Remove everything, the mark that this is a demo's directory last."""
@@ -237,3 +283,14 @@ class Home:
     def _write(self, state: State) -> None:
         self.state = state
         processes.write_atomically(self.path / STATE, msgspec.json.encode(state).decode() + "\n")
+
+
+def _faults(url: str) -> str:
+    """Why what answers at an address is not well yet, in words; empty when it is."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5):
+            return ""
+    except urllib.error.HTTPError as error:
+        return error.read().decode(errors="replace")
+    except OSError as error:
+        return str(error)

@@ -1,7 +1,8 @@
-"""The demo's input: two months of 925 subscribers, from three data sources, in the order it happened.
+"""The demo's input: two months of 925 subscribers, from four data sources, in the order it happened.
 
 Top-ups and data sessions are third-party records (demo_data/README.md); CDRs and app events of the same
-subscribers come from a seeded generator, with some records sent twice and some that cannot be used.
+subscribers come from a seeded generator, with some records sent twice and some that cannot be used.  The CRM
+tells of each subscriber once, when it is first seen; the gateway answers what a campaign sends.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import heapq
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +31,11 @@ SEED = 925
 CDRS = 160_000
 #: Every so many CDRs one is sent twice, as networks do.
 REPEAT_EVERY = 1_000
+
+#: The source of a gateway's answers: what it has delivered.
+GATEWAY = "sms-gateway"
+#: One subscriber of so many wants no messages; one of so many reads French.
+REFUSES, FRENCH = 10, 5
 
 SOURCES: list[dict[str, Any]] = [
     {
@@ -62,6 +69,27 @@ SOURCES: list[dict[str, Any]] = [
             "value_field": "usage",
             "event_id_field": "event_id",
             "attributes": {"feature": "app.feature", "content": "app.content", "cell": "cell"},
+        },
+    },
+    {
+        "name": "crm",
+        "source_type": "crm",
+        "event_mapping": {
+            "customer_id_field": "subscriber",
+            "timestamp_field": "since",
+            "event_type": "profile_update",
+            "attributes": {"consent": "marketing", "language": "language"},
+        },
+    },
+    {
+        "name": GATEWAY,
+        "source_type": "custom",
+        "event_mapping": {
+            "customer_id_field": "to",
+            "timestamp_field": "at",
+            "event_type": "campaign_delivered",
+            "event_id_field": "message_id",
+            "attributes": {"trigger_id": "message_id"},
         },
     },
 ]
@@ -133,8 +161,23 @@ def poison() -> list[bytes]:
     return [*broken, encode(good)[:-20], b"\xff\xfe", b""]
 
 
+def profile(key: bytes, at: str) -> Record:
+    """What the CRM says of a subscriber."""
+    dice = int.from_bytes(blake2b(key, digest_size=8).digest())
+    told = {
+        "subscriber": key.decode(), "since": f"{at}Z", "marketing": dice % REFUSES != 0,
+        "language": "fr" if dice % FRENCH == 1 else "en",
+    }  # fmt: skip
+    return Record(at, "crm", key, encode(told))
+
+
 def replay() -> Iterator[Record]:
-    """Everything, in the order it happened."""
-    return heapq.merge(
+    """Everything, in the order it happened; but what the gateway says."""
+    known: set[bytes] = set()
+    for record in heapq.merge(
         file_records("recharges"), file_records("mobiledata"), cdr_records(), key=lambda record: record.at
-    )
+    ):
+        if record.key is not None and record.key not in known:
+            known.add(record.key)
+            yield profile(record.key, record.at)
+        yield record

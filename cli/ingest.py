@@ -77,7 +77,6 @@ class Sender:
         self._failed: tuple[KafkaError, int] | None = None
         self._producer = Producer(
             config.producer_config(**{
-                "enable.idempotence": True,
                 "linger.ms": 20,
                 # The topic's limit is one of batches: a record that breaks it must break it alone.
                 "batch.size": min(1_000_000, int(found.config["max.message.bytes"])),

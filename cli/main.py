@@ -38,8 +38,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "tick": ("cli.tick", "tick", "bring every customer to one time (KHAYWE_CLOCK=event)"),
         "snapshot": ("cli.restore", "snapshot", "the snapshots of the customer table that workers write"),
         "restore": ("cli.restore", "restore", "bring the customer table back from a snapshot"),
+        "repartition": ("cli.repartition", "repartition", "give customers more partitions"),
         "simulate": ("cli.simulate", "simulate", "try a draft of the catalog on what is recorded"),
         "projection": ("cli.projection", "projection", "lists and figures in PostgreSQL: lag, rebuild"),
+        "notifications": ("cli.notifications", "notifications", "other systems that are told what happens"),
         "replay": ("cli.replay", "replay", "fold the log again and compare with what was published"),
     },
     "Customers": {

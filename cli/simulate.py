@@ -13,9 +13,11 @@ from agents import simulation_report
 from agents.recorded import Contents
 from agents.simulation import Simulation
 from catalog import draft as drafts
+from catalog.products import ProductCatalogService
 from cli import ranges, simulated, ui
 from cli.ranges import TIME
-from config.settings import settings
+from config.settings import Settings, settings
+from loyalty.game import Sold
 from loyalty.prepare import prepare
 
 
@@ -44,7 +46,8 @@ def simulate(
     config = settings()
     contents = Contents(config)
     base = contents.last
-    game = drafts.read(paths).onto(base.game, base.decisions.currency_decimals)
+    given = drafts.read(paths)
+    game = given.onto(base.game, base.decisions.currency_decimals, products=_products(config, given))
     draft = msgspec.structs.replace(base, revision=base.revision + 1, game=game)
     run = Simulation(config, draft, contents, since, until)
     with ui.progress_line() as say:
@@ -63,3 +66,15 @@ def simulate(
         ui.show_json(report)
     else:
         simulated.show(report)
+
+
+def _products(config: Settings, given: drafts.Draft) -> dict[int, Sold | str]:
+    """What campaigns of the draft sell, as it stands in the catalog."""
+    named = given.products()
+    if not named:
+        return {}
+    service = ProductCatalogService(config.database_url())
+    try:
+        return service.sold(named)
+    finally:
+        service.close()

@@ -43,6 +43,11 @@ def show(report: dict[str, Any]) -> None:
     _table(
         "Offers", ("offer", "name"), ("granted",), _rows(report["offers"], ("offer", "name"), ("granted",))
     )
+    ways = ("triggered", "converted", "control_triggered", "control_converted")
+    _table(
+        "Campaigns", ("number", "campaign"), [each.replace("_", " ") for each in ways],
+        _rows(report["campaigns"], ("number", "name"), ways),
+    )  # fmt: skip
     moved = [each for each in report["scores"] if each["mean"]["difference"]]
     _table("Mean of the last scores", ("score",), ("mean",), _rows(moved, ("score",), ("mean",)))
     refused = [each for each in report["commands"] if each["answered"]["difference"]]

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ import yaml
 from confluent_kafka import KafkaException, Producer
 
 from agents.trial import Outcome, Trial, became
+from catalog import yaml_text
 from catalog.content import SourceContent
 from catalog.mapping import Rejected, Step
 from catalog.service import CatalogService, content_of, decisions_of, parse_source
@@ -30,7 +32,6 @@ from streams.topics import ensure_raw_topic
 
 # Someone waits for the answer: less than catalog.service waits for.  librdkafka's own log is not for users.
 AT_ONCE: dict[str, Any] = {
-    "enable.idempotence": True,
     "message.timeout.ms": 8_000,
     "topic.metadata.propagation.max.ms": 4_000,
     "log_level": 2,
@@ -80,9 +81,8 @@ _Yaml.add_implicit_resolver(
 def read_sources(path: str) -> list[dict[str, Any]]:
     """The data sources of a YAML file: one mapping, or a list of them.  Raises KhayweError."""
     try:
-        with open(path, encoding="utf-8") as file:
-            found = yaml.load(file, _Yaml)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = yaml.load(yaml_text.read(Path(path)), _Yaml)
+    except (yaml.YAMLError, ValueError) as error:
         raise KhayweError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     sources = found if isinstance(found, list) else [found]
     if not sources or not all(isinstance(each, dict) for each in sources):

@@ -1,4 +1,4 @@
-"""What the game told of a customer, in words: missions, badges, points and offers as they came."""
+"""What the game told of a customer, in words: missions, badges, points, offers, campaigns as they came."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from config.settings import Settings
 from loyalty.game import Game
 
 #: Topics that a timeline is made of, in the order of what happens at one moment.
-TOPICS = (topics.MISSION_PROGRESS, topics.BADGE_AWARDS, topics.REWARD_GRANTS)
+TOPICS = (topics.MISSION_PROGRESS, topics.BADGE_AWARDS, topics.REWARD_GRANTS, topics.CAMPAIGN_TRIGGERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,22 @@ def words(topic: str, effect: dict[str, Any], names: Names) -> str:
         if effect["kind"] == "tier":
             return f"tier: {effect['reason']} to {effect['level_name']}"
         return f"badge {effect['name']}, {effect['level_name']}"
+    if topic == topics.CAMPAIGN_TRIGGERS:
+        return _campaign(effect, names)
     return _grant(effect, names)
+
+
+def _campaign(effect: dict[str, Any], names: Names) -> str:
+    name, status = effect["name"] or f"number {effect['campaign']}", effect["status"]
+    by = f" by an {effect['by']}" if effect["by"] else ""
+    offer = names.offers.get(effect["offer"], f"number {effect['offer']}") if effect["offer"] >= 0 else ""
+    goes_along = [
+        *([f"offer {offer}"] if offer else []),
+        *([f"product {effect['product']['name']}"] if effect["product"] else []),
+        *([f"“{effect['message'].strip()}”"] if effect["message"].strip() else []),
+    ]
+    more = f": {', '.join(goes_along)}" if goes_along else ""
+    return f"campaign {name} {status}{by}{' (control group)' if effect['arm'] == 'control' else ''}{more}"
 
 
 def _mission(effect: dict[str, Any]) -> str:

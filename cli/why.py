@@ -22,23 +22,28 @@ from web.ask_worker import fetch_why
 @click.argument("customer_id", metavar="CUSTOMER")
 @click.option("--mission", metavar="NAME", help="Of this mission only, with each comparison.")
 @click.option("--badge", metavar="NAME", help="Of this badge only, with each comparison.")
+@click.option("--campaign", metavar="NAME", help="Of this campaign only, with each comparison.")
 @click.option("--decisions", default=20, show_default=True, metavar="N", help="The newest so many decisions.")
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
-def why(customer_id: str, mission: str | None, badge: str | None, decisions: int, as_json: bool) -> None:
-    """Why a customer got its missions, badges and rewards, and why not the others.
+def why(
+    customer_id: str, mission: str | None, badge: str | None, campaign: str | None, decisions: int,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Why a customer got its missions, badges, rewards and campaigns, and why not the others.
 
     What was decided comes from the topic decisions, with the values seen at that moment; what is not given,
     from the worker that owns the customer, as its row stands now.
     """
-    if mission is not None and badge is not None:
-        raise click.UsageError("give either --mission or --badge")
+    named = [name for name in (mission, badge, campaign) if name is not None]
+    if len(named) > 1:
+        raise click.UsageError("give only one of --mission, --badge and --campaign")
     config = settings()
-    now = fetch_why(config, customer_id, mission, badge)
-    decided = _decided(config, customer_id, mission or badge, decisions)
+    now = fetch_why(config, customer_id, mission, badge, campaign)
+    decided = _decided(config, customer_id, named[0] if named else None, decisions)
     if as_json:
         ui.show_json({"decided": decided, "now": now})
     else:
-        ui.console().print(explained(decided, now, whole=(mission or badge) is not None))
+        ui.console().print(explained(decided, now, whole=bool(named)))
 
 
 def _decided(config: Settings, customer_id: str, name: str | None, most: int) -> list[dict[str, Any]]:
@@ -68,6 +73,10 @@ def explained(decided: list[dict[str, Any]], now: dict[str, Any], whole: bool) -
     if now["badges"]:
         parts += [Text(), *(_whole_badge(each) for each in now["badges"])] if whole else [
             Text(), _badges(now["badges"]),
+        ]  # fmt: skip
+    if now["campaigns"]:
+        parts += [Text(), *(_whole_campaign(each) for each in now["campaigns"])] if whole else [
+            Text(), _campaigns(now["campaigns"]),
         ]  # fmt: skip
     return Group(*parts)
 
@@ -120,6 +129,46 @@ def _badges(badges: list[dict[str, Any]]) -> Table:
         held = each["held"][-1] if each["held"] else "-"
         table.add_row(each["name"], held, next_["level_name"] if next_ else "-", lacks)
     return table
+
+
+_THEN = {
+    "triggered": "would be triggered", "held": "would be held", "reserved": "would ask its account",
+    "control": "control group: no message", "universal_control": "control group: nothing",
+}  # fmt: skip
+_TURN = {"event": "at its event", "schedule": "at its refresh"}
+
+
+def _campaigns(campaigns: list[dict[str, Any]]) -> Table:
+    table = _grid("campaign", "when its turn comes", "because")
+    for each in campaigns:
+        because = [r["message"] for r in each["reasons"] if r["reason"] != "condition"]
+        if any(r["reason"] == "condition" for r in each["reasons"]):
+            because.append(_saw(c for c in each["conditions"] if not c["holds"]) or each["audience"])
+        state = (_THEN[each["then"]], "green") if each["ready"] else ("no", "red")
+        table.add_row(each["name"], Text(*state), "; ".join(because) or _turn(each))
+    return table
+
+
+def _turn(each: dict[str, Any]) -> str:
+    """When a campaign's turn comes."""
+    if each["trigger"] != "crossing":
+        return _TURN[each["trigger"]]
+    lacks = _saw(c for c in each["when_conditions"] if not c["holds"]) or each["when"]
+    return f"once its condition is false, and true again: {each['when']}" if each["crossed"] else lacks
+
+
+def _whole_campaign(each: dict[str, Any]) -> Group:
+    state = _THEN[each["then"]] if each["ready"] else "is not triggered"
+    lines: list[Any] = [Text.assemble((each["name"], "bold"), f" {state}")]
+    lines += [Text(f"  {reason['message']}", "red") for reason in each["reasons"]]
+    lines.append(Text(f"  its turn: {_turn(each)}", "dim"))
+    entry = each["entry"]
+    if entry is not None:
+        times = f"{entry['times']} time" + ("" if entry["times"] == 1 else "s")
+        lines.append(Text(f"  {entry['status']}, triggered {times}, last {entry['triggered_at']}"))
+    if each["when"]:
+        lines += _condition(each["when"], each["when_holds"], each["when_conditions"])
+    return Group(*lines, *_condition(each["audience"], each["holds"], each["conditions"]))
 
 
 def _whole_mission(each: dict[str, Any]) -> Group:

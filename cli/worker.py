@@ -12,7 +12,9 @@ from config.errors import KhayweError
 from config.logging import setup
 from config.settings import settings
 
-AGENTS = ("normalizer", "customers", "projector", "poller")
+#: Faust apps, and what runs beside them in threads of its own.
+APPS, BESIDE = ("normalizer", "customers", "projector"), ("poller", "notifier")
+AGENTS = APPS + BESIDE
 
 
 @click.command()
@@ -35,6 +37,7 @@ def worker(agents: str) -> None:
 
     from agents.poller import poller
     from agents.worker import check, predicting
+    from outwards.notifier import Notifier
     from streams import app as apps
 
     check(config)
@@ -42,12 +45,23 @@ def worker(agents: str) -> None:
         predicting()
 
     log = logging.getLogger("khaywe")
-    beside = poller(config, apps.customers.worker_name) if "poller" in names else None
+    name = apps.customers.worker_name
+    polls = poller(config, name) if "poller" in names else None
+    tells = Notifier(config, name) if "notifier" in names else None
+    beside = [each for each in (polls, tells) if each is not None]
     apps.customers.companions = []
-    chosen = [getattr(apps, name) for name in AGENTS if name in names and name != "poller"]
-    if beside is not None and not chosen:
-        log.info("worker %s runs poller", apps.customers.worker_name)
-        beside.until_told()
+    chosen = [getattr(apps, name) for name in APPS if name in names]
+    if not chosen:
+        log.info("worker %s runs %s", name, " and ".join(names))
+        if tells is None:
+            assert polls is not None
+            polls.until_told()
+            return
+        if polls is not None:
+            polls.start()
+        tells.until_told()
+        if polls is not None:
+            polls.stop()
         return
     main = apps.customers if apps.customers in chosen else chosen[0]
     main.companions = [app for app in chosen if app is not main]
@@ -66,14 +80,14 @@ def worker(agents: str) -> None:
         quiet=True,
         daemon=True,
     )
-    if beside is not None:
-        beside.start()
+    for each in beside:
+        each.start()
     try:
         service.execute_from_commandline()
     except SystemExit as end:
         if end.code:
             raise KhayweError("the worker stopped on an error; its reason stands above") from None
     finally:
-        if beside is not None:
-            beside.stop()
+        for each in beside:
+            each.stop()
     sys.exit(0)

@@ -163,6 +163,24 @@ class Settings(BaseSettings):
     oidc_role_claim: str | None = Field(
         default=None, description="Claim with roles; the highest counts. Unset: the user's role in khaywe."
     )
+    notify_private: bool = Field(
+        default=False,
+        description="Whether callbacks of subscriptions may be http, and addresses of this network.",
+    )
+    notify_timeout: float = Field(
+        default=10.0, gt=0, le=60, description="Seconds in which a callback must have answered."
+    )
+    notify_tries: int = Field(
+        default=20,
+        ge=1,
+        description="Tries after which a notification is a dead letter, where others were taken meanwhile.",
+    )
+    notify_hours: float = Field(
+        default=24.0,
+        gt=0,
+        description="Hours after which a notification is a dead letter in any case, and the subscription is "
+        "suspended where nothing was taken meanwhile.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
     )
@@ -244,8 +262,10 @@ class Settings(BaseSettings):
         return config | more
 
     def producer_config(self, **more: Any) -> dict[str, Any]:
-        """The same for a producer: keys are placed by murmur2, as Java and Faust place them."""
-        return self.kafka_config(partitioner="murmur2_random", **{"compression.type": "lz4"}, **more)
+        """The same for a producer: keys are placed by murmur2, as Java and Faust place them; a retry neither
+        doubles a record nor lets a later one pass it."""
+        safe: dict[str, Any] = {"compression.type": "lz4", "enable.idempotence": True}
+        return self.kafka_config(partitioner="murmur2_random", **safe, **more)
 
 
 @lru_cache(maxsize=1)

@@ -31,7 +31,7 @@ DEAD_LETTERS = "dead-letters"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a topic must be.  `retention_days` None: kept for ever."""
+    """What a topic must be.  `retention_days` None: kept for ever; `ours`: workers write it."""
 
     name: str
     key: str
@@ -40,6 +40,7 @@ class Topic:
     compacted: bool = False
     retention_days: int | None = None
     max_message_bytes: int = 1 << 20
+    ours: bool = True
 
     def partitions(self, settings: Settings) -> int:
         """Number of partitions."""
@@ -53,6 +54,10 @@ class Topic:
             "retention.ms": str(-1 if self.compacted else retention),
             "max.message.bytes": str(self.max_message_bytes),
         }
+        if self.ours:
+            # A worker's clock that is wrong must not stop it (Kafka refuses what is an hour ahead), nor let
+            # Kafka remove what looks older than the retention.
+            config["message.timestamp.type"] = "LogAppendTime"
         if self.compacted:
             config["min.cleanable.dirty.ratio"] = "0.3"
         return config
@@ -89,4 +94,6 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
 
 def raw(name: str, settings: Settings) -> Topic:
     """A raw topic as khaywe creates it; the operator's own may differ."""
-    return Topic(name, "any", "raw records of a data source", retention_days=settings.retention)
+    return Topic(
+        name, "any", "raw records of a data source", retention_days=settings.retention, ours=False
+    )  # fmt: skip

@@ -57,8 +57,8 @@ def calendar(timezone: str) -> NDArray[np.void]:
 
 
 @compiled
-def day_of(time: int, calendar: Any) -> int:
-    """The number of the local day of a time (ms), days since 1970-01-01.  `calendar`: a record."""
+def local(time: int, calendar: Any) -> int:
+    """A time (ms) with the offset that it has in a timezone added.  `calendar`: a record."""
     low, high = 0, _CHANGES
     while high - low > 1:
         middle = (low + high) // 2
@@ -66,7 +66,13 @@ def day_of(time: int, calendar: Any) -> int:
             low = middle
         else:
             high = middle
-    return (time + calendar.offsets[low]) // DAY_MS  # type: ignore[no-any-return]
+    return time + calendar.offsets[low]  # type: ignore[no-any-return]
+
+
+@compiled
+def day_of(time: int, calendar: Any) -> int:
+    """The number of the local day of a time (ms), days since 1970-01-01.  `calendar`: a record."""
+    return local(time, calendar) // DAY_MS
 
 
 @compiled

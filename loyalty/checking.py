@@ -5,26 +5,26 @@ The form (which fields there are, of which type) is checked where drafts are rea
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
+from loyalty.campaign_checking import campaigns
+from loyalty.checks import MOST_PRIORITY, MOST_TOTAL, condition, event_types, named, near, within
+from loyalty.checks import Problem as Problem
 from loyalty.columns import EARNINGS, WORDS
 from loyalty.conditions import ConditionError, Kind, Node, comparisons, kind_of, parse
 from loyalty.events import SOURCE_TYPES, UNITS, scale
 from loyalty.game import (
-    BADGES,
     DISTINCT,
     LEVELS,
     MISSION_DAYS,
-    TEMPLATES,
     Badge,
     Earning,
     Game,
     Goal,
     Limits,
+    OnEvent,
     Reward,
     Target,
     Template,
@@ -37,20 +37,9 @@ U4 = 2**32 - 1
 MOST_POINTS = 10**9  # of a reward
 MOST_TIMES = 255  # `cooling_times` of a row
 COOLDOWN_DAYS = 3_650
-MOST_PRIORITY = 1_000_000
-MOST_TOTAL = 10**12
 MOST_AMONG = 1_000_000  # events of a share
 MOST_RATE = 1_000_000  # points a unit
 MONTHS = 60
-MOST_NUMBER = {"templates": TEMPLATES, "badges": BADGES, "earning": 2**16 - 1, "offers": 2**31 - 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong at a place like `templates["Summer Calls"].goal.types[1]`."""
-
-    place: str
-    message: str
 
 
 def problems(game: Game, currency_decimals: int) -> list[Problem]:
@@ -59,10 +48,10 @@ def problems(game: Game, currency_decimals: int) -> list[Problem]:
 
 
 def _all(game: Game, decimals: int) -> Iterator[Problem]:
-    yield from _named("templates", [(each.number, each.name) for each in game.templates], least=1)
-    yield from _named("badges", [(each.number, each.name) for each in game.badges])
-    yield from _named("earning", [(each.number, each.name) for each in game.earning])
-    yield from _named("offers", [(each.offer_id, each.name) for each in game.offers])
+    yield from named("templates", [(each.number, each.name) for each in game.templates], least=1)
+    yield from named("badges", [(each.number, each.name) for each in game.badges])
+    yield from named("earning", [(each.number, each.name) for each in game.earning])
+    yield from named("offers", [(each.offer_id, each.name) for each in game.offers])
     offers = {offer.offer_id for offer in game.offers}
     badges = {badge.number for badge in game.badges}
     for template in game.templates:
@@ -73,63 +62,16 @@ def _all(game: Game, decimals: int) -> Iterator[Problem]:
     for earning in game.earning:
         yield from _earning(earning)
     yield from _tiers(game)
-    yield from _within("points_valid_months", game.points_valid_months, 1, MONTHS)
+    yield from within("points_valid_months", game.points_valid_months, 1, MONTHS)
+    yield from campaigns(game)
     yield from _room(game)
-
-
-# Names and numbers.
-
-
-def _named(section: str, entries: list[tuple[int, str]], least: int = 0) -> Iterator[Problem]:
-    key = "offer_id" if section == "offers" else "number"
-    names: dict[str, int] = {}
-    numbers: dict[int, str] = {}
-    for index, (number, name) in enumerate(entries):
-        place = f'{section}["{name}"]'
-        if not name.strip():
-            yield Problem(f"{section}[{index}].name", "must not be empty")
-        elif name in names:
-            yield Problem(f"{place}.name", f"two have this name, {names[name]} and {number}")
-        if number in numbers:
-            yield Problem(f"{place}.{key}", f"{numbers[number]!r} has the number {number} too")
-        yield from _within(f"{place}.{key}", number, least, MOST_NUMBER[section])
-        names.setdefault(name, number)
-        numbers.setdefault(number, name)
-
-
-def _within(place: str, value: float, least: float, most: float, unit: str = "") -> Iterator[Problem]:
-    # The form that NaN fails.
-    if not least <= value <= most:
-        yield Problem(place, f"must be {least:,} to {most:,}{unit and ' ' + unit}, not {value:,}")
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(names), 3)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 # What all kinds of rules have.
 
 
-def _condition(place: str, text: str, names: Mapping[str, Kind] | None) -> Iterator[Problem]:
-    try:
-        parse(text, names)
-    except ConditionError as error:
-        yield Problem(place, str(error))
-
-
-def _types(place: str, types: Sequence[str]) -> Iterator[Problem]:
-    if not types:
-        yield Problem(place, "must name at least one event type")
-    for index, name in enumerate(types):
-        if name not in SOURCE_TYPES:
-            yield Problem(
-                f"{place}[{index}]", f"there is no event type {name!r}{_near(name, sorted(SOURCE_TYPES))}"
-            )
-
-
 def _reward(place: str, reward: Reward, offers: set[int]) -> Iterator[Problem]:
-    yield from _within(f"{place}.points", reward.points, 0, MOST_POINTS, "points")
+    yield from within(f"{place}.points", reward.points, 0, MOST_POINTS, "points")
     if reward.offer != -1 and reward.offer not in offers:
         known = ", ".join(str(each) for each in sorted(offers)) or "none"
         yield Problem(f"{place}.offer", f"there is no offer {reward.offer}; there are: {known}")
@@ -140,18 +82,18 @@ def _reward(place: str, reward: Reward, offers: set[int]) -> Iterator[Problem]:
 
 def _template(template: Template, offers: set[int], badges: set[int], decimals: int) -> Iterator[Problem]:
     place = f'templates["{template.name}"]'
-    yield from _condition(f"{place}.eligibility", template.eligibility, KINDS)
+    yield from condition(f"{place}.eligibility", template.eligibility, KINDS)
     yield from _goal(f"{place}.goal", template.goal, template.duration_days)
     yield from _target(place, template, decimals)
-    yield from _within(f"{place}.duration_days", template.duration_days, 1, MISSION_DAYS, "days")
-    yield from _within(f"{place}.cooldown_days", template.cooldown_days, 0, COOLDOWN_DAYS, "days")
-    yield from _within(f"{place}.priority", template.priority, 0, MOST_PRIORITY)
+    yield from within(f"{place}.duration_days", template.duration_days, 1, MISSION_DAYS, "days")
+    yield from within(f"{place}.cooldown_days", template.cooldown_days, 0, COOLDOWN_DAYS, "days")
+    yield from within(f"{place}.priority", template.priority, 0, MOST_PRIORITY)
     reward = template.rewards
     yield from _reward(f"{place}.rewards", reward, offers)
     if reward.badge != -1 and reward.badge not in badges:
         known = ", ".join(str(each) for each in sorted(badges)) or "none"
         yield Problem(f"{place}.rewards.badge", f"there is no badge {reward.badge}; there are: {known}")
-    yield from _within(f"{place}.rewards.level", reward.level, 1, len(LEVELS))
+    yield from within(f"{place}.rewards.level", reward.level, 1, len(LEVELS))
     if reward.badge == -1 and reward.level != 1:
         yield Problem(f"{place}.rewards.level", "is the level of a badge, and there is none")
     if template.active and not reward.points and reward.offer == reward.badge == -1:
@@ -160,10 +102,10 @@ def _template(template: Template, offers: set[int], badges: set[int], decimals: 
 
 
 def _goal(place: str, goal: Goal, days: int) -> Iterator[Problem]:
-    yield from _types(f"{place}.types", goal.types)
-    yield from _condition(f"{place}.where", goal.where, None)
-    yield from _condition(f"{place}.among", goal.among, None)
-    yield from _within(f"{place}.at_least", goal.at_least, 1, MOST_AMONG, "events")
+    yield from event_types(f"{place}.types", goal.types)
+    yield from condition(f"{place}.where", goal.where, None)
+    yield from condition(f"{place}.among", goal.among, None)
+    yield from within(f"{place}.at_least", goal.at_least, 1, MOST_AMONG, "events")
     units = {UNITS[name] for name in goal.types if name in SOURCE_TYPES}
     if goal.kind == "sum" and len(units) > 1:
         shown = " and ".join(sorted(unit.value for unit in units))
@@ -179,7 +121,7 @@ def _goal(place: str, goal: Goal, days: int) -> Iterator[Problem]:
         yield Problem(f"{place}.where", "must say which events make up the share; without it all do")
     if goal.kind == "inactivity":
         # Whoever may be away as long as the mission lasts has nothing to do.
-        yield from _within(f"{place}.gap", goal.gap, 0, max(0, days - 1), "days")
+        yield from within(f"{place}.gap", goal.gap, 0, max(0, days - 1), "days")
     for field, kind, idle in (
         ("distinct", "distinct", not goal.distinct),
         ("among", "share", not goal.among.strip()),
@@ -208,7 +150,7 @@ def _target(place: str, template: Template, decimals: int) -> Iterator[Problem]:
     else:
         kind = KINDS.get(target.baseline)
         if kind is None:
-            hint = _near(target.baseline, KINDS)
+            hint = near(target.baseline, KINDS)
             yield Problem(f"{place}.baseline", f"there is no {target.baseline!r}{hint}")
         elif kind is not Kind.NUMBER:
             yield Problem(f"{place}.baseline", f"{target.baseline} is no number")
@@ -248,9 +190,9 @@ def _reachable(place: str, amount: int, most: int, why: str) -> Iterator[Problem
 
 
 def _limits(place: str, limits: Limits, points: int) -> Iterator[Problem]:
-    yield from _within(f"{place}.per_customer", limits.per_customer, 0, MOST_TIMES, "times")
-    yield from _within(f"{place}.total", limits.total, 0, MOST_TOTAL, "missions")
-    yield from _within(f"{place}.budget", limits.budget, 0, MOST_TOTAL, "points")
+    yield from within(f"{place}.per_customer", limits.per_customer, 0, MOST_TIMES, "times")
+    yield from within(f"{place}.total", limits.total, 0, MOST_TOTAL, "missions")
+    yield from within(f"{place}.budget", limits.budget, 0, MOST_TOTAL, "points")
     if limits.budget > 0 and points == 0:
         yield Problem(f"{place}.budget", "is a budget of points, and the reward has none")
     elif 0 < limits.budget < points:
@@ -263,7 +205,7 @@ def _prerequisites(templates: Sequence[Template]) -> Iterator[Problem]:
         for index, name in enumerate(template.after):
             if name not in after:
                 place = f'templates["{template.name}"].after[{index}]'
-                yield Problem(place, f"there is no template {name!r}{_near(name, after)}")
+                yield Problem(place, f"there is no template {name!r}{near(name, after)}")
     done: set[str] = set()
     for template in templates:
         way = _way_back(template.name, after)
@@ -304,7 +246,7 @@ def _badge(badge: Badge, offers: set[int]) -> Iterator[Problem]:
         here = f"{place}.levels[{index}]"
         if not level.condition.strip():
             yield Problem(f"{here}.condition", "is empty, so that everybody would have it at once")
-        yield from _condition(f"{here}.condition", level.condition, KINDS)
+        yield from condition(f"{here}.condition", level.condition, KINDS)
         yield from _reward(f"{here}.rewards", level.rewards, offers)
         if level.rewards.badge != -1:
             yield Problem(f"{here}.rewards.badge", "a badge does not give a badge: points or an offer")
@@ -312,12 +254,12 @@ def _badge(badge: Badge, offers: set[int]) -> Iterator[Problem]:
 
 def _earning(earning: Earning) -> Iterator[Problem]:
     place = f'earning["{earning.name}"]'
-    yield from _types(f"{place}.types", earning.types)
+    yield from event_types(f"{place}.types", earning.types)
     if not 0 < earning.points_per_unit <= MOST_RATE:
         yield Problem(
             f"{place}.points_per_unit", f"must be above 0, to {MOST_RATE:,}, not {earning.points_per_unit:,}"
         )
-    yield from _condition(f"{place}.where", earning.where, None)
+    yield from condition(f"{place}.where", earning.where, None)
 
 
 def _tiers(game: Game) -> Iterator[Problem]:
@@ -328,7 +270,7 @@ def _tiers(game: Game) -> Iterator[Problem]:
             yield Problem(f"{place}.name", "must not be empty")
         elif names.pop(tier.name, 1) > 1:
             yield Problem(f"{place}.name", f"{tier.name!r} is the name of two tiers")
-        yield from _within(f"{place}.points", tier.points, 0, U4, "points")
+        yield from within(f"{place}.points", tier.points, 0, U4, "points")
         if index == 0 and tier.points != 0:
             yield Problem(f"{place}.points", f"the lowest tier begins at 0, not {tier.points:,}")
         elif index > 0 and tier.points <= game.tiers[index - 1].points:
@@ -366,7 +308,12 @@ def _attributes(game: Game) -> set[tuple[str, Kind]]:
     """What filters of a game look at, each with what it is compared as."""
     found: set[tuple[str, Kind]] = set()
     texts = [text for each in game.templates for text in (each.goal.where, each.goal.among)]
-    for text in texts + [each.where for each in game.earning]:
+    texts += [each.where for each in game.earning]
+    for campaign in game.campaigns:
+        if campaign.active:
+            texts.append(campaign.conversion.where)
+            texts += [campaign.trigger.where] if isinstance(campaign.trigger, OnEvent) else []
+    for text in texts:
         found.update((each.name, kind_of(each, None)) for each in comparisons(_tree(text)))
     for template in game.templates:
         if template.goal.kind == "distinct" and template.goal.distinct not in ("", "event_type"):

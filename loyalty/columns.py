@@ -79,15 +79,15 @@ EFFECT = np.dtype(
         ("started", "u4"),
         ("ends", "u4"),
         ("progress", "u4"),
-        ("target", "u4"),
+        ("target", "u4"),  # of a campaign: hash of the customer's language
         ("scores", "u2", (5,)),
-        ("number", "u2"),  # of a template, badge, earning
-        ("month", "u2"),  # of a lot
+        ("number", "u2"),  # of a template, badge, earning, campaign
+        ("month", "u2"),  # of a lot; of a campaign: the day of its trigger
         ("kind", "u1"),
         ("detail", "u1"),  # reason of a publication, status of a result or mission, what a grant is, sets
         ("cause", "u1"),
         ("sweep", "u1"),  # at a refresh: its turn to forget side entries older than MONEY_WINDOW
-        ("level", "u1"),  # of a badge, 1 to 4; of a tier, its index
+        ("level", "u1"),  # of a badge, 1 to 4; of a tier, its index; of a campaign, its arm
         ("origin", "u1"),  # what a grant came of
         ("reason", "u1"),
         ("tenths", "u1"),
@@ -98,21 +98,25 @@ EFFECT = np.dtype(
 # `kind`: for others to read, and what the engine does itself.
 (
     PUBLICATION, RESULT, REKEY, LINK, SET_PROFILE, RESET, ASK, MISSION, BADGE, TIER, GRANT, OPEN_GRANTS,
-) = range(12)  # fmt: skip
+    CAMPAIGN,
+) = range(13)  # fmt: skip
 REFRESH, MOVED, BAND, RECALCULATE = range(4)
-BY_EVENT, BY_REFRESH, BY_TICK, BY_SETTLE = range(4)
+BY_EVENT, BY_REFRESH, BY_TICK, BY_SETTLE, BY_HELD = range(5)
 (
     DONE, UNKNOWN_COMMAND, UNKNOWN_SEGMENT, UNKNOWN_CUSTOMER, CLOSED, INVALID_ARGUMENTS, OPTED_OUT,
     IN_CONTROL,
     INSUFFICIENT_POINTS, UNKNOWN_GRANT, NO_MODEL, ERASED,
 ) = range(12)  # fmt: skip
 GIVEN, PROGRESS, COMPLETED, EXPIRED, REPLACED, CANCELLED, RESERVED, REFUSED_MISSION = range(8)
+# `detail` of a campaign: SENT and CONVERTED are told, TRIGGERED with its decision, of the others only that.
+TRIGGERED, SENT, CONVERTED, RESERVED_CAMPAIGN, HELD_BACK, REFUSED_CAMPAIGN = range(6)
 NO_REASON, BY_PRIORITY, BY_LINK, BY_END, BY_OPT_OUT, EARNED, BY_REWARD, UP, DOWN = range(9)
 POINTS, OFFER, REDEEMED, ADJUSTED, POINTS_EXPIRED, REVERSED, FORFEITED = range(7)
 OF_MISSION, OF_BADGE, OF_EARNING, OF_COMMAND, OF_EXPIRY, OF_REFUND, OF_END = range(7)
 
-EFFECTS_ROOM = 900  # that one event can cause at most: all badges with their rewards, missions, earnings
-SEEN_ROOM = 160
+# That one event can cause at most: all badges with their rewards, missions, earnings, campaigns.
+EFFECTS_ROOM = 940
+SEEN_ROOM = 180
 ASKED_ROOM = 2  # that one event can hand out: a refresh's and its own
 EARNINGS = 64  # that a revision has at most
 
@@ -122,11 +126,13 @@ COUNTS = (
     "links_refused", "published", "ignored_erased", "missions_given", "missions_completed",
     "missions_expired",
     "badges_awarded", "points_granted", "predictions_taken", "predictions_ignored",
+    "campaigns_triggered", "campaigns_converted",
 )  # fmt: skip
 (
     DUPLICATES, LATE, OVERFLOW, IGNORED_ENDED, IGNORED_BEFORE, REFUSED, PUBLISHED, IGNORED_ERASED,
     GIVEN_COUNT,
     COMPLETED_COUNT, EXPIRED_COUNT, AWARDED_COUNT, GRANTED_COUNT, PREDICTIONS_TAKEN, PREDICTIONS_IGNORED,
+    TRIGGERED_COUNT, CONVERTED_COUNT,
 ) = range(len(COUNTS))  # fmt: skip
 
 NEVER = -(2**63)  # in `seen`

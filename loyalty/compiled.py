@@ -17,9 +17,9 @@ compiled = njit(nogil=True, cache=True, error_model="numpy")
 # numba keeps compiled code until the file of the function itself changes; what it took over from these is old
 # code by then.  So whatever uses them has the stamp in the type of an argument (`policy.POLICY`).
 _TAKEN_OVER = (
-    "calendar", "columns", "compiled", "conditions", "counters", "emit", "events", "features", "game",
-    "generation", "hashing", "missions", "moving", "points", "policy", "rewards", "row", "rules", "scores",
-    "slots", "vocabulary",
+    "calendar", "campaign_rules", "campaigns", "columns", "compiled", "conditions", "counters", "emit",
+    "events", "features", "game", "generation", "hashing", "missions", "moving", "points", "policy",
+    "rewards", "row", "rules", "scores", "slots", "vocabulary",
 )  # fmt: skip
 STAMP = blake2b(
     b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in _TAKEN_OVER), digest_size=8

@@ -47,6 +47,7 @@ from loyalty.columns import (
 from loyalty.conditions import ConditionError, Term, parse, terms
 from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64_many, word_hash
+from loyalty.nesting import MOST_NESTED, too_deep
 from loyalty.policy import VALUE_LIMIT
 from loyalty.row import (
     ACTIVE_DAYS,
@@ -68,6 +69,12 @@ TICK, MARKER, COMMAND, MERGE, RESERVE, RESERVATION, PREDICTION = (CODES[name] fo
 _KINDS = {name: CODES[name] for name in (*SOURCE_TYPES, *_OWN)}
 _PROFILE_UPDATE, _LINK = CODES["profile_update"], CODES["customer_link"]
 REFUND, FULFILLED, FAILED = CODES["refund"], CODES["grant_fulfilled"], CODES["grant_failed"]
+DELIVERED, CONVERTED = CODES["campaign_delivered"], CODES["campaign_converted"]
+#: What speaks of something that the fold has told before, and the attribute that says of what.
+ANSWERS = {
+    REFUND: "refunds", FULFILLED: "grant_id", FAILED: "grant_id", DELIVERED: "trigger_id",
+    CONVERTED: "trigger_id",
+}  # fmt: skip
 #: Commands by name; two of them are for a single customer and do more than the kernel can.
 OPS = {
     "recalculate": RECALCULATE_OP, "generate": GENERATE_OP, "award": AWARD_OP, "opt_in": OPT_IN_OP,
@@ -148,6 +155,8 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
         try:
             if raw is None:
                 raise _Refused("a record without a value")
+            if len(raw) > 2 * MOST_NESTED and too_deep(raw):
+                raise _Refused(f"nested more than {MOST_NESTED} deep")
             record = _decode(raw)
             if not raw.isascii():
                 raw.decode()  # msgspec passes over members that it does not know
@@ -197,27 +206,22 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     alone: list[int] = []
     points: dict[int, int] = {}
     special = (kinds >= TICK) & (kinds != PREDICTION)
-    for i in np.flatnonzero(special | np.isin(kinds, (REFUND, FULFILLED, FAILED))).tolist():
+    for i in np.flatnonzero(special | np.isin(kinds, tuple(ANSWERS))).tolist():
         if kinds[i] == COMMAND:
             events["flag"][i] = refusal = _refusal(found[i])
-            op = events["op"][i] = OPS.get(found[i].attributes.get("command") or "", 0)
+            name = found[i].attributes.get("command")
+            op = events["op"][i] = OPS.get(name, 0) if isinstance(name, str) else 0
             if op in (ADJUST_OP, REDEEM_OP) and refusal == DONE:
                 points[i] = _points(found[i])
             if refusal != DONE or (found[i].customer_id and op < REPEAT_GRANT_OP):
                 continue
-        elif kinds[i] < TICK and not _answers(found[i]):
+        elif kinds[i] < TICK and not isinstance(found[i].attributes.get(ANSWERS[int(kinds[i])]), str):
             continue
         alone.append(i)
     return Batch(
         offsets, raws, found, ids, events, values, alone, points, updates, profiles(updates), links, answers,
         dead,
     )  # fmt: skip
-
-
-def _answers(record: Record) -> bool:
-    """Whether an event speaks of a grant, or of an event that may have caused some."""
-    name = "refunds" if record.event_type == "refund" else "grant_id"
-    return isinstance(record.attributes.get(name), str)
 
 
 def _foretold(
@@ -313,7 +317,7 @@ def _check(record: Record) -> None:
     elif record.event_type == "_command" and not isinstance(attributes.get("command_id"), str):
         raise _Refused("attributes.command_id: no string")
     elif record.event_type in ("_reserve", "_reservation"):
-        for name in ("template", "count", "points"):
+        for name in ("campaign" if "campaign" in attributes else "template", "count", "points"):
             if type(attributes.get(name)) is not int:
                 raise _Refused(f"attributes.{name}: no integer")
         if record.event_type == "_reserve" and not isinstance(attributes.get("customer"), str):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
 from loyalty.decode import Record
+from loyalty.game import Sold
 
 BEHAVIOR_SCORES = "behavior-scores"
 COMMAND_RESULTS = "command-results"
@@ -14,6 +16,7 @@ MISSION_PROGRESS = "mission-progress"
 BADGE_AWARDS = "badge-awards"
 REWARD_GRANTS = "reward-grants"
 DECISIONS = "decisions"
+CAMPAIGN_TRIGGERS = "campaign-triggers"
 PREDICTIONS = "predictions"
 ERASURES = "erasures"
 SOURCE = "khaywe"  # of records that the fold itself causes
@@ -144,6 +147,29 @@ class RewardGrant(msgspec.Struct, frozen=True, gc=False):
     repeat: int
 
 
+class CampaignTrigger(msgspec.Struct, frozen=True, gc=False):
+    """A message to send to a customer, and what came of it; `by`: an event or an answer."""
+
+    effect_id: str
+    customer_id: str
+    occurred_at: str
+    revision: int
+    cause: Cause
+    trigger_id: str
+    campaign: int
+    name: str
+    status: str
+    by: str
+    arm: str
+    offer: int
+    offer_config: dict[str, Any]
+    product: Sold | None
+    product_config: dict[str, Any]
+    language: str
+    message: str
+    cost: int
+
+
 class Comparison(msgspec.Struct, frozen=True, gc=False):
     """A comparison with the value it saw."""
 
@@ -181,7 +207,7 @@ _HEADERS = {
     topic: _headers(topic)
     for topic in (
         BEHAVIOR_SCORES, COMMAND_RESULTS, MISSION_PROGRESS, BADGE_AWARDS, REWARD_GRANTS, DECISIONS, ERASURES,
-        PREDICTIONS,
+        PREDICTIONS, CAMPAIGN_TRIGGERS,
     )
 }  # fmt: skip
 _NOTHING = blake2b(digest_size=16)
@@ -198,8 +224,8 @@ class Moment(msgspec.Struct, frozen=True, gc=False):
     tail: str  # of what ids are made of
 
 
-def plain(value: str | float) -> str:
-    """A text or number as JSON."""
+def plain(value: Any) -> str:
+    """A text, a number, or what else content may hold, as JSON."""
     return _encode(value).decode()
 
 
@@ -234,6 +260,13 @@ def mission_id(customer_id: str, number: int, started: int) -> str:
     """The id of a customer's mission that began at a time (whole seconds since 1970; 32 hex digits)."""
     hash_ = _NOTHING.copy()
     hash_.update(f"{customer_id}\x1fmission\x1f{number}\x1f{started}".encode())
+    return hash_.hexdigest()
+
+
+def trigger_id(customer_id: str, number: int, day: int) -> str:
+    """The id of a campaign's trigger of a local day (days since 1970; 32 hex digits)."""
+    hash_ = _NOTHING.copy()
+    hash_.update(f"{customer_id}\x1fcampaign\x1f{number}\x1f{day}".encode())
     return hash_.hexdigest()
 
 

@@ -7,9 +7,7 @@ out does not depend on where batches or transactions end.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,13 +16,16 @@ from numpy.typing import NDArray
 from loyalty import joining, kernel
 from loyalty.asking import Ask
 from loyalty.calendar import DAY_MS, last_refresh
+from loyalty.campaign_telling import CampaignTeller
 from loyalty.columns import (
     ANEW,
     ASK,
     BADGE,
     BY_EVENT,
+    BY_HELD,
     BY_REFRESH,
     BY_SETTLE,
+    CAMPAIGN,
     COUNTS,
     DESK,
     DONE,
@@ -53,7 +54,6 @@ from loyalty.decode import (
     COMMAND,
     MARKER,
     MERGE,
-    OPS,
     PREDICTION,
     RESERVATION,
     RESERVE,
@@ -65,15 +65,12 @@ from loyalty.decode import (
     decode,
     integers,
     profiles,
-    segment,
-    tick_time,
 )
 from loyalty.effects import (
     NOBODY,
     REASONS,
     SOURCE,
     Cause,
-    Effect,
     digest,
     moment,
     plain_many,
@@ -82,9 +79,12 @@ from loyalty.effects import (
 )
 from loyalty.events import CODES, MONEY
 from loyalty.links import merge_record, path_of, rekeyed
+from loyalty.many import Many
+from loyalty.outcome import Outcome as Outcome
+from loyalty.outcome import closed
 from loyalty.policy import IS_USAGE, Content, compile_policy
 from loyalty.row import ENDED, LINKED, OPEN, ROW
-from loyalty.rules import Rules, term_table
+from loyalty.rules import Rules
 from loyalty.side import Side
 from loyalty.single import Single
 from loyalty.state import State
@@ -102,25 +102,7 @@ _MONEY = frozenset(CODES[name] for name in MONEY)
 _REOPENS = frozenset((CODES["activation"], CODES["opt_in"]))
 _EFFECTS, _SEEN = 8 * EFFECTS_ROOM, 8 * SEEN_ROOM
 _ASKED = 512
-_BY = {BY_REFRESH: "refresh", BY_SETTLE: "settle"}
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What one transaction commits, besides `State.changes()`."""
-
-    position: int = 0  # offset to commit for the partition
-    effects: list[Effect] = field(default_factory=list)
-    forwards: list[tuple[bytes, bytes]] = field(default_factory=list)  # (key, value) for customer-events
-    dead: list[tuple[int, str, str]] = field(default_factory=list)  # (offset, reason, message)
-    counts: Counter[str] = field(default_factory=Counter)
-    asks: list[Ask] = field(default_factory=list)
-    handed_out: list[NDArray[np.void]] = field(default_factory=list)  # their rows, in pieces
-
-    @property
-    def asked(self) -> NDArray[np.void]:
-        """The rows (ROW) of `asks` as they were, shape (len(asks),)."""
-        return np.concatenate(self.handed_out) if self.handed_out else np.empty(0, ROW)
+_BY = {BY_REFRESH: "refresh", BY_SETTLE: "settle", BY_HELD: "held"}
 
 
 class Engine:
@@ -139,13 +121,13 @@ class Engine:
         self._contents = contents
         self._content: dict[int, Content] = {}
         self.teller = Teller(self.content, self.side)
+        self.campaigns = CampaignTeller(self.content, self.side)
         self.effects = np.empty(_EFFECTS, EFFECT)
         self.seen = np.empty((_SEEN, len(FEATURES)))
         self.asked = np.empty(_ASKED, ROW)
         self.erased = self.side.erased()
         self._single = Single(self)
-        self._chunk = chunk
-        self._room = chunk
+        self._many = Many(self, chunk)
         self._compiled: tuple[int, NDArray[np.void]] | None = None
         self._rules: Rules | None = None
 
@@ -156,7 +138,7 @@ class Engine:
         is asked for.  All but the last have the position of the tick or command that is not finished yet.
         """
         batch = decode(records)
-        self._room = self._chunk
+        self._many.begin()
         out, start = Outcome(), 0
         for i in [*batch.alone, len(batch)]:
             if start < i:
@@ -164,7 +146,7 @@ class Engine:
             if i < len(batch):
                 out = yield from self._alone(batch, i, out)
             start = i + 1
-        yield _closed(batch, out, end)
+        yield closed(batch, out, end)
 
     # -- what the kernel runs through ---------------------------------------------------------------
 
@@ -240,6 +222,8 @@ class Engine:
             owed[month] = owed.get(month, 0) + int(moved[month])
             if not owed[month]:
                 del owed[month]
+        # In their order: the changelog must not tell in which batch a month came first.
+        self.state.partition.owed = dict(sorted(owed.items()))
         self.state.partition_changed()
 
     def owe(self, row: Any, sign: int) -> None:
@@ -318,6 +302,9 @@ class Engine:
                 teller.repeat_open(of, next(game[kind]), out.effects)
             elif kind == ASK:
                 out.asks.append(Ask(id, detail, as_of, revision, Cause(source, event_id)))
+            elif kind == CAMPAIGN:
+                told = next(game[kind])
+                self.campaigns.campaign(of, told, revision, self.seen, out.effects, out.forwards)
             elif kind == RESULT:
                 out.effects.append(result_effect(records[i], revision, self.partition, detail))
             elif kind == REKEY:
@@ -353,9 +340,9 @@ class Engine:
         """The Outcome to go on with; yields those that are full."""
         kind = batch.events["kind"][i]
         if kind == TICK:
-            return (yield from self._tick(batch, i, out))
+            return (yield from self._many.tick(batch, i, out))
         if kind == COMMAND and not batch.ids[i] and self._may(batch, i):
-            return (yield from self._command_all(batch, i, out))
+            return (yield from self._many.command(batch, i, out))
         if kind == MARKER:
             self._marker(batch.records[i].attributes["revision"], out)
         elif kind == MERGE:
@@ -381,39 +368,6 @@ class Engine:
             self.state.partition_changed()
             out.counts["markers"] += 1
 
-    def _tick(self, batch: Batch, i: int, out: Outcome) -> Generator[Outcome, None, Outcome]:
-        record, state = batch.records[i], self.state
-        at, everyone = tick_time(record), record.attributes.get("everyone") is True
-        partition = state.partition
-        if at < partition.tick or (at == partition.tick and partition.tick_done):
-            return out
-        out.counts["ticks"] += 1
-        partition.tick, partition.tick_done = at, False
-        state.partition_changed()
-
-        def work(slots: Slots, out: Outcome) -> None:
-            def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
-                return kernel.tick_rows(
-                    state.rows, slots, begin, at, everyone, self.policy(), rules.tables, desk, self.effects,
-                    self.seen, self.asked,
-                )  # fmt: skip
-
-            def emit(found: Found) -> None:
-                ids = state.ids_of(found["slot"])
-                self.emit(batch, 0, found, ids, out)
-                self._sweep(found, ids)
-
-            self.run(len(slots), run, emit, out)
-            state.touch(slots)
-
-        # Whoever was moved is neither due nor behind any more: the rows themselves keep the place.
-        out = yield from self._in_chunks(
-            batch, i, out, lambda limit: (state.behind if everyone else state.due)(at, limit), work
-        )
-        partition.tick_done = True
-        state.partition_changed()
-        return out
-
     def _sweep(self, found: NDArray[np.void], ids: list[bytes]) -> None:
         """Forget side entries too old to decide anything.
 
@@ -422,58 +376,6 @@ class Engine:
         """
         for n in np.flatnonzero(found["sweep"]).tolist():
             self.side.forget(ids[n], int(found["caused_at"][n]) - MONEY_WINDOW)
-
-    def _command_all(self, batch: Batch, i: int, out: Outcome) -> Generator[Outcome, None, Outcome]:
-        """A command for all customers of the partition for whom a condition holds."""
-        record, state = batch.records[i], self.state
-        partition = state.partition
-        command_id: str = record.attributes["command_id"]
-        if partition.command != command_id:
-            partition.command, partition.command_place = command_id, ""
-        op, found_terms = OPS[record.attributes["command"]], segment(record) or []
-        terms, condition = term_table(found_terms), 0 if found_terms else -1
-
-        def work(slots: Slots, out: Outcome) -> None:
-            def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
-                return kernel.command_rows(
-                    state.rows, slots, begin, i, op, condition, terms, partition.tick, self.policy(),
-                    rules.tables,
-                    desk, self.effects, self.seen, self.asked,
-                )  # fmt: skip
-
-            def emit(found: Found) -> None:
-                self.emit(batch, 0, found, state.ids_of(found["slot"]), out)
-
-            self.run(len(slots), run, emit, out)
-            state.touch(slots)
-            partition.command_place = state.id_of(int(slots[-1])).decode()
-            state.partition_changed()
-
-        out = yield from self._in_chunks(
-            batch, i, out, lambda limit: state.after(partition.command_place.encode(), limit), work
-        )
-        partition.command = partition.command_place = ""
-        state.partition_changed()
-        out.effects.append(result_effect(record, partition.revision, self.partition, DONE))
-        out.counts["commands"] += 1
-        return out
-
-    def _in_chunks(
-        self, batch: Batch, i: int, out: Outcome,
-        find: Callable[[int], Slots], work: Callable[[Slots, Outcome], None],
-    ) -> Generator[Outcome, None, Outcome]:  # fmt: skip
-        """Do `work` for all that `find(limit)` gives, in as many transactions as it takes."""
-        while True:
-            if not self._room:
-                yield _closed(batch, out, batch.offsets[i])
-                out, self._room = Outcome(), self._chunk
-            limit = self._room
-            slots = find(limit)
-            if len(slots):
-                work(slots, out)
-                self._room -= len(slots)
-            if len(slots) < limit:
-                return out
 
     def _merge(self, batch: Batch, i: int, out: Outcome) -> None:
         record, id, state, side = batch.records[i], batch.ids[i], self.state, self.side
@@ -563,11 +465,3 @@ class Engine:
 
     def _want(self, revision: int) -> None:
         self._rules = Rules(self.content, [*self.rules().revisions, revision])
-
-
-def _closed(batch: Batch, out: Outcome, position: int) -> Outcome:
-    """The Outcome, with its position and the dead letters up to there."""
-    out.position = position
-    while batch.dead and batch.dead[0][0] < position:
-        out.dead.append(batch.dead.pop(0))
-    return out

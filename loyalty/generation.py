@@ -75,8 +75,8 @@ def _lowest(row: Record, tables: Any, desk: Record) -> int:
 
 
 @compiled
-def _passes(gate: Record, features: Any) -> bool:
-    """Whether a template is worth a look: without branches, for most are not."""
+def passes(gate: Record, features: Any) -> bool:
+    """Whether a condition is worth a look: without branches, for most are not."""
     passes = True
     for n in range(GATES):
         value = features[gate.feature[n]]
@@ -167,10 +167,12 @@ def generate(row: Record, policy: Record, tables: Any, desk: Record, effects: Ef
         return
     _block(row, desk)
     done = types_done(row)
-    for n in range(tables.order.shape[0]):
-        if not _passes(tables.gates[n], desk.features):
+    for n in range(tables.gates.shape[0]):
+        number = tables.gates[n].rule
+        if number < 0:
+            return  # the rest are of campaigns
+        if not passes(tables.gates[n], desk.features):
             continue
-        number = tables.order[n]
         rule = tables.rules[number]
         if not room and rule.priority <= tables.rules[desk.rules[least]].priority:
             return  # nor is any that follows higher

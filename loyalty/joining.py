@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loyalty.campaigns import answer, call_off, pending
 from loyalty.columns import (
     BY_EVENT,
     GRANT,
@@ -28,6 +29,7 @@ from loyalty.row import (
     COMPLETED_WORDS,
     COOLING,
     LOTS,
+    NO,
     NONE,
     SLOTS,
     WAITING,
@@ -91,6 +93,31 @@ def answer_reservation(
 
 
 @compiled
+def answer_campaign(
+    rows: Rows, slot: int, event: int, at: int, number: int, granted: bool, policies: NDArray[np.void],
+    tables: Any, desks: NDArray[np.void], effects: Effects, seen: NDArray[np.float64], asked: Rows,
+) -> int:  # fmt: skip
+    """Send, or give up, a campaign that waits.
+
+    2 done, but what was granted is not taken; 1 done, 0 nobody waits, -1 rules are wanted.
+    """
+    policy, desk = policies[0], desks[0]
+    desk.needed = -1
+    row = rows[slot]
+    if not find_all(row, tables, desk):
+        return -1
+    entry = pending(row, number)
+    if entry < 0:
+        return 0
+    desk.control, desk.off = in_control(row.id_hash, policy), 0
+    at_work(desk, slot, event, BY_EVENT, 0)
+    move(row, policy, tables, desk, effects, seen, asked, at, False)
+    taken = answer(row, policy, tables, entry, granted, desk, effects)
+    row.due = next_due(row, tables, desk)
+    return 1 if taken else 2
+
+
+@compiled
 def merge(
     rows: Rows, slot: int, event: int, at: int, id_hash: int, carried_rows: Rows, profile: NDArray[np.void],
     policies: NDArray[np.void], tables: Any, desks: NDArray[np.void], effects: Effects,
@@ -117,6 +144,8 @@ def merge(
     set_profile(row, profile[0])
     if row.opted == 0:
         row.opted = carried.opted
+    if row.opted == NO:
+        call_off(row)
     row.due = next_due(row, tables, desk)
     score(row, policy, desk)
     reason = moved(row, policy, desk)

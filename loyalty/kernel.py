@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loyalty.campaigns import call_off, campaign, clear
 from loyalty.columns import (
     ADJUST_OP,
     ADJUSTED,
@@ -111,6 +112,7 @@ AHEAD = 2  # rows that are fetched while another is worked on
 @compiled
 def _opt_out(row: Record, desk: Record, effects: Effects) -> None:
     end_all(row, desk, effects, CANCELLED, BY_OPT_OUT)
+    call_off(row)
     row.opted = NO
 
 
@@ -196,16 +198,20 @@ def _play(
     effects: Effects,
     seen: Any,
 ) -> None:
-    """Let an event move missions, bring points and badges, and make room for new missions."""
+    """Let an event move missions, bring points, badges and new missions, and be a campaign's cue."""
     desk.words[0] = event.value / policy.scales[event.kind]
     for i in range(1, desk.words.shape[0]):
         desk.words[i] = words[event.words, i] if event.words >= 0 and i < words.shape[1] else np.nan
     features(row, policy, desk)
-    progress(row, policy, tables, event, desk, effects, seen)
-    earn_points(row, policy, tables, event, desk, effects)
-    award_badges(row, policy, tables, desk, effects, seen)
-    generate(row, policy, tables, desk, effects, seen)
-    retier(row, policy, desk, effects)
+    if policy.game:
+        progress(row, policy, tables, event, desk, effects, seen)
+        earn_points(row, policy, tables, event, desk, effects)
+        award_badges(row, policy, tables, desk, effects, seen)
+        generate(row, policy, tables, desk, effects, seen)
+        retier(row, policy, desk, effects)
+    if policy.campaigns:
+        kind = np.int64(event.kind)  # compiled once with refreshes
+        campaign(row, policy, tables, kind, event.at, False, desk, effects, seen)  # type: ignore[arg-type]
 
 
 @compiled
@@ -229,11 +235,14 @@ def _foretell(
         row.foretold[CHURN] = answer.foretold[CHURN]
         row.offer = answer.offer
     score(row, policy, desk)
-    if policy.game and row.opted != NO:
+    if row.opted != NO and (policy.game or policy.campaigns):
         features(row, policy, desk)
-        award_badges(row, policy, tables, desk, effects, seen)
-        generate(row, policy, tables, desk, effects, seen)
-        retier(row, policy, desk, effects)
+        if policy.game:
+            award_badges(row, policy, tables, desk, effects, seen)
+            generate(row, policy, tables, desk, effects, seen)
+            retier(row, policy, desk, effects)
+        if policy.campaigns:
+            campaign(row, policy, tables, 0, 0, False, desk, effects, seen)
     row.due = next_due(row, tables, desk)
     reason = moved(row, policy, desk)
     if reason >= 0:
@@ -386,12 +395,14 @@ def fold(
             end_all(row, desk, effects, CANCELLED, BY_END)
             left = take(row, desk, held(row))
             row.debt = row.open_grants = 0
+            clear(row)
             if left:
                 tell_points(row, desk, effects, FORFEITED, OF_END, -left, 0)
             close(row, ENDED)
         elif kind == _LINK:
             if event.flag & CAN_LINK:
                 end_all(row, desk, effects, REPLACED, BY_LINK)
+                clear(row)
                 row.due = row.next_refresh
                 links[event.extra] = row
                 owe(row, desk, -1)
@@ -402,7 +413,7 @@ def fold(
                 counts[REFUSED] += 1
         if row.state == OPEN:
             score(row, policy, desk)
-            if policy.game and row.opted != NO and not desk.off:
+            if (policy.game or policy.campaigns) and row.opted != NO and not desk.off:
                 _play(row, policy, tables, event, words, desk, effects, seen)
             row.due = next_due(row, tables, desk)
             reason = moved(row, policy, desk)

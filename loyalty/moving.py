@@ -1,4 +1,4 @@
-"""How a row moves through time: missions settle, refreshes come, scores go out, models are asked."""
+"""How a row moves through time: missions settle, quiet hours end, scores go out, models are asked."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from loyalty.calendar import DAY_MS, MINUTE_MS, day_of, last_refresh, month_of
+from loyalty.campaigns import campaign, send_held
 from loyalty.columns import (
     ASK,
     BAND,
+    BY_HELD,
     BY_REFRESH,
     BY_SETTLE,
     DAILY,
@@ -36,7 +38,9 @@ from loyalty.points import balance, expire, retier
 from loyalty.rewards import award_badges
 from loyalty.row import (
     ACTIVE,
+    ENTRIES,
     FORMAT,
+    HELD,
     NO,
     NO_TIME,
     OPEN,
@@ -143,11 +147,15 @@ def _refresh(
     expire(row, desk, effects)
     if row.open_grants:
         effect(row, desk, effects, OPEN_GRANTS, 0).balance = balance(row)
-    if policy.game and row.opted != NO and not desk.off:
+    on = row.opted != NO and not desk.off
+    if on and (policy.game or policy.campaigns):
         features(row, policy, desk)
+    if on and policy.game:
         award_badges(row, policy, tables, desk, effects, seen)
         generate(row, policy, tables, desk, effects, seen)
     retier(row, policy, desk, effects)
+    if on and policy.campaigns:
+        campaign(row, policy, tables, 0, 0, True, desk, effects, seen)
     publish(row, desk, effects, REFRESH)
     known_for = at - row.first_event
     effects[desk.filled - 1].sweep = known_for > MONEY_WINDOW and (at // DAY_MS + minute) % SWEEP_DAYS == 0
@@ -165,23 +173,33 @@ def move(
         refresh = (
             last_refresh(to, row.next_refresh % DAY_MS // MINUTE_MS) if row.next_refresh <= to else NO_TIME
         )
-        slot, at = -1, refresh
+        slot, entry, at = -1, -1, refresh
         for i in range(SLOTS):
             if row.mission_status[i] == ACTIVE:
                 ends = np.int64(row.mission_ends[i]) * 1000 + tables.rules[desk.rules[i]].grace
                 if ends <= to and (ends < at or (ends == at and slot < 0)):
                     slot, at = i, ends
+        for i in range(ENTRIES):
+            if row.campaign_status[i] == HELD:
+                until = np.int64(row.campaign_until[i]) * 1000
+                if until <= to and (until < at or (until == at and slot < 0 and entry < 0)):
+                    slot, entry, at = -1, i, until  # type: ignore[assignment]
         desk.caused_at = at
         if slot >= 0:
             desk.cause = BY_SETTLE
             row.as_of = max(row.as_of, at)
             shift(row, day_of(row.as_of, policy.calendar))
             settle(row, policy, tables, slot, desk, effects, seen)
+        elif entry >= 0:
+            desk.cause = BY_HELD
+            row.as_of = max(row.as_of, at)
+            shift(row, day_of(row.as_of, policy.calendar))
+            send_held(row, policy, tables, entry, desk, effects)
         else:
             desk.cause = BY_REFRESH
             _refresh(row, policy, tables, desk, effects, seen, at)
         row.due = next_due(row, tables, desk)
-        if slot < 0 and policy.predicts and not desk.off:
+        if slot < 0 and entry < 0 and policy.predicts and not desk.off:
             ask(row, desk, effects, asked, INLINE | DAILY if row.last_activity > row.daily_asked else INLINE)
     desk.cause, desk.caused_at = cause, caused_at
     if not stop:

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.calendar import CALENDAR, calendar
+from loyalty.campaign_rules import places
 from loyalty.compiled import STAMP
 from loyalty.content import COMPONENTS, Decisions, Predictions, ScoringPolicy
 from loyalty.events import ACTIVITY, CODES, MONEY, SOURCE_TYPES, USAGE, scale
-from loyalty.game import Game
+from loyalty.game import CAMPAIGNS, ZONES, Game
 from loyalty.hashing import hash64, word_hash
 
 # What an event type is, as bits of `traits`.
@@ -59,11 +60,20 @@ POLICY = np.dtype(
         ("ask_step", "f8"),  # hundredths
         ("tiers", "i8", (TIERS,)),  # points
         ("tier_count", "i8"),
+        ("most", "i8"),  # contacts in `days`, 0: any number
+        ("days", "i8"),
+        ("quiet_from", "i8"),  # minutes of the local day
+        ("quiet_to", "i8"),
+        ("zones", CALENDAR, (ZONES,)),  # of customers with quiet hours of their own
+        ("zone_words", "u4", (ZONES,)),  # by which they are known
+        ("zone_count", "i8"),
+        ("campaign_at", "i2", (CAMPAIGNS + 1,)),  # by number: its place in the table, -1 gone or off
         ("bands", "u2", (10_001,)),  # by score in hundredths: bands reached
         ("type_words", "u4", (256,)),  # by code: hash of the type's name
         ("traits", "u1", (256,)),  # by code
         ("game", "u1"),  # whether anything is to be won
         ("predicts", "u1"),  # whether models are asked
+        ("campaigns", "u1"),  # whether there are any
         (f"stamp_{STAMP}", "u1"),  # so that no cache gives code of other sources
     ],
     align=True,
@@ -104,6 +114,12 @@ def compile_policy(content: Content, revision: int = 0) -> NDArray[np.void]:
     to["tiers"][: len(game.tiers)] = [tier.points for tier in game.tiers]
     active = [*(template.active for template in game.templates), *(badge.active for badge in game.badges)]
     to["game"] = any(active) or bool(game.earning)
+    contact, to["campaigns"] = game.contact, bool(game.campaigns)
+    to["most"], to["days"] = contact.most, contact.days
+    to["quiet_from"], to["quiet_to"] = contact.quiet_from, contact.quiet_to
+    to["zone_count"], to["campaign_at"] = len(contact.zones), places(game.campaigns)
+    for n, zone in enumerate(contact.zones):
+        to["zones"][n], to["zone_words"][n] = calendar(zone)[0], word_hash(zone)
     predictions = content.predictions
     to["predicts"], to["ask_after"] = predictions.enabled, predictions.hours * 3_600_000
     to["ask_step"] = predictions.step * 100

@@ -12,7 +12,19 @@ import msgspec
 
 from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.engine import Engine
-from loyalty.game import Earning, Game, Goal, Limits, Target, Template
+from loyalty.game import (
+    Campaign,
+    Contact,
+    Earning,
+    Fits,
+    Game,
+    Goal,
+    Limits,
+    OnCrossing,
+    OnEvent,
+    Target,
+    Template,
+)
 from loyalty.packing import pack, unpack
 from loyalty.state import State
 
@@ -24,6 +36,11 @@ _GAME = Game(
         ),
     ],
     earning=[Earning(1, "paid", ["recharge"], 1.0)],
+    campaigns=[
+        Campaign(1, "capped", OnEvent(["sms"]), total=1, service=True),
+        Campaign(2, "message", OnCrossing("sms_30_days > 0"), service=True, conversion=Fits(["recharge"])),
+    ],
+    contact=Contact(zones=["UTC"]),
 )  # fmt: skip
 
 
@@ -47,6 +64,7 @@ def prepare() -> None:
         _record("a", "_command", command_id="c", command="predict"),
         _record("a", "_prediction", set="inline", churn=0.5, offer=1),
         _record("a", "_prediction", set="daily", propensity=0.5, ltv=1.0),
+        _record("a", "campaign_delivered", trigger_id=""),
         _record("a", "customer_link", to="b"),
         _record("c", "profile_update", segment="gold"),
         _record("", "_tick", at="2024-01-03T00:00:00.000Z", everyone=True),

@@ -29,7 +29,11 @@ MARK_WORDS = 3  # of 64 bits
 COOLING = 20
 LOTS = 14
 TYPES = 36  # codes of event types that are counted
-COMPLETED_WORDS, BADGE_WORDS, DAY_WORDS = 8, 2, 2  # of 64 bits
+COMPLETED_WORDS, BADGE_WORDS, DAY_WORDS, CROSSED_WORDS = 8, 2, 2, 4  # of 64 bits
+ENTRIES = 6  # campaigns
+AT_REST, UNDER_WAY, HELD, PENDING = range(4)  # `campaign_status`
+TREATMENT, CONTROL = range(2)  # `campaign_arm`
+CONTACTS = 8
 
 # A day's cell of a ring is at index day mod its length; cells outside the window are 0.
 RINGS = {
@@ -69,6 +73,9 @@ GAME = {
     "missions_completed": "u2", "open_grants": "u1",
 }  # fmt: skip
 
+#: Of a campaign's entry, besides its number, `campaign`.
+CAMPAIGN = {"status": "u1", "arm": "u1", "times": "u1", "day": "u2", "at": "u4", "until": "u4"}
+
 ASKED = ("engagement", "revenue", "loyalty", "digital")  # scores that a model's input moves with
 #: What was foretold, as stored; CHURN is the inline set's, the rest the daily one's.
 FORETOLD = ("churn", "propensity", "response", "default_risk", "upsell", "engagement", "rfm")
@@ -91,6 +98,7 @@ ROW = np.dtype(
         ("completed", "u8", (COMPLETED_WORDS,)),
         ("badges", "u8", (BADGE_WORDS,)),
         ("marks", "u8", (SLOTS, MARK_WORDS)),
+        ("crossed", "u8", (CROSSED_WORDS,)),
         *((f"life_{name}", "i8") for name in LIFE),
         ("hashes", "u8", (HASHES,)),
         *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "4"),
@@ -99,6 +107,7 @@ ROW = np.dtype(
         ("recent_value", "i4", (RECENT,)),
         *((name, "u4") for name in WORDS),
         *((f"mission_{name}", cell, (SLOTS,)) for name, cell in MISSION.items() if cell == "u4"),
+        *((f"campaign_{name}", cell, (ENTRIES,)) for name, cell in CAMPAIGN.items() if cell == "u4"),
         *((name, cell) for name, cell in GAME.items() if cell[1] == "4"),
         ("lot_points", "u4", (LOTS,)),
         ("offer", "i4"),
@@ -107,6 +116,9 @@ ROW = np.dtype(
         ("cooling_template", "u2", (COOLING,)),
         ("cooling_until", "u2", (COOLING,)),
         ("types", "u2", (TYPES,)),
+        ("contacts", "u2", (CONTACTS,)),  # local days, newest first
+        ("campaign", "u2", (ENTRIES,)),
+        *((f"campaign_{name}", cell, (ENTRIES,)) for name, cell in CAMPAIGN.items() if cell == "u2"),
         *((name, cell) for name, cell in GAME.items() if cell == "u2"),
         *((name, cell, (days,)) for name, (cell, days) in RINGS.items() if cell[1] == "2"),
         ("published", "u2", (len(SCORES),)),  # hundredths
@@ -117,6 +129,7 @@ ROW = np.dtype(
         ("recent_type", "u1", (RECENT,)),
         ("cooling_times", "u1", (COOLING,)),
         *((f"mission_{name}", cell, (SLOTS,)) for name, cell in MISSION.items() if cell == "u1"),
+        *((f"campaign_{name}", cell, (ENTRIES,)) for name, cell in CAMPAIGN.items() if cell == "u1"),
         *((name, cell) for name, cell in GAME.items() if cell == "u1"),
         ("consent", "u1"),
         ("hash_next", "u1"),  # where the next hash goes
@@ -146,7 +159,7 @@ def read(data: bytes) -> NDArray[np.void]:
 
 
 def plain(row: np.void) -> dict[str, Any]:
-    """Plain values of a row, by the names of docs/semantics.md, docs/game.md and docs/predictions.md.
+    """Plain values of a row, by the names of docs/ (semantics, game, predictions, campaigns).
 
     `rings` are {name: {day: value}} of the cells that are not 0, `hashes` and `recent` oldest first, `recent`
     as [type code, seconds, value], `published` in hundredths, times in milliseconds.
@@ -168,7 +181,15 @@ def plain(row: np.void) -> dict[str, Any]:
         **_game(row),
         **{name: int(row[name]) for name in ("inline_asked", "daily_asked", "ltv", "offer")},
         **{name: row[name].tolist() for name in ("asked_scores", "foretold_at", "foretold")},
+        "contacts": row["contacts"].tolist(),
+        "crossed": _bits(row["crossed"]),
+        "campaigns": [_campaign(row, entry) if row["campaign"][entry] else None for entry in range(ENTRIES)],
     }
+
+
+def _campaign(row: np.void, entry: int) -> dict[str, int]:
+    found = {name: int(row[f"campaign_{name}"][entry]) for name in CAMPAIGN}
+    return {"campaign": int(row["campaign"][entry])} | found
 
 
 def _game(row: np.void) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loyalty.campaign_rules import campaign_table
 from loyalty.columns import WORDS
 from loyalty.conditions import AT_LEAST, AT_MOST, EQUAL, FAILS, LESS, MORE, Kind, Term, parse, terms
 from loyalty.content import Decisions
@@ -87,20 +88,31 @@ BADGE = np.dtype(
 )
 #: Intervals within which some features of a customer must lie for a template to be looked at any further.
 GATES = 3
-GATE = np.dtype([("low", "f8", (GATES,)), ("high", "f8", (GATES,)), ("feature", "i8", (GATES,))], align=True)
+GATE = np.dtype(
+    [
+        ("low", "f8", (GATES,)),
+        ("high", "f8", (GATES,)),
+        ("feature", "i8", (GATES,)),
+        ("rule", "i8"),  # of the template, -1: of a campaign
+    ],
+    align=True,
+)
 EARNING = np.dtype([("types", "u8"), ("rate", "f8"), ("where", "i4"), ("number", "i4")], align=True)
 
 
 class Tables(NamedTuple):
-    """What compiled code reads."""
+    """What compiled code reads.
+
+    As few arrays as will do: all of them are handed on with every call, which an event without a game feels.
+    """
 
     rules: NDArray[np.void]  # RULE; those of the present revision first
     terms: NDArray[np.void]  # TERM
     badges: NDArray[np.void]  # BADGE, ascending by number
     earnings: NDArray[np.void]  # EARNING, ascending by number
-    order: NDArray[np.int32]  # active rules of the present revision, as they are tried
-    gates: NDArray[np.void]  # GATE of each of `order`
+    gates: NDArray[np.void]  # GATE of active templates, as they are tried, then those of `campaigns`
     lookup: NDArray[np.int32]  # hash table of rules by (revision, number), -1 empty
+    campaigns: NDArray[np.void]  # CAMPAIGN, the active ones of the present revision, as they are tried
 
 
 class Rules:
@@ -135,8 +147,15 @@ class Rules:
         badges, earnings = self._badges(game), self._earnings(game)
         self.on = bool(own or badges["active"].any() or len(earnings))
         order = np.array(own, np.int32)
-        gates = self._gates(table["eligibility"][order])
-        self.tables = Tables(table, _filled(self._terms), badges, earnings, order, gates, _lookup(table))
+        campaigns = campaign_table(game.campaigns, self._condition, self._filter)
+        campaigns["when_gate"] = len(order) + np.arange(len(campaigns))
+        campaigns["audience_gate"] = campaigns["when_gate"] + len(campaigns)
+        gates = self._gates(
+            np.concatenate([table["eligibility"][order], campaigns["when"], campaigns["audience"]])
+        )
+        gates["rule"] = -1
+        gates["rule"][: len(order)] = order
+        self.tables = Tables(table, _filled(self._terms), badges, earnings, gates, _lookup(table), campaigns)
 
     def _rule(
         self, to: Any, revision: int, template: Template, decisions: Decisions, names: dict[str, int]

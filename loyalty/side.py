@@ -18,7 +18,8 @@ _NEVER = NEVER.to_bytes(8, "little", signed=True)
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-_ERASED = b"s\1erased\0x"  # no customer's: an id there has the character 1
+#: A key of one of the erased: the hash of their id follows.  No customer's: an id there has the character 1.
+ERASED = b"s\1erased\0x"
 
 
 class Grant(msgspec.Struct):
@@ -172,11 +173,11 @@ class Side:
 
     def erased(self) -> set[bytes]:
         """Hashes of erased customers' ids."""
-        return {key[len(_ERASED) :] for key, _ in self._state.side_scan(_ERASED)}
+        return {key[len(ERASED) :] for key, _ in self._state.side_scan(ERASED)}
 
     def set_erased(self, digest: bytes, wanted: bool) -> None:
         """Keep, or forget, that a customer was erased."""
-        self._state.side_put(_ERASED + digest, b"1" if wanted else None)
+        self._state.side_put(ERASED + digest, b"1" if wanted else None)
 
     def erase(self, id: bytes) -> None:
         """Delete all entries of a customer."""

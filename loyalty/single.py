@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty import joining
+from loyalty.campaign_telling import entry_of
 from loyalty.columns import (
     CLOSED,
     DONE,
@@ -23,19 +24,24 @@ from loyalty.columns import (
     UNKNOWN_CUSTOMER,
     UNKNOWN_GRANT,
 )
-from loyalty.decode import FULFILLED, OPS, REFUND, Batch, Record
+from loyalty.decode import ANSWERS, CONVERTED, FULFILLED, OPS, REFUND, Batch, Record
 from loyalty.effects import Cause, Moment, digest, erased, mission_id, moment, result_effect
+from loyalty.game import TEMPLATES, Campaign, Limits
 from loyalty.hashing import hash64
 from loyalty.links import own_record
 from loyalty.moving import in_control
 from loyalty.points import balance
-from loyalty.row import ACTIVE, OPEN
+from loyalty.row import ACTIVE, AT_REST, OPEN, UNDER_WAY
 from loyalty.rules import Rules
 from loyalty.telling import ask, unknown_refund
 from loyalty.times import iso
 
 if TYPE_CHECKING:
     from loyalty.engine import Engine, Outcome
+
+
+MOST_NUMBER = TEMPLATES  # of a template or campaign
+TAKEN = 1  # what an account granted
 
 
 class Single:
@@ -56,8 +62,11 @@ class Single:
         slot = int(batch.events["slot"][i])
         if self._engine.state.rows["state"][slot] != OPEN:
             return
-        if batch.events["kind"][i] == REFUND:
+        kind = int(batch.events["kind"][i])
+        if kind == REFUND:
             self._refund(batch, i, slot, out)
+        elif ANSWERS[kind] == "trigger_id":
+            self._triggered(batch, i, slot, out)
         else:
             self._answer(batch, i, slot)
         record = batch.records[i]
@@ -121,6 +130,27 @@ class Single:
         self._side.put_grant(id, grant_id, grant)
         row = self._engine.state.rows[slot]
         row["open_grants"] = max(int(row["open_grants"]) - 1, 0)
+
+    def _triggered(self, batch: Batch, i: int, slot: int, out: Outcome) -> None:
+        """A message was delivered, or a campaign has brought what it was for."""
+        record, id, engine = batch.records[i], batch.ids[i], self._engine
+        given: str = record.attributes["trigger_id"]
+        row, revision = engine.state.rows[slot], engine.state.partition.revision
+        entry = entry_of(row, record.customer_id, given)
+        if entry < 0:
+            return
+        converted = batch.events["kind"][i] == CONVERTED
+        if converted:
+            if row["campaign_status"][entry] != UNDER_WAY:
+                return
+            row["campaign_status"][entry] = AT_REST
+        if in_control(row["id_hash"], engine.policy()[0]):
+            return
+        out.counts["campaigns_converted"] += converted
+        number, arm = int(row["campaign"][entry]), int(row["campaign_arm"][entry])
+        status, by = ("converted", "answer") if converted else ("delivered", "")
+        of = self._moment(record, id, int(row["as_of"]))
+        out.effects.append(engine.campaigns.outcome(of, revision, number, given, arm, status, by))
 
     # -- commands for one customer ------------------------------------------------------------------
 
@@ -192,29 +222,29 @@ class Single:
     # -- accounts -----------------------------------------------------------------------------------
 
     def reserve(self, batch: Batch, i: int, out: Outcome) -> None:
-        """Take from a template's account, or give back to it."""
-        record, id, engine = batch.records[i], batch.ids[i], self._engine
+        """Take from the account of a template or campaign, or give back to it."""
+        record, id = batch.records[i], batch.ids[i]
         attributes = record.attributes
-        count, points, number = attributes["count"], attributes["points"], attributes["template"]
+        kind = _of(record)
+        count, points, number = attributes["count"], attributes["points"], attributes[kind]
         account = self._side.account(id)
         if count < 0:
             account.count = max(account.count + count, 0)
             account.points = max(account.points + points, 0)
             self._side.put_account(id, account)
             return
-        template = engine.teller.names(engine.state.partition.revision).templates.get(number)
+        limits = self._limits(kind, number)
         granted = (
-            template is not None
-            and template.active
-            and record.customer_id == f"template:{number}"
-            and (not template.limits.total or account.count + count <= template.limits.total)
-            and (not template.limits.budget or account.points + points <= template.limits.budget)
+            limits is not None
+            and record.customer_id == f"{kind}:{number}"
+            and (not limits.total or account.count + count <= limits.total)
+            and (not limits.budget or account.points + points <= limits.budget)
         )
         if granted:
             account.count += count
             account.points += points
             self._side.put_account(id, account)
-        answer = {"template": number, "granted": granted, "count": count, "points": points}
+        answer = {kind: number, "granted": granted, "count": count, "points": points}
         out.forwards.append(
             own_record(
                 attributes["customer"],
@@ -225,31 +255,44 @@ class Single:
             )
         )
 
+    def _limits(self, kind: str, number: int) -> Limits | Campaign | None:
+        """Those of a template or campaign, None for one that is gone or switched off."""
+        engine = self._engine
+        revision = engine.state.partition.revision
+        if kind == "campaign":
+            known = engine.campaigns.known(revision, number)
+            return known.campaign if known is not None and known.campaign.active else None
+        template = engine.teller.names(revision).templates.get(number)
+        return template.limits if template is not None and template.active else None
+
     def reservation(self, batch: Batch, i: int, out: Outcome) -> None:
         """The answer of an account, for the customer who waits for it."""
         record, id, engine = batch.records[i], batch.ids[i], self._engine
         attributes, state = record.attributes, engine.state
-        number, granted = attributes["template"], attributes["granted"]
+        kind = _of(record)
+        number, granted = attributes[kind], attributes["granted"]
         slot, at = state.find(id), int(batch.events["at"][i])
-        waited = False
+        answer = joining.answer_campaign if kind == "campaign" else joining.answer_reservation
+        # What has no such number in any catalog is nobody's: -1 is a number that compiled code can hold.
+        mine = number if 0 <= number <= MOST_NUMBER else -1
+        status = 0
         if slot >= 0 and state.rows["state"][slot] == OPEN:
 
             def run(begin: int, rules: Rules, desk: NDArray[np.void]) -> int:
-                nonlocal waited
-                done = joining.answer_reservation(
-                    state.rows, slot, 0, at, number, granted, engine.policy(), rules.tables, desk,
+                nonlocal status
+                status = answer(
+                    state.rows, slot, 0, at, mine, granted, engine.policy(), rules.tables, desk,
                     engine.effects, engine.seen, engine.asked,
                 )  # fmt: skip
-                waited = done == 1
-                return 1 if done >= 0 else 0
+                return 1 if status >= 0 else 0
 
             told: list[Any] = []
             engine.run(1, run, lambda found: told.append(found.copy()), out)
             for found in told:
                 engine.emit(batch, i, found, [id] * len(found), out)
-            if waited:
+            if status:
                 state.touch(np.array([slot], np.int32))
-        if granted and not waited:
+        if granted and status != TAKEN:
             out.forwards.append(
                 ask(
                     number,
@@ -258,5 +301,11 @@ class Single:
                     record.occurred_at,
                     -attributes["count"],
                     -attributes["points"],
+                    kind,
                 )
             )
+
+
+def _of(record: Record) -> str:
+    """What an account, or its answer, is about: a template or a campaign."""
+    return "campaign" if "campaign" in record.attributes else "template"

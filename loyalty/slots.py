@@ -17,7 +17,7 @@ from loyalty.columns import (
 from loyalty.compiled import compiled
 from loyalty.conditions import AT_LEAST, AT_MOST, DIFFERENT, EQUAL, HOLDS, KNOWN, LESS, MORE
 from loyalty.emit import effect
-from loyalty.row import ACTIVE, COOLING, FREE, MARK_WORDS, SLOTS
+from loyalty.row import ACTIVE, COOLING, ENTRIES, FREE, HELD, MARK_WORDS, SLOTS
 
 
 @compiled
@@ -76,11 +76,14 @@ def holds(terms: Any, first: int, values: Any) -> bool:
 
 @compiled
 def next_due(row: Record, tables: Any, desk: Record) -> int:
-    """When something of an open row is due: its refresh, or a mission to settle."""
+    """When something of an open row is due: its refresh, a mission to settle, or a campaign held back."""
     due = row.next_refresh
     for slot in range(SLOTS):
         if row.mission_status[slot] == ACTIVE:
             due = min(due, np.int64(row.mission_ends[slot]) * 1000 + tables.rules[desk.rules[slot]].grace)
+    for entry in range(ENTRIES):
+        if row.campaign_status[entry] == HELD:
+            due = min(due, np.int64(row.campaign_until[entry]) * 1000)
     return due  # type: ignore[no-any-return]
 
 

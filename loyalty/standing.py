@@ -1,4 +1,4 @@
-"""Where a customer stands in the game: missions, badges, points and tier of a row.
+"""Where a customer stands in the game: missions, badges, points, tier and campaigns of a row.
 
 In words and canonical units, each mission by the revision that gave it.
 """
@@ -14,7 +14,7 @@ from loyalty.features import bit
 from loyalty.game import LEVELS, Game, Template
 from loyalty.points import balance
 from loyalty.policy import Content
-from loyalty.row import ACTIVE, FREE, LOTS, NO, SLOTS, YES
+from loyalty.row import ACTIVE, AT_REST, CONTROL, FREE, HELD, LOTS, NO, PENDING, SLOTS, UNDER_WAY, YES
 from loyalty.times import iso
 
 Contents = Callable[[int], Content]
@@ -98,6 +98,36 @@ def badges(row: Any, game: Game) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def campaigns(row: Any, game: Game) -> list[dict[str, Any]]:
+    """The entries of campaigns, the last triggered first; one that is gone has the name ""."""
+    names = {each.number: each.name for each in game.campaigns}
+    found = [
+        {"number": number, "name": names.get(number, "")} | (entry(row, number) or {})
+        for number in row["campaign"].tolist()
+        if number
+    ]
+    return sorted(found, key=lambda each: each["triggered_at"], reverse=True)
+
+
+_CAMPAIGN_STATUS = {AT_REST: "rest", UNDER_WAY: "open", HELD: "held", PENDING: "waiting"}
+
+
+def entry(row: Any, number: int) -> dict[str, Any] | None:
+    """Where a campaign stands with a customer, None where it never spoke, or was forgotten."""
+    if number not in row["campaign"].tolist():
+        return None
+    n = row["campaign"].tolist().index(number)
+    held = int(row["campaign_status"][n]) == HELD
+    return {
+        "status": _CAMPAIGN_STATUS[int(row["campaign_status"][n])],
+        "arm": "control" if int(row["campaign_arm"][n]) == CONTROL else "treatment",
+        "times": int(row["campaign_times"][n]),
+        "day": date_of(int(row["campaign_day"][n])),
+        "triggered_at": iso(int(row["campaign_at"][n]) * 1000),
+        "held_until": iso(int(row["campaign_until"][n]) * 1000) if held else None,
+    }
 
 
 def points(row: Any, game: Game) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from loyalty import conditions
 from loyalty.columns import (
     BADGE,
+    CAMPAIGN,
     CANCELLED,
     EXPIRED,
     GIVEN,
@@ -122,6 +123,18 @@ class OpenTold(NamedTuple):
     balance: int
 
 
+class CampaignTold(NamedTuple):
+    """What became of a campaign: `level` is its arm, `month` its day, `target` a language's hash."""
+
+    detail: int
+    number: int
+    level: int
+    month: int
+    target: int
+    seen: int
+    control: int
+
+
 _BEGINS = frozenset((GIVEN, RESERVED, REFUSED_MISSION))
 _TESTS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq,
@@ -146,7 +159,7 @@ def _test(comparison: Comparison) -> Callable[[float], bool]:
     return lambda value: test(value, wanted)
 
 
-class _Condition:
+class Condition:
     """A condition taken apart: what each of its comparisons saw."""
 
     def __init__(self, text: str) -> None:
@@ -186,10 +199,10 @@ class _Rule(NamedTuple):
     units: int
     capped: bool
     points: int
-    condition: _Condition
+    condition: Condition
 
 
-class _Names:
+class Names:
     """What a revision calls things."""
 
     def __init__(self, content: Content) -> None:
@@ -199,7 +212,7 @@ class _Names:
         self.tiers = [tier.name for tier in game.tiers]
         self._decimals = content.decisions.currency_decimals
         self._rules: dict[int, _Rule] = {}
-        self._levels: dict[tuple[int, int], _Condition] = {}
+        self._levels: dict[tuple[int, int], Condition] = {}
 
     def rule(self, number: int) -> _Rule:
         """What is told of a template."""
@@ -213,15 +226,15 @@ class _Names:
             found = self._rules[number] = _Rule(
                 template.name, title, members, f"mission:{number}", units,
                 bool(limits.total or limits.budget), template.rewards.points,
-                _Condition(template.eligibility),
+                Condition(template.eligibility),
             )  # fmt: skip
         return found
 
-    def level(self, number: int, level: int) -> _Condition:
+    def level(self, number: int, level: int) -> Condition:
         """The condition of a badge's level (1 to 4)."""
         found = self._levels.get((number, level))
         if found is None:
-            found = _Condition(self.badges[number].levels[level - 1].condition)
+            found = Condition(self.badges[number].levels[level - 1].condition)
             self._levels[number, level] = found
         return found
 
@@ -232,13 +245,13 @@ class Teller:
     def __init__(self, contents: Callable[[int], Content], side: Side) -> None:
         self._contents = contents
         self._side = side
-        self._names: dict[int, _Names] = {}
+        self._names: dict[int, Names] = {}
 
-    def names(self, revision: int) -> _Names:
+    def names(self, revision: int) -> Names:
         """What a revision calls things."""
         found = self._names.get(revision)
         if found is None:
-            found = self._names[revision] = _Names(self._contents(revision))
+            found = self._names[revision] = Names(self._contents(revision))
         return found
 
     def columns(self, found: Any, kind: int) -> Iterator[Any]:
@@ -253,7 +266,7 @@ class Teller:
         ]
         return map(told_as._make, zip(*columns, strict=True))
 
-    def _saw(self, of: Moment, condition: _Condition, seen: NDArray[np.float64], row: int) -> str:
+    def _saw(self, of: Moment, condition: Condition, seen: NDArray[np.float64], row: int) -> str:
         return condition.seen(seen, row, lambda: self._side.profile(of.key)) if row >= 0 else ""
 
     def mission(
@@ -277,7 +290,7 @@ class Teller:
         if detail in _BEGINS or (row.control and detail != PROGRESS):
             saw = self._saw(of, template.condition, seen, row.seen)
             effects.append(
-                _decision(of, rule, "mission", status, template.rule, template.title, row.control, saw)
+                decision(of, rule, "mission", status, template.rule, template.title, row.control, saw)
             )
         if template.capped and not row.control:
             if detail == RESERVED:
@@ -298,7 +311,7 @@ class Teller:
                 _award(of, rule, "badge", row.number, title, row.level, LEVELS[row.level - 1], row.reason)
             )
         saw = self._saw(of, names.level(row.number, row.level), seen, row.seen)
-        effects.append(_decision(of, rule, "badge", "awarded", rule, title, row.control, saw))
+        effects.append(decision(of, rule, "badge", "awarded", rule, title, row.control, saw))
 
     def tier(self, of: Moment, row: TierTold, revision: int, effects: list[Effect]) -> None:
         """Another tier."""
@@ -338,7 +351,7 @@ class Teller:
                 title = template.title
             else:
                 title = plain(self.names(revision).badges[row.number].name)
-            effects.append(_decision(of, name, "grant", kind, rule, title, row.control, saw))
+            effects.append(decision(of, name, "grant", kind, rule, title, row.control, saw))
 
     def repeat(
         self, of: Moment, grant_id: str, grant: Grant, as_of: int, balance: int, effects: list[Effect]
@@ -360,13 +373,14 @@ class Teller:
 
 _AS: dict[int, Any] = {
     MISSION: MissionTold, BADGE: BadgeTold, TIER: TierTold, GRANT: GrantTold, OPEN_GRANTS: OpenTold,
+    CAMPAIGN: CampaignTold,
 }  # fmt: skip
 _TIMES = {"began": "started", "over": "ends"}
 
 
 def unknown_refund(of: Moment, control: bool) -> Effect:
     """A refund of an event that nobody remembers."""
-    return _decision(of, "refund:unknown", "refund", "unknown_event", "refund", '""', control, "")
+    return decision(of, "refund:unknown", "refund", "unknown_event", "refund", '""', control, "")
 
 
 def _award(
@@ -390,7 +404,7 @@ def _granted(
     return told(REWARD_GRANTS, of, id, members)
 
 
-def _decision(
+def decision(
     of: Moment, name: str, kind: str, decision: str, rule: str, title: str, control: int, saw: str
 ) -> Effect:
     members = (
@@ -419,7 +433,9 @@ def _shown(number: float) -> str:
     return repr(int(number)) if number == int(number) else repr(number)
 
 
-def ask(template: int, customer_id: str, event_id: str, at: str, count: int, points: int) -> Forward:
-    """Ask a template's account for a mission, or give one back."""
-    attributes = {"customer": customer_id, "template": template, "count": count, "points": points}
-    return own_record(f"template:{template}", "_reserve", event_id, at, attributes)
+def ask(
+    number: int, customer_id: str, event_id: str, at: str, count: int, points: int, kind: str = "template"
+) -> Forward:
+    """Ask the account of a template, or a campaign, for one more of it, or give one back."""
+    attributes = {"customer": customer_id, kind: number, "count": count, "points": points}
+    return own_record(f"{kind}:{number}", "_reserve", event_id, at, attributes)

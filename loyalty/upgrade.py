@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from loyalty.calendar import month_of
 from loyalty.hashing import hash64
 from loyalty.packing import opened
-from loyalty.row import FORMAT, GAME, MISSION, ROW, empty
+from loyalty.row import CAMPAIGN, FORMAT, GAME, MISSION, ROW, empty
 
 _NEW = {
     "next_refresh", "id_hash", "active_days", "completed", "badges", "marks", "lot_points", "lot_month",
     "cooling_template", "cooling_until", "cooling_times", "types", "inline_asked", "daily_asked",
-    "foretold_at", "ltv", "offer", "asked_scores", "foretold", *GAME,
-    *(f"mission_{name}" for name in MISSION),
+    "foretold_at", "ltv", "offer", "asked_scores", "foretold", "contacts", "crossed", "campaign", *GAME,
+    *(f"mission_{name}" for name in MISSION), *(f"campaign_{name}" for name in CAMPAIGN),
 }  # fmt: skip
-#: Format 1: without the game and predictions.
+#: Format 1: without the game, predictions and campaigns.
 ROW_1 = np.dtype(
     [(name, ROW[name].base, ROW[name].shape) for name in ROW.names or () if name not in _NEW], align=True
 )

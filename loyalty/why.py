@@ -1,4 +1,4 @@
-"""Why a customer has what it has, and why not the rest: each template and badge against the row as it stands.
+"""Why a customer has what it has, and why not the rest: templates, badges and campaigns against the row now.
 
 What would be given now is found by giving it to a copy of the row, with the code that decides; the reasons
 beside it are that code's questions, asked one by one.
@@ -30,6 +30,7 @@ from loyalty.slots import find_all, holds, may_cool
 from loyalty.standing import Contents, date_of, held_levels, missions, points, template_of, units
 from loyalty.times import iso
 from loyalty.vocabulary import FEATURES, INDEX, KINDS
+from loyalty.why_campaigns import Campaigns
 
 #: By rule of the present revision: its eligibility holds; all that it asks of a customer does; the target.
 _VERDICT = np.dtype([("holds", "?"), ("eligible", "?"), ("target", "i8")])
@@ -82,6 +83,10 @@ class _Trial:
         self.features: NDArray[np.float64] = desk["features"][0]
         self.control = bool(in_control(self.row["id_hash"], policy[0]))
         self.off = _off(self.row, rules.on)
+        # Campaigns need nothing to win.
+        self.campaigns = Campaigns(
+            before, policy, tables, self.features, content.game, _off(self.row, True), self.control
+        )
         after, effects = before.copy(), np.empty(EFFECTS_ROOM, EFFECT)
         self.room_to_cool = True
         if not self.off:
@@ -116,7 +121,7 @@ def why(row: Any, revision: int, content_of: Contents, profile: Mapping[str, Any
     """All that the game thinks of a row now, by a revision's content; `profile`: words of the side table.
 
     A template is `given` (it would be, at the next chance), or has reasons; a badge's next level is
-    `awarded`, or its condition says why not.
+    `awarded`, or its condition says why not; a campaign is `ready`, should its turn come, or has reasons.
     """
     content = content_of(revision)
     trial = _Trial(row, revision, content_of)
@@ -136,6 +141,7 @@ def why(row: Any, revision: int, content_of: Contents, profile: Mapping[str, Any
             _badge(n, badge, trial, profile)
             for n, badge in enumerate(sorted(content.game.badges, key=lambda badge: badge.number))
         ],
+        "campaigns": trial.campaigns.all(seen, profile),
         "points": points(row, content.game),
     }
 

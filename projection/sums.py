@@ -7,7 +7,7 @@ from collections import defaultdict
 from datetime import date
 from typing import Any
 
-from sqlalchemy import case, distinct, func, select
+from sqlalchemy import distinct, func, select
 
 from projection import schema
 from projection.queries import _all, _between
@@ -130,34 +130,61 @@ def leaderboard(db: Any, by: str = "points", limit: int = 100) -> list[dict[str,
 def campaign_figures(
     db: Any, campaign: int, *, since: date | None = None, until: date | None = None
 ) -> dict[str, Any]:
-    """What came of a campaign's triggers of those days: by `arms`, and the `uplift` of conversion.
+    """What came of a campaign's triggers of those days: by `arms`, the `uplift` of conversion, and `by_day`.
 
-    An arm has triggered, delivered, converted, cost (minor units) and rate (share of triggered, None without
-    any).  Uplift is the difference of the rates, treatment less control, with the bounds `low` and `high` of
-    its 95 % interval (Newcombe's hybrid score interval, 1998, method 10); None without both arms.
+    An arm has triggered, delivered, converted, converted_by (`event`, `answer`), cost (minor units) and rate
+    (converted of triggered, None without any); `by_day` has the same counts with `day` and `arm`.  All of
+    them belong to the day of the trigger, so that days sum up to arms.  `uplift` is that of `uplift()`.
     """
     c = schema.triggers.c
-    found = db.execute(
+    found = _all(
+        db,
         select(
+            c.day,
             c.arm,
             func.count().label("triggered"),
             func.count(c.delivered_at).label("delivered"),
             func.count(c.converted_at).label("converted"),
-            func.coalesce(func.sum(case((c.cost.is_(None), 0), else_=c.cost)), 0).label("cost"),
+            func.count().filter(c.converted_by == "event").label("event"),
+            func.count().filter(c.converted_by == "answer").label("answer"),
+            func.coalesce(func.sum(c.cost), 0).label("cost"),
         )
         .where(c.campaign == campaign, c.triggered_at.is_not(None), _between(c.day, since, until))
-        .group_by(c.arm)
-    ).mappings()
-    nothing = {"triggered": 0, "delivered": 0, "converted": 0, "cost": 0, "rate": None}
-    arms: dict[str, dict[str, Any]] = {"treatment": dict(nothing), "control": dict(nothing)}
-    for each in found:
-        arm = {name: int(each[name]) for name in ("triggered", "delivered", "converted", "cost")}
-        arms[each["arm"]] = arm | {"rate": arm["converted"] / arm["triggered"]}
-    return {"campaign": campaign, "arms": arms, "uplift": uplift(arms["treatment"], arms["control"])}
+        .group_by(c.day, c.arm)
+        .order_by(c.day, c.arm.desc()),
+    )
+    days = [_counts(each) for each in found]
+    arms: dict[str, dict[str, Any]] = {}
+    for arm in ("treatment", "control"):
+        own = [day for day in days if day["arm"] == arm]
+        sums = {name: sum(day[name] for day in own) for name in ("triggered", "delivered", "converted")}
+        by = {name: sum(day["converted_by"][name] for day in own) for name in ("event", "answer")}
+        rate = sums["converted"] / sums["triggered"] if own else None
+        arms[arm] = {**sums, "converted_by": by, "cost": sum(day["cost"] for day in own), "rate": rate}
+    return {
+        "campaign": campaign,
+        "arms": arms,
+        "uplift": uplift(arms["treatment"], arms["control"]),
+        "by_day": days,
+    }
+
+
+def _counts(found: dict[str, Any]) -> dict[str, Any]:
+    """A day and arm of a campaign."""
+    return {
+        **{name: found[name] for name in ("day", "arm", "triggered", "delivered", "converted")},
+        "converted_by": {"event": found["event"], "answer": found["answer"]},
+        "cost": int(found["cost"]),
+    }
 
 
 def uplift(treatment: dict[str, Any], control: dict[str, Any]) -> dict[str, float] | None:
-    """Difference of two rates with its 95 % interval; None where one arm is empty."""
+    """The difference of two conversion rates, treatment less control; None where one arm is empty.
+
+    `low` and `high` bound its 95 % interval: the hybrid score interval without continuity correction,
+    method 10 of R. G. Newcombe, Interval estimation for the difference between independent proportions,
+    Statistics in Medicine 17 (1998), 873-890.
+    """
     if not treatment["triggered"] or not control["triggered"]:
         return None
     (p, low, high), (q, least, most) = _wilson(treatment), _wilson(control)
@@ -170,7 +197,7 @@ def uplift(treatment: dict[str, Any], control: dict[str, Any]) -> dict[str, floa
 
 
 def _wilson(arm: dict[str, Any]) -> tuple[float, float, float]:
-    """A rate and the bounds of its score interval (Wilson, 1927)."""
+    """A rate and the bounds of its score interval (E. B. Wilson, 1927)."""
     n, rate = arm["triggered"], arm["converted"] / arm["triggered"]
     middle = rate + Z95**2 / (2 * n)
     spread = Z95 * math.sqrt(rate * (1 - rate) / n + Z95**2 / (4 * n * n))

@@ -80,3 +80,16 @@ FEATURE_DRIFT = Gauge(
     ["feature"],
 )
 SCORE_DRIFT = Gauge("khaywe_score_drift", "The same of a model's predictions.", ["model", "target"])
+NOTIFICATIONS = Counter(
+    "khaywe_notifications_total",
+    "Tries to deliver to subscriptions: delivered, failed; and dead, those that were given up.",
+    ["result"],
+)
+NOTIFICATION_LAG = Gauge(
+    "khaywe_notification_lag_records",
+    "Offsets between a subscription's positions and the partitions' ends, as last seen.",
+    ["subscription"],
+)
+NOTIFICATIONS_SUSPENDED = Gauge(
+    "khaywe_notifications_suspended", "Subscriptions that took nothing for so long that they are suspended."
+)

@@ -7,6 +7,7 @@ every codec librdkafka knows, and keeps for each partition the position that fol
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 
 from confluent_kafka import (
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds a poll waits for more records once some can be had: the price of a batch in latency.
 POLL_SECONDS = 0.03
+#: Seconds without a broker after which a new client is made: one of librdkafka 2.16 that was told of a
+#: cluster without brokers, as one just started tells, sometimes never finds one again.
+LOST_SECONDS = 15.0
 
 _NOT_FATAL = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 
@@ -38,6 +42,8 @@ class Source:
         self._positions: dict[Partition, int] = {}
         self._consumer: Consumer | None = None
         self._group_positions: GroupPositions | None = None
+        #: Since when no broker answers; None while one does.
+        self._lost: float | None = None
 
     @property
     def consumer(self) -> Consumer:
@@ -69,6 +75,14 @@ class Source:
         """
         if not partitions:
             return {}
+        try:
+            return self._committed(partitions)
+        except KafkaException as error:
+            if error.args[0].code() in _NOT_FATAL:
+                self._renew()
+            raise
+
+    def _committed(self, partitions: set[Partition]) -> dict[Partition, int]:
         if self._group_positions is None:
             self._group_positions = GroupPositions(self._settings, self._group, stable=True)
         found = self._group_positions.of(partitions)
@@ -83,6 +97,13 @@ class Source:
                 )  # fmt: skip
             positions[place] = max(committed, low)
         return positions
+
+    def _renew(self) -> None:
+        """New clients, which read on where the old ones were."""
+        self.close()
+        self._lost = None
+        if self._positions:
+            self.assign(self._positions)
 
     def assign(self, positions: Mapping[Partition, int]) -> None:
         """Read these partitions and no others, from these positions; what was fetched before is dropped."""
@@ -110,11 +131,15 @@ class Source:
         ends: dict[Partition, int] = {}
         last: tuple[str | None, int | None] = (None, None)
         records: list[Message] = []
+        if self._lost is not None and time.monotonic() - self._lost > LOST_SECONDS:
+            log.warning("%s: no broker for %.0f s; trying with a new client", self._group, LOST_SECONDS)
+            self._renew()
         for message in self.consumer.consume(most, POLL_SECONDS):
             error = message.error()
             if error is not None:
                 self._note(message, error, ends)
                 continue
+            self._lost = None
             name = (message.topic(), message.partition())
             if name != last:
                 records = by_partition.setdefault(Partition(str(name[0]), int(name[1] or 0)), [])
@@ -143,6 +168,7 @@ class Source:
     def _note(self, message: Message, error: KafkaError, ends: dict[Partition, int]) -> None:
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
+            self._lost = None
             # The end's position lies behind trailing transaction markers, which no record shows.
             ends[Partition(str(message.topic()), int(message.partition() or 0))] = int(message.offset() or 0)
         elif code in (
@@ -154,6 +180,8 @@ class Source:
                 "%s: %s/%s is not there: %s", self._group, message.topic(), message.partition(), error.str()
             )
         elif code in _NOT_FATAL or error.retriable():
+            if code == KafkaError._ALL_BROKERS_DOWN and self._lost is None:
+                self._lost = time.monotonic()
             log.warning("%s: waiting for Kafka: %s", self._group, error.str())
         else:
             raise KafkaException(error)

@@ -43,7 +43,7 @@ HUNG_SECONDS = 3 * CALL_SECONDS
 
 
 class Hung(Exception):
-    """A call of the transactional API did not come back; its producer is given up."""
+    """A call of the transactional API does not come back, or never succeeds; its producer is given up."""
 
 
 def _bounded(call: Callable[[], object], what: str) -> None:
@@ -142,8 +142,18 @@ class Transactor:
         """Initialise the producer; what an earlier one of this name left open is aborted by the broker."""
         if self._producer is not None:
             return
+        while self._producer is None:
+            producer = self._made()
+            try:
+                self._patiently(lambda: producer.init_transactions(CALL_SECONDS), "initialise the producer")  # noqa: B023
+            except Hung as error:
+                log.warning("%s: %s; trying with a new producer", self._id, error)
+                continue
+            self._producer = producer
+
+    def _made(self) -> Producer:
         timeout = int(self._settings.transaction_timeout * 1000)
-        producer = Producer(
+        return Producer(
             self._settings.producer_config(**{
                 "transactional.id": self._id,
                 "transaction.timeout.ms": timeout,
@@ -156,8 +166,6 @@ class Transactor:
                 "message.max.bytes": 4 << 20,
             })
         )  # fmt: skip
-        self._patiently(lambda: producer.init_transactions(CALL_SECONDS), "initialise the producer")
-        self._producer = producer
 
     def run(self, epoch: Epoch, offsets: dict[Partition, int], fill: Fill) -> dict[Partition, int]:
         """One transaction; see `streams.batches.Commit`."""
@@ -224,7 +232,12 @@ class Transactor:
         self._producer = None
 
     def _patiently(self, call: Callable[[], object], what: str) -> None:
-        """Repeat a call that may be repeated; Kafka away means waiting, said every time."""
+        """Repeat a call that may be repeated; Kafka away means waiting, said every time.
+
+        Not for ever with the same producer (Hung): one told of a cluster without brokers, as one just
+        started tells, may never find its coordinator again.  The broker ends the transaction by then anyway.
+        """
+        end = time.monotonic() + HUNG_SECONDS
         while True:
             try:
                 _bounded(call, what)
@@ -234,3 +247,5 @@ class Transactor:
                 if not reason.retriable():
                     raise
                 log.warning("%s: waiting for Kafka to %s: %s", self._id, what, reason.str())
+                if time.monotonic() > end:
+                    raise Hung(f"cannot {what} for {HUNG_SECONDS:.0f} s: {reason.str()}") from None

@@ -108,6 +108,14 @@ class Consumer(driver.Consumer):
     # -- records ------------------------------------------------------------------------------------
 
     async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            await self._drain(fetcher)
+        except asyncio.CancelledError:
+            # The worker stops.  Faust would call it a crash where a rebalance is under way.
+            if not fetcher.should_stop:
+                raise
+
+    async def _drain(self, fetcher: Any) -> None:
         loop = asyncio.get_running_loop()
         while not (self.should_stop or fetcher.should_stop):
             epoch = self.epoch

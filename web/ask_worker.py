@@ -42,10 +42,12 @@ def fetch(config: Settings, customer_id: str) -> dict[str, Any]:
 
 
 def fetch_why(
-    config: Settings, customer_id: str, mission: str | None = None, badge: str | None = None
-) -> dict[str, Any]:
+    config: Settings, customer_id: str, mission: str | None = None, badge: str | None = None,
+    campaign: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """What the game thinks of a customer.  Raises NoAnswer, UnknownCustomer, UnknownName."""
-    asked = {name: value for name, value in (("mission", mission), ("badge", badge)) if value is not None}
+    names = {"mission": mission, "badge": badge, "campaign": campaign}
+    asked = {kind: name for kind, name in names.items() if name is not None}
     query = f"?{urlencode(asked, quote_via=quote)}" if asked else ""
     return ask(config, web_url(config), f"/customers/{quote(customer_id, safe='')}/why{query}")
 
@@ -71,7 +73,7 @@ def ask(config: Settings, base: str, path: str) -> dict[str, Any]:
         if error.code == 401:
             raise NoAnswer(why, hint="set KHAYWE_WORKER_KEY here to what the workers have") from None
         if error.code == 404 and why.startswith("the catalog"):
-            raise UnknownName(why, hint="`khaywe catalog show` lists missions and badges") from None
+            raise UnknownName(why, hint="`khaywe catalog show` lists what there is") from None
         if error.code == 404:
             raise UnknownCustomer(
                 why,

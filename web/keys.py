@@ -1,4 +1,4 @@
-"""Who may look at a worker's views: anybody on its machine; from elsewhere, whoever shows a key.
+"""Who sees a worker's views and the API's metrics: anybody on that machine; from elsewhere, who shows a key.
 
 That is KHAYWE_WORKER_KEY, which workers, the API and the command line show each other, or a key of the API.
 """
@@ -24,9 +24,10 @@ BELIEVED = 2.0
 class Keys:
     """Asked before each view."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, host: str) -> None:
+        """`host`: the address that is listened on."""
         self._settings = settings
-        self._open = _is_here(settings.web_host)
+        self._open = _is_here(host)
         self._people: People | None = None
         self._believed: dict[str, float] = {}
 

@@ -50,7 +50,7 @@ STALE_SECONDS = 60.0
 def table_views(app: RecordApp, table: Table) -> None:
     """Add `/customers/{id}` and its `/why`, `/tables`, `/grants`, `/points` to the customer table's app."""
 
-    keys = Keys(app.settings)
+    keys = Keys(app.settings, app.settings.web_host)
 
     class Guarded(View):
         """A view that asks for a key, unless the worker listens on its own machine only."""
@@ -106,8 +106,8 @@ def table_views(app: RecordApp, table: Table) -> None:
     class Why(OfCustomer):
         async def get(self, request: Request, customer_id: str) -> Response:
             asked = request.rel_url.query
-            mission, badge = asked.get("mission"), asked.get("badge")
-            return await self.answer(request, customer_id, lambda: table.why(customer_id, mission, badge))
+            names = [asked.get(kind) for kind in ("mission", "badge", "campaign")]
+            return await self.answer(request, customer_id, lambda: table.why(customer_id, *names))
 
     @app.page("/tables", name="tables")
     class Tables(Guarded):

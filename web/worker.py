@@ -27,9 +27,11 @@ async def overview() -> Sequence[Mapping[str, Any]]:
     return await customers.work(lambda: parts().customers.overview())
 
 
-async def why(customer_id: str, mission: str | None, badge: str | None) -> dict[str, Any] | None:
+async def why(
+    customer_id: str, mission: str | None, badge: str | None, campaign: str | None
+) -> dict[str, Any] | None:
     """What the game thinks of a customer."""
-    return await customers.work(lambda: parts().customers.why(customer_id, mission, badge))
+    return await customers.work(lambda: parts().customers.why(customer_id, mission, badge, campaign))
 
 
 async def points() -> Sequence[Mapping[str, Any]]:

@@ -90,11 +90,16 @@ class Drafts:
         """What the catalog would be with it.  Raises Unfit."""
         latest = onto or self.catalog.latest()
         try:
-            draft, policy = draft_of(row.edits)
+            draft, policy, predictions = draft_of(row.edits)
             game = self.catalog.draft_game(draft)
         except DraftError as error:
             raise unfit(error, row.edits) from None
-        return msgspec.structs.replace(latest, game=game, policy=policy or latest.policy)
+        return msgspec.structs.replace(
+            latest,
+            game=game,
+            policy=policy or latest.policy,
+            predictions=predictions or latest.predictions,
+        )
 
     def approve(self, id: int, version: int, caller: Caller) -> DraftRow:
         """Agree with a draft of others.  Raises NoSuch, Stale, Taken, SamePerson, Unfit."""
@@ -147,9 +152,10 @@ class Drafts:
                         hint="look at it as it stands now, and edit it anew",
                     )
             try:
-                draft, policy = draft_of(row.edits)
+                draft, policy, predictions = draft_of(row.edits)
                 note = row.note or f"draft {row.id}"
-                return self.catalog.by(caller.user).load_game(draft, note, policy, since=latest.revision)
+                catalog = self.catalog.by(caller.user)
+                return catalog.load_game(draft, note, policy, latest.revision, predictions)
             except DraftError as error:
                 raise unfit(error, row.edits) from None
             except Taken:

@@ -14,16 +14,22 @@ from typing import Any
 import msgspec
 import yaml
 
+from catalog.campaign_entry import ContactEntry
 from catalog.content import Content
 from catalog.draft import Draft, DraftError, Place, Written
-from catalog.entries import SECTIONS, Entry, TierEntry
+from catalog.entries import SECTIONS, PredictionsEntry, TierEntry
+from catalog.entry import Strict
 from catalog.service import Unfit
-from catalog.written import written
-from loyalty.content import COMPONENTS, SCORES, ScoringPolicy
+from catalog.written import contact, written
+from loyalty.content import COMPONENTS, SCORES, Predictions, ScoringPolicy
 from loyalty.game import Game
 
 #: What an edit may concern, besides the sections of entries; there is one of each.
-ALONE = ("tiers", "points_valid_months", "policy")
+ALONE = ("tiers", "points_valid_months", "policy", "contact", "predictions")
+#: Those of them that are objects of said fields.
+FIELDS: dict[str, type[ContactEntry | PredictionsEntry]] = {
+    "contact": ContactEntry, "predictions": PredictionsEntry,
+}  # fmt: skip
 _FAULT = re.compile(r'edit:(\d+): (\w+)(?:\["(.*?)"\]|\[\d+\])?\.?([^:\s]*): (.*)', re.DOTALL)
 
 #: `section`, `entry` (whole), and `base`: the tag of what it replaces, None for something new.
@@ -42,7 +48,7 @@ def entries(game: Game, section: str) -> list[dict[str, Any]]:
     return [whole(model.model_validate(each)) for each in written(game)[section]]
 
 
-def whole(entry: Entry) -> dict[str, Any]:
+def whole(entry: Strict) -> dict[str, Any]:
     """An entry with nothing left out; the same model reads it again."""
     found = entry.model_dump(mode="json")
     target = found.get("target")
@@ -55,6 +61,10 @@ def standing(content: Content, section: str, name: str | int | None = None) -> A
     """What the content says: of an entry by number or name, or of what there is one of; None: nothing."""
     if section == "policy":
         return msgspec.to_builtins(content.policy)
+    if section == "predictions":
+        return msgspec.to_builtins(content.predictions)
+    if section == "contact":
+        return whole(ContactEntry.model_validate(contact(content.game.contact)))
     if section in ALONE:
         return written(content.game)[section]
     key = SECTIONS[section].key
@@ -91,10 +101,10 @@ def _in_order(wanted: Sequence[str], given: Mapping[str, Any]) -> list[str]:
     return [name for name in wanted if name in given] + [name for name in given if name not in wanted]
 
 
-def draft_of(edits: Sequence[Edit]) -> tuple[Draft, ScoringPolicy | None]:
-    """Edits as a draft of the game and, where there is one among them, a policy.  Raises Unfit."""
+def draft_of(edits: Sequence[Edit]) -> tuple[Draft, ScoringPolicy | None, Predictions | None]:
+    """Edits as a draft of the game and, where they are among them, policy and predictions.  Raises Unfit."""
     found: dict[str, list[Written]] = {name: [] for name in SECTIONS}
-    tiers = months = policy = None
+    tiers = months = policy = spoken = predictions = None
     for number, edit in enumerate(edits):
         mark = yaml.Mark("edit", 0, number, 0, None, 0)
         place = Place("edit", yaml.ScalarNode("", "", start_mark=mark))
@@ -105,9 +115,13 @@ def draft_of(edits: Sequence[Edit]) -> tuple[Draft, ScoringPolicy | None]:
             tiers = [Written(TierEntry.model_validate(each), place) for each in entry]
         elif section == "points_valid_months":
             months = Written(entry, place)
+        elif section == "contact":
+            spoken = Written(ContactEntry.model_validate(entry), place)
+        elif section == "predictions":
+            predictions = PredictionsEntry.model_validate(entry).build()
         else:
             found[section].append(Written(SECTIONS[section].model_validate(entry), place))
-    return Draft(["edits"], found, tiers, months), policy
+    return Draft(["edits"], found, tiers, months, spoken), policy, predictions
 
 
 def unfit(error: DraftError, edits: Sequence[Edit]) -> Unfit:

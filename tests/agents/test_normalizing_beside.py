@@ -155,7 +155,7 @@ def test_an_open_transaction_holds_the_horizon_back(group: Group, transactional:
     until(lambda: group.horizon.look() >= NOW)
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> None:
+def until(condition: Callable[[], Any], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"

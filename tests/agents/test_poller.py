@@ -102,8 +102,8 @@ def test_a_process_of_its_own_syncs_products_on_schedule_and_ends_when_told(
     command = ["-c", "from cli.main import main; main()", "worker", "--agents", "poller"]
     worker = Worker(command, given, tmp_path / "worker.log").start()
     with workers(worker):
-        until("the products are there", products.count, 60, worker.log)
-        until("it is told", lambda: "1 created" in worker.log.read_text(), 10, worker.log)
+        until("the products are there", products.count, 180, worker.log)
+        until("it is told", lambda: "1 created" in worker.log.read_text(), 180, worker.log)
         assert worker.stop() == 0, worker.log.read_text()
     (product,) = products.page().items
     assert (product.external_product_id, product.sync_frequency) == ("7", "hourly")

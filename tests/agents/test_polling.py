@@ -187,7 +187,7 @@ def take(leases: Leases, source: SourceContent) -> Any:
         found.append(leases.take(PREFIX + source.name))
         return found[-1] is not None
 
-    until("the lease has expired", taken, 20)
+    until("the lease has expired", taken, 180)
     return found[-1]
 
 
@@ -198,7 +198,7 @@ def test_killed_at_any_step_nothing_is_lost_or_doubled(
     polled = source(api)
     first = child(polled, step, "SIGKILL")
     with workers(first):
-        until("it has killed itself", lambda: not first.alive, 60, first.log)
+        until("it has killed itself", lambda: not first.alive, 180, first.log)
     assert first.process is not None
     assert first.process.returncode == -signal.SIGKILL, first.log.read_text()
     leases = Leases(engine, "second")
@@ -219,12 +219,12 @@ def test_one_that_was_paused_writes_nothing_when_it_wakes(
     polled = source(api)
     first = child(polled, step, "SIGSTOP")
     with workers(first):
-        until("it has paused itself", lambda: first.alive and first.stopped, 60, first.log)
+        until("it has paused itself", lambda: first.alive and first.stopped, 180, first.log)
         leases = Leases(engine, "second")
         run(settings, leases, take(leases, polled), polled)
         assert ids(settings, polled) == expected(35)
         first.signal(signal.SIGCONT)
-        until("it has ended", lambda: not first.alive, 60, first.log)
+        until("it has ended", lambda: not first.alive, 180, first.log)
     assert (
         "is fetched by another one now" in first.log.read_text()
         or "did not take a page" in first.log.read_text()
@@ -293,7 +293,7 @@ def test_one_at_a_time_and_due_again_after_its_interval(engine: Engine, settings
     assert (two.holder("x") or ("", None))[0] == "one"
     one.release(lease)
     assert two.take("x", every=60) is None
-    until("it is due", lambda: two.take("x", every=0.3), 5)
+    until("it is due", lambda: two.take("x", every=0.3), 180)
     with pytest.raises(LeaseLost):
         one.keep(lease, "c", 1, 1)
     assert two.take("x") is None

@@ -233,7 +233,7 @@ def test_without_a_model_no_worker_starts_but_rules_may_answer(pipeline: Pipelin
     refused = pipeline.worker("b", KHAYWE_MODELS=str(poor))
     with workers(refused):
         refused.start()
-        until("it has ended", lambda: not refused.alive, 60, refused.log)
+        until("it has ended", lambda: not refused.alive, 180, refused.log)
     said = refused.log.read_text()
     assert "no model nbo to predict with" in said
     assert "KHAYWE_MODEL_FALLBACK=rules" in said

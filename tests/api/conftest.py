@@ -64,7 +64,7 @@ def live(pipeline: Pipeline, parts: Parts) -> Iterator[Worker]:
     worker = Worker(command, environment, pipeline.home / "a.log")
     with workers(worker):
         worker.start()
-        until("the worker is well", lambda: _well(parts), 120, worker.log)
+        until("the worker is well", lambda: _well(parts), 180, worker.log)
         yield worker
 
 
@@ -115,7 +115,7 @@ def api(address: str, keys: dict[str, str]) -> Iterator[Api]:
         given = key or (keys[role] if role is not None else None)
         if given not in clients:
             headers = {"X-API-Key": given} if given is not None else {}
-            clients[given] = httpx.Client(base_url=f"{address}{PREFIX}", headers=headers, timeout=30)
+            clients[given] = httpx.Client(base_url=f"{address}{PREFIX}", headers=headers, timeout=300)
         return clients[given]
 
     yield client

@@ -32,7 +32,7 @@ def known(api: Api, pipeline: Pipeline, live: Worker) -> str:
         )
     ]  # fmt: skip
     assert api("system").post("/webhooks/customer-event", json={"event": events}).status_code == 200
-    until("the customer is known", lambda: api("viewer").get(PATH).json().get("scores"), 60, live.log)
+    until("the customer is known", lambda: api("viewer").get(PATH).json().get("scores"), 180, live.log)
     pipeline.settled(live.log)
     pipeline.khaywe("tick", "--at", "2026-01-10T00:00:00Z")
     pipeline.settled(live.log)
@@ -44,7 +44,7 @@ def send(api: Api, path: str, body: Any = None, role: str = "system", method: st
     answer = api(role).request(method, path, json=body)
     if answer.status_code == 202 and "Location" in answer.headers:
         place = answer.headers["Location"].removeprefix(PREFIX)
-        until("it is answered", lambda: api(role).get(place).json()["status"] != "pending", 30)
+        until("it is answered", lambda: api(role).get(place).json()["status"] != "pending", 180)
         return api(role).get(place)
     return answer
 
@@ -150,7 +150,7 @@ def test_a_published_revision_reaches_the_worker(api: Api, known: str, live: Wor
         send(api, f"/behavior-scores/{known}/recalculate/")
         return bool(api("viewer").get(PATH).json()["revision"] > newest)
 
-    until("the worker decides by it", reached, 30, live.log)
+    until("the worker decides by it", reached, 180, live.log)
 
 
 def test_a_dead_letter_is_listed_and_mapped_again(api: Api, known: str, parts: Parts) -> None:
@@ -168,7 +168,7 @@ def test_a_dead_letter_is_listed_and_mapped_again(api: Api, known: str, parts: P
         found = api("viewer").get("/dead-letters/", params={"source": "letters"}).json()["items"]
         return list(found)
 
-    until("it is a dead letter", listed, 30)
+    until("it is a dead letter", listed, 180)
     [letter] = listed()
     assert (letter["reason"], letter["replayed"]) == ("unknown_event_type", False)
     still = send(api, "/dead-letters/replay/", {"ids": [letter["id"]]}).json()["items"]
@@ -185,7 +185,7 @@ def test_a_dead_letter_is_listed_and_mapped_again(api: Api, known: str, parts: P
         answer = api("system").post("/dead-letters/replay/", json={"ids": [letter["id"]]}).json()
         return bool(answer["items"][0]["status"] == "done")
 
-    until("it is mapped", mapped, 30)
+    until("it is mapped", mapped, 180)
     assert listed()[0]["replayed"] is True
     assert (
         api("viewer").get("/dead-letters/", params={"replayed": False, "source": "letters"}).json()["items"]
@@ -199,7 +199,7 @@ def test_a_draft_is_simulated(api: Api, known: str) -> None:
     made = api("marketer").post("/simulations/", json={"draft": draft["id"]})
     assert made.status_code == 202
     path = made.headers["Location"].removeprefix(PREFIX)
-    until("it is done", lambda: api("viewer").get(path).json()["status"] != "running", 120)
+    until("it is done", lambda: api("viewer").get(path).json()["status"] != "running", 180)
     found = api("viewer").get(path).json()
     assert (found["status"], found["error"]) == ("done", None)
     assert found["report"]["records"] > 0

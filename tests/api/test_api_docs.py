@@ -1,4 +1,4 @@
-"""The calls of docs/api.md, run as printed against `khaywe api` as a process."""
+"""The README's calls, run as printed against `khaywe api` as a process; settings that docs/api.md names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from web.api.doors import PREFIX
 from web.api.parts import Parts
 
 PAGE = (ROOT / "docs" / "api.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+CALLS = (ROOT / "README.md").read_text().split("## Five calls")[1].split("\n## ")[0]
+BLOCKS = re.findall(r"```sh\n(.*?)```", CALLS, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def process(pipeline: Pipeline, parts: Parts, live: Worker) -> Iterator[tuple[st
     )
     with workers(run):
         run.start()
-        until("it listens", lambda: _listens(port), 60, run.log)
+        until("it listens", lambda: _listens(port), 180, run.log)
         yield port, {**os.environ, **pipeline.environment, **environment}
         assert run.stop() == 0, run.log.read_text()
         assert f"http://127.0.0.1:{port}{PREFIX}/docs" in run.log.read_text()
@@ -70,7 +71,7 @@ def test_the_five_calls_work_as_printed(process: tuple[str, dict[str, str]], tmp
     def call(block: str) -> Any:
         script = start.replace("KEY=$(khaywe api key create --user me --role admin)", f"KEY={key}") + block
         done = subprocess.run(
-            ["sh", "-ec", script], env=environment, capture_output=True, text=True, timeout=60
+            ["sh", "-ec", script], env=environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -80,7 +81,8 @@ def test_the_five_calls_work_as_printed(process: tuple[str, dict[str, str]], tmp
     assert call(calls[1])["answered_by"] == "worker"
     assert call(calls[2])["status"] in ("done", "pending")
     assert call(calls[3])["now"]["templates"][0]["name"] == "First Call Mission"
-    assert call(calls[4])["total"] >= 8
+    brought = call(calls[4])
+    assert (brought["campaign"], brought["uplift"], brought["by_day"]) == (1, None, [])
 
 
 def test_keys_are_made_listed_and_revoked_by_command(pipeline: Pipeline, parts: Parts, api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_the_page_for_people_needs_nothing_from_elsewhere(api: Api) -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "/webhooks/customer-event" in answer.text
     assert "<script" not in answer.text
-    assert "http" not in answer.text.replace("https://xiva.example.com", "")
+    assert "http" not in re.sub(r"https://\w+\.example\.com", "", answer.text)
 
 
 def test_schemathesis_finds_no_server_error(

@@ -19,7 +19,8 @@ def listed(api: Api, live: Worker) -> str:
     events = [
         {
             "event_id": f"listed-{n}", "customer_id": ID, "event_type": kind, "value": value,
-            "occurred_at": f"2026-02-{n + 1:02}T10:00:00Z",
+            # Not long before what other tests send: the projection keeps 90 days of events.
+            "occurred_at": f"2026-05-{n + 1:02}T10:00:00Z",
         }
         for n, (kind, value) in enumerate(kinds)
     ]  # fmt: skip
@@ -32,7 +33,7 @@ def listed(api: Api, live: Worker) -> str:
         )
         return len(found) >= 3 and bool(ended)
 
-    until("the projection has it", there, 90, live.log)
+    until("the projection has it", there, 180, live.log)
     return ID
 
 
@@ -52,8 +53,8 @@ def test_events_are_listed_and_filtered(api: Api, listed: str) -> None:
     )
     paid = items(api, "/customer-events/", customer_id=listed, event_type="recharge", source="custom")
     assert [each["value"] for each in paid] == [200, 20]
-    since = items(api, "/customer-events/", customer_id=listed, since="2026-02-04T00:00:00Z")
-    assert all(each["occurred_at"] >= "2026-02-04" for each in since)
+    since = items(api, "/customer-events/", customer_id=listed, since="2026-05-04T00:00:00Z")
+    assert all(each["occurred_at"] >= "2026-05-04" for each in since)
     wrong = api("viewer").get("/customer-events/", params={"since": "yesterday"})
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "since")
 
@@ -86,7 +87,7 @@ def test_decisions_grants_usage_and_scores_by_day(api: Api, listed: str) -> None
     assert isinstance(items(api, "/grants/", status="open"), list)
     usage = items(api, f"/customers/{listed}/usage/")
     assert sum(each["calls"] for each in usage) == 1
-    history = items(api, f"/behavior-scores/{listed}/history/", since="2026-02-01")
+    history = items(api, f"/behavior-scores/{listed}/history/", since="2026-05-01")
     assert history
     assert history[0]["revenue"] >= 0
     assert listed in [each["customer_id"] for each in items(api, "/customers/", limit=500)]
@@ -111,7 +112,14 @@ def test_why_names_what_was_decided_and_what_is_missing(api: Api, listed: str) -
     assert one["number"] == 1
     both = api("viewer").get(f"/customers/{listed}/why/", params={"mission": "a", "badge": "b"})
     assert (both.status_code, both.json()["errors"][0]["field"]) == (422, "badge")
-    assert api("viewer").get(f"/customers/{listed}/why/", params={"mission": "No Such"}).status_code == 404
+    [campaign] = (
+        api("viewer")
+        .get(f"/customers/{listed}/why/", params={"campaign": "Win Back"})
+        .json()["now"]["campaigns"]
+    )
+    assert (campaign["name"], campaign["ready"]) == ("Win Back", False)
+    for kind in ("mission", "badge", "campaign"):
+        assert api("viewer").get(f"/customers/{listed}/why/", params={kind: "No Such"}).status_code == 404
     assert api("viewer").get("/customers/nobody/why/").status_code == 404
 
 

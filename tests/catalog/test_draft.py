@@ -231,7 +231,8 @@ def test_numbers_of_offers_that_went_are_never_used_again(write: Write) -> None:
         ]),
         ("points_valid_months: a year\n", ["rules.yaml:1: points_valid_months: must be a whole number"]),
         ("- a\n", [
-            "rules.yaml: must hold offers, badges, templates, earning, tiers or points_valid_months"
+            "rules.yaml: must hold offers, badges, templates, earning, campaigns, contact, tiers or "
+            "points_valid_months"
         ]),
         ("badges: [{name: B, levels: {bronze: {condition: tier >= 1}, silver: {}}}]\n", [
             'rules.yaml:1: badges["B"].levels.silver.condition: is missing',

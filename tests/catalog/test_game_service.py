@@ -196,7 +196,7 @@ def test_a_catalog_from_before_the_game_has_none_until_it_is_loaded(
 ) -> None:
     engine = create_engine(database)
     with engine.begin() as connection:
-        for table in ("badge_levels", "badges", "templates", "earning_rules", "offers", "tiers"):
+        for table in ("badge_levels", "badges", "templates", "earning_rules", "offers", "tiers", "campaigns"):
             connection.execute(text(f"delete from {table}"))
         connection.execute(text("delete from game_settings"))
         before = msgspec.to_builtins(service.latest()) | {"format": 1}

@@ -253,7 +253,7 @@ def test_several_processes_may_migrate_at_once(database: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, engines))
     with engines[0].connect() as connection:
-        assert connection.execute(text("select version_num from alembic_version")).all() == [("0003",)]
+        assert connection.execute(text("select version_num from alembic_version")).all() == [("0004",)]
     for engine in engines:
         engine.dispose()
 

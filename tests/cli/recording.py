@@ -59,8 +59,13 @@ def khaywe(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[s
     mine = {"KHAYWE_HOME": str(settings.home), "KHAYWE_PARTITIONS": str(settings.partitions)}
     return subprocess.run(
         [sys.executable, "-c", "from cli.main import main; main()", *arguments],
-        env={**os.environ, **mine, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+        env={**os.environ, **mine, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
+
+
+def delivered(error: object, _: object) -> None:
+    """Every record is there."""
+    assert error is None, error
 
 
 class Recording:
@@ -101,9 +106,9 @@ class Recording:
             customer = json.loads(record)["customer_id"]
             if everywhere or not customer:
                 for partition in self._engines:
-                    self._producer.produce(topics.CUSTOMER_EVENTS, record, None, partition)
+                    self._producer.produce(topics.CUSTOMER_EVENTS, record, None, partition, delivered)
             else:
-                self._producer.produce(topics.CUSTOMER_EVENTS, record, customer)
+                self._producer.produce(topics.CUSTOMER_EVENTS, record, customer, on_delivery=delivered)
         self._producer.flush()
 
     def work(self, tamper: Callable[[Effect], Iterable[Effect]] = lambda effect: [effect]) -> list[Effect]:

@@ -215,7 +215,7 @@ def test_load_without_files_is_for_a_catalog_without_rules(
 
 def test_the_examples_of_the_page_load(khaywe: Khaywe, tmp_path: Path) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for number, block in enumerate(blocks):
         path = tmp_path / f"{number}.yaml"
         path.write_text(block, encoding="utf-8")
@@ -238,3 +238,50 @@ def test_the_page_lists_what_is_shipped() -> None:
     assert {field for field in TemplateEntry.model_fields if field != "number"} <= {
         each.strip("`") for each in named
     }
+
+
+def test_campaigns_are_shown_loaded_and_compared(khaywe: Khaywe, tmp_path: Path) -> None:
+    shown = khaywe.said("show")
+    for words in (
+        "Win Back",
+        "risk >= 60",
+        "recharge where value >= 20",
+        "friday",
+        "at most 2 times in 7 days",
+    ):
+        assert words in " ".join(shown.split()), words
+    whole = khaywe.said("show", "win back")
+    path = tmp_path / "mine.yaml"
+    path.write_text(whole.replace("active: false", "active: true"), encoding="utf-8")
+    assert khaywe.said("load", path).splitlines() == [
+        '~ campaigns "Win Back" (1)', "    active: no -> yes", "revision 2, published",
+    ]  # fmt: skip
+    khaywe.said("load", _write(tmp_path, "contact: {most: 5, quiet_from: 22:15, quiet_to: 6:00}"))
+    assert khaywe.json("show")["contact"] == {
+        "most": 5, "days": "7 days", "quiet_from": "22:15", "quiet_to": "06:00", "zones": [],
+    }  # fmt: skip
+    assert [each["section"] for each in khaywe.json("diff", "2", "3")["changes"]] == ["contact"]
+    assert "product_id: there is no product 7" in khaywe.refused(
+        "load", _write(tmp_path, "campaigns: [{name: Sell, trigger: {kind: schedule}, product_id: 7}]")
+    )
+
+
+def _write(directory: Path, text: str) -> Path:
+    path = directory / "rules.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_when_models_are_asked_is_shown_and_changed(khaywe: Khaywe) -> None:
+    assert khaywe.json("predictions") == {
+        "enabled": True, "step": 10.0, "hours": 24, "revision": 1, "published": True,
+    }  # fmt: skip
+    assert khaywe.said("predictions", "--step", "5", "--hours", "12").endswith("revision 2, published\n")
+    assert khaywe.json("predictions", "--step", "5")["revision"] == 2
+    assert khaywe.json("predictions", "--disabled")["revision"] == 3
+    assert "models are not asked" in khaywe.said("show")
+    changes = khaywe.json("diff", "1", "3")["changes"]
+    assert [(each["section"], each["fields"]) for each in changes] == [
+        ("predictions", {"enabled": [True, False], "step": [10.0, 5.0], "hours": [24, 12]})
+    ]
+    assert "--hours" in khaywe.refused("predictions", "--hours", "-1")

@@ -18,7 +18,7 @@ from cli.timeline import Names
 from cli.timeline import words as words_of
 from cli.why import explained
 from config.settings import Settings
-from config.topics import BADGE_AWARDS, MISSION_PROGRESS, REWARD_GRANTS
+from config.topics import BADGE_AWARDS, CAMPAIGN_TRIGGERS, MISSION_PROGRESS, REWARD_GRANTS
 from streams.identity import free_port
 from web.ask_worker import NoAnswer, UnknownCustomer, UnknownName, fetch, fetch_why, web_url
 
@@ -53,6 +53,12 @@ PLAYER = CUSTOMER | {
         {"name": "Capped", "percent": 0, "progress": 0.0, "target": 2.0, "ends_at": None},
     ],
     "badges": [{"name": "Power User", "level_name": "silver"}],
+    "campaigns": [
+        {
+            "number": 4, "name": "Sale", "status": "held", "arm": "control", "times": 2, "day": "2020-02-29",
+            "triggered_at": "2020-02-29T23:00:00.000Z", "held_until": "2020-03-01T08:00:00.000Z",
+        },
+    ],
     "points": {
         "balance": 1250, "debt": 7, "tier": "silver", "next_tier": {"name": "gold", "points_missing": 4_375},
         "earned_this_year": 1_300, "expiring_next": {"ends": "2021-02-01", "points": 300},
@@ -137,6 +143,7 @@ def test_missions_badges_points_grants_and_the_timeline_are_shown() -> None:
     assert ["Data", "Usage", "Goal", bar_, "45", "%", "540", "1,200", "2020-03-20", "10:30"] in words
     assert "waits for its account" in said
     assert ["Power", "User", "silver"] in words
+    assert "Sale held (control) 2 2020-02-29T23:00:00.000Z held until" in " ".join(said.split())
     assert ["balance", "1,250", "debt", "7"] in words
     assert ["tier", "silver", "4,375", "points", "to", "gold"] in words
     assert ["next", "to", "end", "300", "2021-02-01"] in words
@@ -152,6 +159,10 @@ def test_what_the_game_told_stands_in_words() -> None:
     }  # fmt: skip
     grant = {
         "kind": "points", "rule": "badge:3:2", "points": 50, "offer": -1, "balance": 1_080, "repeat": 0,
+    }  # fmt: skip
+    spoke = {
+        "campaign": 4, "name": "Sale", "status": "triggered", "by": "", "arm": "treatment", "offer": 7,
+        "product": {"name": "Week"}, "message": "Come!\n",
     }  # fmt: skip
     for topic, effect, expected in (
         (MISSION_PROGRESS, mission, "mission Save: 2.50 until 2020-02-03"),
@@ -171,6 +182,17 @@ def test_what_the_game_told_stands_in_words() -> None:
         (
             REWARD_GRANTS, grant | {"kind": "offer", "rule": "mission:2", "offer": 7, "repeat": 2},
             "offer Cinema for Save, told again (2)",
+        ),
+        (CAMPAIGN_TRIGGERS, spoke, "campaign Sale triggered: offer Cinema, product Week, “Come!”"),
+        (
+            CAMPAIGN_TRIGGERS,
+            spoke | {"arm": "control", "offer": -1, "product": None, "message": ""},
+            "campaign Sale triggered (control group)",
+        ),
+        (
+            CAMPAIGN_TRIGGERS,
+            spoke | {"status": "converted", "by": "event", "offer": -1, "product": None, "message": ""},
+            "campaign Sale converted by an event",
         ),
     ):  # fmt: skip
         assert words_of(topic, effect, names) == expected
@@ -208,13 +230,28 @@ def test_why_shows_reasons_and_what_was_seen() -> None:
             "level_name": "silver", "awarded": False, "holds": False, "condition": "...", "conditions": lacks,
         },
     }  # fmt: skip
+    sale = {
+        "name": "Sale", "trigger": "event", "ready": False, "then": "", "entry": None, "when": "",
+        "when_holds": True, "when_conditions": [], "crossed": False, "audience": "risk >= 60 and ...",
+        "holds": False, "conditions": lacks,
+        "reasons": [
+            {"reason": "consent", "message": "the customer has refused consent"},
+            {"reason": "condition", "message": "its audience does not include the customer"},
+        ],
+    }  # fmt: skip
+    top_up = sale | {
+        "name": "Top up", "trigger": "crossing", "ready": True, "then": "held", "reasons": [],
+        "when": "risk >= 60", "when_conditions": lacks[:1], "when_holds": False, "audience": "",
+        "holds": True,
+        "entry": {"status": "rest", "times": 2, "triggered_at": "2020-01-01T00:00:00.000Z"},
+    }  # fmt: skip
     decision = {
         "occurred_at": "2020-02-03T10:20:30.000Z", "kind": "mission", "decision": "given", "name": "Save",
         "control": True, "conditions": lacks[2:],
     }  # fmt: skip
     now = {
         "customer_id": "c", "as_of": "t", "revision": 3, "control": True, "off": "opted_out",
-        "templates": [save], "badges": [badge],
+        "templates": [save], "badges": [badge], "campaigns": [sale, top_up],
     }  # fmt: skip
     said = printed(explained([decision], now, whole=False))
     assert "control group" in said
@@ -228,6 +265,10 @@ def test_why_shows_reasons_and_what_was_seen() -> None:
     assert "✗ risk >= 60  (is 12.50)" in whole
     assert "✓ consent = yes  (is yes)" in whole
     assert "Sender held: bronze" in whole
+    assert "Sale no the customer has refused consent; risk >= 60" in " ".join(said.split())
+    assert "would be held" in said
+    assert "Sale is not triggered" in whole
+    assert "rest, triggered 2 times, last 2020-01-01" in whole
 
 
 def test_a_closed_customer_is_marked() -> None:

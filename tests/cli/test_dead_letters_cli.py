@@ -33,7 +33,7 @@ def khaywe(environment: dict[str, str]) -> Khaywe:
 
     def khaywe(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [KHAYWE, *arguments], env=environment, capture_output=True, text=True, timeout=60
+            [KHAYWE, *arguments], env=environment, capture_output=True, text=True, timeout=300
         )
 
     return khaywe

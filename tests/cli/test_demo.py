@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
+import urllib.request
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
@@ -19,14 +20,22 @@ import psutil
 import pytest
 
 from agents.tail import Tail
+from cli.demo_campaign import is_off
 from cli.demo_home import Home
-from cli.demo_input import CDRS, DATA, END, REPEAT_EVERY, generated, poison
+from cli.demo_input import CDRS, DATA, END, REPEAT_EVERY, generated, poison, profile, subscribers
 from config.settings import Settings
-from config.topics import BADGE_AWARDS, BEHAVIOR_SCORES, MISSION_PROGRESS, PREDICTIONS, REWARD_GRANTS
+from config.topics import (
+    BADGE_AWARDS,
+    BEHAVIOR_SCORES,
+    CAMPAIGN_TRIGGERS,
+    MISSION_PROGRESS,
+    PREDICTIONS,
+    REWARD_GRANTS,
+)
 from ml.models import LEVELS
 
 KHAYWE = str(Path(sys.executable).with_name("khaywe"))
-SECONDS = 400
+SECONDS = 900
 CODES = {
     "VOICE": "call", "ROAM_VOICE": "call", "SMS": "sms", "DATA": "data", "ROAM_DATA": "data",
     "APP_LOGIN": "login", "APP_FEATURE": "feature", "APP_CONTENT": "content", "APP_CARE": "care",
@@ -209,6 +218,7 @@ def test_it_says_what_went_in_and_what_came_out(ran: Ran) -> None:
     assert cells(ran.said, "cdr-app") == [
         "cdr", f"{CDRS + repeated + bad:,}", f"{CDRS + repeated:,}", str(bad),
     ]  # fmt: skip
+    assert cells(ran.said, "crm") == ["crm", "925", "925", "0"]
     assert cells(ran.said, "customers in the table") == ["925"]
     assert cells(ran.said, "customers with scores on behavior-scores") == ["925"]
     assert cells(ran.said, "events that a source sent twice, counted once") == [str(repeated)]
@@ -283,6 +293,47 @@ def test_it_ends_with_what_the_game_did(ran: Ran) -> None:
     assert {each["grant_id"] for each in open_} == offers
 
 
+def test_a_campaign_ran_and_the_api_says_what_it_brought(ran: Ran) -> None:
+    triggers = told(ran, CAMPAIGN_TRIGGERS)
+    by_id: dict[str, dict[str, Any]] = defaultdict(dict)
+    for each in triggers:
+        by_id[each["trigger_id"]][each["status"]] = each
+    refused = {id for id in subscribers() if not json.loads(profile(id.encode(), "").value)["marketing"]}
+    assert 50 < len(refused) < 150
+    assert refused.isdisjoint(each["customer_id"] for each in triggers)
+    arms = {}
+    for arm in ("treatment", "control"):
+        mine = [statuses for statuses in by_id.values() if statuses["triggered"]["arm"] == arm]
+        counts = [sum(status in statuses for statuses in mine) for status in ("delivered", "converted")]
+        cost = sum(statuses["triggered"]["cost"] for statuses in mine)
+        arms[arm] = (len(mine), *counts, cost)
+    (sent, delivered, bought, cost), (left_alone, reached, _, free) = arms["treatment"], arms["control"]
+    assert sent > 300
+    assert left_alone > 100
+    assert (reached, free, cost) == (0, 0, 60 * sent)
+    heard = {id for id, statuses in by_id.items() if statuses["triggered"]["arm"] == "treatment"}
+    assert delivered == sum(not is_off(id) for id in heard)
+    assert 0 < bought < sent
+    assert cells(ran.said, "sms-gateway") == ["custom", f"{delivered:,}", f"{delivered:,}", "0"]
+
+    key = re.search(r"its key\s+(khaywe_\S+)", ran.said)
+    page = re.search(r"REST API\s+(http://\S+)/docs", ran.said)
+    assert key is not None
+    assert page is not None
+    with urllib.request.urlopen(f"{page[1]}/docs", timeout=60) as answer:
+        assert b"/campaigns/" in answer.read()
+    asked = urllib.request.Request(f"{page[1]}/campaigns/100/performance/", headers={"X-API-Key": key[1]})
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        brought = json.load(answer)
+    for arm, figures in arms.items():
+        found = brought["arms"][arm]
+        assert (found["triggered"], found["delivered"], found["converted"], found["cost"]) == figures
+        shown = [f"{figure:,}" for figure in figures[:3]]
+        assert cells(ran.said, arm)[:3] == shown
+    assert brought["uplift"]["low"] < brought["uplift"]["value"] < brought["uplift"]["high"]
+    assert f"uplift {100 * brought['uplift']['value']:+.1f} percentage points" in ran.said
+
+
 def test_one_customer_has_a_story_and_reasons(ran: Ran) -> None:
     environment = ran.home().environment()
     customer = re.search(r"The story of (\S+)", ran.said)
@@ -312,4 +363,6 @@ def test_a_second_one_shows_the_first_again(ran: Ran) -> None:
     again = ran.khaywe("demo")
     assert "it goes on, nothing is sent again" in again
     assert cells(again, "cdr-app") == cells(ran.said, "cdr-app")
+    assert cells(again, "treatment") == cells(ran.said, "treatment")
+    assert "api key create" in again
     assert ran.home().runs()

@@ -58,7 +58,7 @@ def test_only_a_kept_worker_that_lives_is_running(path: Path) -> None:
     me = Process.of(os.getpid())
 
     def runs(worker: Process | None, kept: bool = True) -> bool:
-        state = State("2020-01-01T00:00:00Z", 1, me, worker, kept)
+        state = State("2020-01-01T00:00:00Z", 1, 2, me, worker, None, kept)
         (path / STATE).write_bytes(msgspec.json.encode(state))
         return Home(path).runs()
 
@@ -72,8 +72,8 @@ def test_only_a_kept_worker_that_lives_is_running(path: Path) -> None:
 def test_two_demos_do_not_share_a_home(path: Path) -> None:
     Home(path).fresh(quiet)
     parent = Process.of(os.getppid())
-    (path / STATE).write_bytes(msgspec.json.encode(State("", 1, parent)))
+    (path / STATE).write_bytes(msgspec.json.encode(State("", 1, 2, parent)))
     with pytest.raises(DemoError, match=f"is at work in .* \\(process {parent.id}\\)"):
         Home(path).check()
-    (path / STATE).write_bytes(msgspec.json.encode(State("", 1, Process(parent.id, 0.0))))
+    (path / STATE).write_bytes(msgspec.json.encode(State("", 1, 2, Process(parent.id, 0.0))))
     Home(path).check()

@@ -32,7 +32,7 @@ def test_what_a_worker_published_is_the_same_on_replay(pipeline: Pipeline, tmp_p
     with workers(worker):
         worker.start()
         pipeline.send(records[:1_500])
-        until("something is published", lambda: pipeline.committed(topics.DECISIONS), 60, worker.log)
+        until("something is published", lambda: pipeline.committed(topics.DECISIONS), 180, worker.log)
         worker.kill()
         worker.start()
         pipeline.settled(worker.log)

@@ -292,7 +292,7 @@ def test_the_documentations_example_runs(khaywe: Khaywe, services: Settings, tmp
         program, *arguments = shlex.split(line)
         assert program == "khaywe"
         done[line] = subprocess.run(
-            [KHAYWE, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+            [KHAYWE, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300,
             env=khaywe.environment,
         )  # fmt: skip
     tried, file, added, sent, _, by_flags = done.values()

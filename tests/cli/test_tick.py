@@ -14,7 +14,7 @@ KHAYWE = str(Path(sys.executable).with_name("khaywe"))
 def tick(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     return subprocess.run(
-        [KHAYWE, "tick", *arguments], env=environment, capture_output=True, text=True, timeout=60
+        [KHAYWE, "tick", *arguments], env=environment, capture_output=True, text=True, timeout=300
     )
 
 

@@ -20,6 +20,7 @@ from config.settings import Settings
 from config.topics import registry
 from loyalty.columns import COUNTS
 from streams import metrics
+from web.api import metrics as api
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,9 +124,9 @@ def named(text: str) -> Named:
 
 
 def exported() -> dict[str, set[str]]:
-    """Every series that a worker exports, with its labels but those of the target."""
+    """Every series that a worker or the API exports, with its labels but those of the target."""
     series: dict[str, set[str]] = {}
-    for metric in vars(metrics).values():
+    for metric in (*vars(metrics).values(), *vars(api).values()):
         if isinstance(metric, MetricWrapperBase):
             [family] = metric.describe()
             labels = set(metric._labelnames)
@@ -136,7 +137,9 @@ def exported() -> dict[str, set[str]]:
                 series[f"{family.name}_total" if family.type == "counter" else family.name] = labels
     for family in REGISTRY.collect():
         for sample in family.samples:
-            series.setdefault(sample.name, set(sample.labels))
+            # When a child was made is nobody's business, and only some have been made.
+            if not sample.name.endswith("_created"):
+                series.setdefault(sample.name, set(sample.labels))
     return series
 
 

@@ -43,13 +43,23 @@ def test_targets_are_services_that_have_metrics(compose: dict[str, Any]) -> None
     for scrape in _scrapes("prometheus.yml"):
         [targets] = [each["targets"] for each in scrape["static_configs"]]
         for host, port in (target.split(":") for target in targets):
-            command = compose["services"][host]["command"]
-            assert command[0] == "worker", "only workers have /metrics"
-            assert port == str(Settings(_env_file=None).web_port)
+            settings = Settings(_env_file=None)
+            wanted = {"worker": settings.web_port, "api": settings.api_port}
+            assert port == str(wanted[compose["services"][host]["command"][0]])
             assert scrape["job_name"] == f"khaywe-{host}"
 
 
-def test_every_worker_is_a_target(compose: dict[str, Any]) -> None:
+def test_the_api_is_shown_the_key_that_it_asks_for(compose: dict[str, Any]) -> None:
+    [scrape] = [each for each in _scrapes("prometheus.yml") if each["job_name"] == "khaywe-api"]
+    configs = {each["target"]: each["source"] for each in compose["services"]["prometheus"]["configs"]}
+    source = configs[scrape["authorization"]["credentials_file"]]
+    key = compose["services"]["api"]["environment"]["KHAYWE_WORKER_KEY"]
+    assert compose["configs"][source] == {"content": key}
+    [scrape] = _scrapes("kubernetes.yml")
+    assert Path(scrape["authorization"]["credentials_file"]).name == "KHAYWE_WORKER_KEY"
+
+
+def test_every_worker_and_the_api_is_a_target(compose: dict[str, Any]) -> None:
     asked = {
         target.split(":")[0]
         for scrape in _scrapes("prometheus.yml")
@@ -57,7 +67,7 @@ def test_every_worker_is_a_target(compose: dict[str, Any]) -> None:
         for target in each["targets"]
     }
     ours = {name: service for name, service in compose["services"].items() if "build" in service}
-    assert asked == {name for name, service in ours.items() if service["command"][0] == "worker"}
+    assert asked == {name for name, service in ours.items() if service["command"][0] in ("worker", "api")}
 
 
 def test_rules_and_boards_ask_for_jobs_that_are_there() -> None:
@@ -75,16 +85,18 @@ def test_in_kubernetes_pods_are_found_by_what_they_are_called() -> None:
         "__meta_kubernetes_pod_label_app_kubernetes_io_part_of",
         "__meta_kubernetes_pod_container_port_name",
     ]
-    part_of, port = keep["regex"].split(";")
+    part_of, ports = keep["regex"].split(";")
     found = {
         each["metadata"]["name"]
         for each in workloads()
         if each["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/part-of"] == part_of
         for container in containers(each)
-        if port in {named["name"] for named in container.get("ports", [])}
+        if any(re.fullmatch(ports, named["name"]) for named in container.get("ports", []))
     }
     assert found == {
-        each["metadata"]["name"] for each in workloads() if containers(each)[0]["args"][0] == "worker"
+        each["metadata"]["name"]
+        for each in workloads()
+        if containers(each)[0]["args"][0] in ("worker", "topics", "api")
     }
     job = next(each for each in scrape["relabel_configs"] if each.get("target_label") == "job")
     assert job["source_labels"] == ["__meta_kubernetes_pod_label_app_kubernetes_io_component"]
@@ -94,7 +106,8 @@ def test_in_kubernetes_pods_are_found_by_what_they_are_called() -> None:
 def test_prometheus_gets_its_files(compose: dict[str, Any]) -> None:
     service = compose["services"]["prometheus"]
     mounted = {
-        each["target"]: ROOT / compose["configs"][each["source"]]["file"] for each in service["configs"]
+        each["target"]: ROOT / compose["configs"][each["source"]].get("file", "no file")
+        for each in service["configs"]
     }
     config = next(word for word in service["command"] if word.startswith("--config.file="))
     path = Path(config.removeprefix("--config.file="))

@@ -39,7 +39,7 @@ def took_over(worker: Worker, times: int, meanwhile: Callable[[], None] = lambda
         meanwhile()
         return worker.log.read_text().count("took over") >= times
 
-    until(f"{times} take-overs", has, 60, worker.log)
+    until(f"{times} take-overs", has, 180, worker.log)
 
 
 def test_a_batch_of_records_becomes_what_the_reference_says(pipeline: Pipeline) -> None:
@@ -62,7 +62,7 @@ def test_killed_at_each_step(pipeline: Pipeline, app: str) -> None:
     with workers(worker):
         for step in ("begun", "produced", "offsets", "committed"):
             worker.start(FAULT=f"{app}:{step}:2:KILL")
-            until(f"the worker has killed itself after {step}", lambda: not worker.alive, 60, worker.log)
+            until(f"the worker has killed itself after {step}", lambda: not worker.alive, 180, worker.log)
             assert worker.process is not None
             assert worker.process.returncode == -signal.SIGKILL
             pipeline.send(mixed(3, 200, 3_000, f"after-{step}-"))
@@ -86,7 +86,7 @@ def test_killed_ten_times_under_load_with_two_workers(pipeline: Pipeline) -> Non
             victim = dice.choice(crew)
             victim.kill()
             victim.start()
-        pipeline.settled(crew[0].log, 180)
+        pipeline.settled(crew[0].log)
     pipeline.check()
 
 
@@ -96,11 +96,11 @@ def test_a_zombie_between_offsets_and_commit(pipeline: Pipeline, app: str) -> No
     pipeline.send(mixed(4, 200, 6_000))
     with workers(zombie, heir):
         zombie.start(FAULT=f"{app}:offsets:3:STOP")
-        until("the worker has stopped itself", lambda: zombie.alive and zombie.stopped, 60, zombie.log)
+        until("the worker has stopped itself", lambda: zombie.alive and zombie.stopped, 180, zombie.log)
         heir.start()
         pipeline.settled(heir.log)
         zombie.signal(signal.SIGCONT)
-        until("the zombie is refused", lambda: "aborted" in zombie.log.read_text(), 60, zombie.log)
+        until("the zombie is refused", lambda: "aborted" in zombie.log.read_text(), 180, zombie.log)
         pipeline.send(mixed(5, 200, 2_000, "later"))
         pipeline.settled(zombie.log)
     pipeline.check()

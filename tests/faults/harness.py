@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Message
 
+from agents.recorded import Reader, held
 from config.settings import Settings
+from streams.batches import Partition
 
 ROOT = Path(__file__).parents[2]
 
 
-def until(what: str, holds: Callable[[], object], seconds: float = 60.0, log: Path | None = None) -> None:
+def until(what: str, holds: Callable[[], object], seconds: float = 180.0, log: Path | None = None) -> None:
     """Wait until `holds()`; an AssertionError that says what did not happen."""
     end = time.monotonic() + seconds
     while not holds():
@@ -77,7 +78,7 @@ class Worker:
         """Ask it to end, and return its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(180)
 
 
 @contextmanager
@@ -95,30 +96,24 @@ class Committed:
     """A reader of what is committed on a topic, from its beginning."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
-        self._consumer = Consumer(
-            settings.kafka_config(**{
-                "group.id": "reader",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-            })
-        )  # fmt: skip
-        partitions = (
-            AdminClient(settings.kafka_config()).list_topics(topic, timeout=10).topics[topic].partitions
-        )
-        self._consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        self._settings = settings
+        self._topic = topic
+        self._ends: dict[Partition, int] = {}
         self.messages: list[Message] = []
 
-    def read(self, seconds: float = 0.2) -> list[Message]:
-        """Everything read so far, with what has come since."""
-        while found := [m for m in self._consumer.consume(50_000, seconds) if m.error() is None]:
-            self.messages += found
+    def read(self) -> list[Message]:
+        """Everything that is committed by now."""
+        now = held(self._settings, [self._topic])
+        wanted = {place: (self._ends.get(place, begin), end) for place, (begin, end) in now.items()}
+        reader = Reader(self._settings, wanted)
+        try:
+            while not reader.done:
+                self.messages += reader.read()
+        finally:
+            reader.close()
+        self._ends = {place: end for place, (_, end) in wanted.items()}
         return self.messages
 
     def keys(self) -> Counter[bytes]:
         """How often each key stands there."""
         return Counter(message.key() or b"" for message in self.read())
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._consumer.close()

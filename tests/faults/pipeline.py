@@ -35,7 +35,7 @@ from tests.reference.fold import ReferenceFold
 #: What the fold tells, but for compacted topics' tombstones.
 EFFECTS = (
     topics.BEHAVIOR_SCORES, topics.MISSION_PROGRESS, topics.BADGE_AWARDS, topics.REWARD_GRANTS,
-    topics.DECISIONS, topics.COMMAND_RESULTS,
+    topics.DECISIONS, topics.COMMAND_RESULTS, topics.CAMPAIGN_TRIGGERS,
 )  # fmt: skip
 SOURCE = {
     "name": "mixed",
@@ -97,7 +97,7 @@ class Pipeline:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=300,
         )
         said = f"{arguments} -> {done.returncode}: {done.stdout}\n{done.stderr}"
         assert (done.returncode != 0) == fails, said
@@ -136,7 +136,7 @@ class Pipeline:
             self.sent.add(record["id"])
         self.producer.flush()
 
-    def settled(self, log: Path | None = None, seconds: float = 120) -> None:
+    def settled(self, log: Path | None = None, seconds: float = 300) -> None:
         """Wait until nothing is behind."""
         pipeline = lag.Pipeline(self.settings, lag.hops(self.settings))
         try:
@@ -148,11 +148,7 @@ class Pipeline:
 
     def committed(self, topic: str) -> list[Any]:
         """Every committed record of a topic, by partition and offset."""
-        reader = Committed(self.settings, topic)
-        try:
-            found = reader.read(1.0)
-        finally:
-            reader.close()
+        found = Committed(self.settings, topic).read()
         return sorted(found, key=lambda m: (m.partition(), m.offset()))
 
     def contents(self) -> dict[int, Content]:
@@ -185,7 +181,9 @@ class Pipeline:
         for (partition, key), expected in folded.changelog.items():
             if key[:1] == ROW_KEY:
                 assert rows.decode(found[partition, key]) == rows.decode(expected), key
-        assert found == folded.changelog
+        assert set(found) == set(folded.changelog)
+        for at, value in folded.changelog.items():
+            assert found[at] == value, f"{at}: {found[at]!r} instead of {value!r}"
 
         effects: Counter[tuple[str, bytes, bytes | None]] = Counter()
         for topic in EFFECTS:
@@ -278,3 +276,14 @@ def mixed(seed: int, customers: int, count: int, prefix: str = "e") -> list[dict
             }
         )
     return records
+
+
+def consents(customers: int) -> list[dict[str, Any]]:
+    """Raw records of source `mixed`: the customers c0, c1 ... may be addressed."""
+    return [
+        {
+            "id": f"consent-{number}", "who": f"c{number}", "what": "profile_update", "much": 1,
+            "at": "2026-01-01T00:00:00Z", "more": {"consent": True},
+        }
+        for number in range(customers)
+    ]  # fmt: skip

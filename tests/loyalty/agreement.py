@@ -12,6 +12,7 @@ from tests.reference.streams import plain_forwards
 COUNTED = (
     "duplicates", "late_events", "dedupe_overflow", "ignored_ended", "ignored_before_activation",
     "links_refused", "ignored_erased", "predictions_taken", "predictions_ignored",
+    "campaigns_triggered", "campaigns_converted",
 )  # fmt: skip
 
 

@@ -113,3 +113,13 @@ def test_the_partition_knows_what_it_owes() -> None:
         assert ours.state.partition.owed == {month: points for month, points in lots.items() if points}
         owing += sum(lots.values())
     assert owing
+
+
+def test_what_is_owed_is_kept_in_one_order_in_batches_of_any_size() -> None:
+    """The changelog must not tell where batches ended: replayed, it is the same bytes."""
+    kept = []
+    for sizes in ([1], [7], [550]):
+        ours = CompiledPartition(sizes=sizes)
+        run_log(ours, playing(0, 8, 550, 80, (20, 21, 22, 24, 26)))
+        kept.append(list(ours.state.partition.owed.items()))
+    assert kept[0] == kept[1] == kept[2] == sorted(kept[0])

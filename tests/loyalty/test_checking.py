@@ -493,6 +493,7 @@ LEAVES: dict[type, st.SearchStrategy[Any]] = {
     ),
     bool: st.booleans(),
     dict: st.sampled_from([{}, {"data": 1.5}]),
+    type(None): st.sampled_from([None, {"product_id": "p", "name": "Week"}]),
 }
 SEED = seed().onto(Game(), 2)
 

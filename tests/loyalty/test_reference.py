@@ -150,6 +150,9 @@ def test_a_call() -> None:
         "foretold": [0] * 7,
         "ltv": 0,
         "offer": 0,
+        "contacts": [0] * 8,
+        "crossed": 0,
+        "campaigns": [None] * 6,
         # 30 x 1/60 for the call and 10 x 30/30 for the recency; 25 x 1/12 for one week of twelve
         "published": [1050, 0, 208, 0, 0],
     }

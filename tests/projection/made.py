@@ -155,15 +155,17 @@ class Logs:
         })  # fmt: skip
 
     def trigger(
-        self, customer: str, at: str, status: str, campaign: int = 4, arm: str = "treatment", of: str = ""
-    ) -> str:
+        self, customer: str, at: str, status: str, campaign: int = 4, arm: str = "treatment", of: str = "",
+        by: str = "event",
+    ) -> str:  # fmt: skip
         id = id_of("trigger", customer, campaign, of or at)
         triggered = status == "triggered"
         self.put(topics.CAMPAIGN_TRIGGERS, customer, self.head(customer, at) | {
             "trigger_id": id, "campaign": campaign, "name": "Win back", "status": status,
-            "by": "event" if status == "converted" else "", "arm": arm, "offer": 3 if triggered else -1,
+            "by": by if status == "converted" else "", "arm": arm, "offer": 3 if triggered else -1,
             "offer_config": {}, "product": None, "product_config": {}, "language": "en",
-            "message": "Come back" if triggered else "", "cost": 25 if triggered else 0,
+            "message": "Come back" if triggered else "",
+            "cost": 25 if triggered and arm == "treatment" else 0,
         })  # fmt: skip
         return id
 

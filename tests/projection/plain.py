@@ -102,12 +102,37 @@ def expected(records: dict[str, list[Any]]) -> Tables:
         )
         for e in told[topics.PREDICTIONS]
     })  # fmt: skip
+    _campaigns(told[topics.CAMPAIGN_TRIGGERS], tables, figures)
     log = zip(
         [m.partition() for m in records[topics.CUSTOMER_EVENTS]], told[topics.CUSTOMER_EVENTS], strict=True
     )
     _log(log, tables, figures)
     tables["figures"] = Counter({(*key, value): 1 for key, value in figures.items() if value})
     return tables
+
+
+def _campaigns(told: list[dict[str, Any]], tables: Tables, figures: Counter[tuple[Any, ...]]) -> None:
+    triggers: dict[str, dict[str, Any]] = defaultdict(dict)
+    for e in told:
+        one, when = triggers[e["trigger_id"]], at(e["occurred_at"])
+        one[e["status"]] = when
+        if e["status"] == "triggered":
+            one |= {"first": e, "message": e["message"]}
+            figures[day(e["occurred_at"]), "cost", e["campaign"], ""] += e["cost"]
+        if e["status"] == "converted":
+            one["by"] = e["by"]
+        figures[day(e["occurred_at"]), "campaigns", e["campaign"], f"{e['status']}:{e['arm']}"] += 1
+    tables["trigger_history"] = Counter(
+        (e["effect_id"], e["trigger_id"], e["status"], e["by"], e["arm"], e["cost"]) for e in told
+    )
+    tables["triggers"] = Counter(
+        (
+            id, one["first"]["customer_id"], one["first"]["campaign"], one["first"]["arm"],
+            one["first"]["cost"], one["triggered"], one.get("delivered"), one.get("converted"), one.get("by"),
+            one["message"], day(one["first"]["occurred_at"]),
+        )
+        for id, one in triggers.items()
+    )  # fmt: skip
 
 
 def _log(
@@ -175,6 +200,10 @@ SELECTS = {
     "balances": "customer_id, balance",
     "decisions": "replace(effect_id::text, '-', ''), kind, rule, control, conditions",
     "predictions": "customer_id, set, as_of, models",
+    "trigger_history": "replace(effect_id::text, '-', ''), replace(trigger_id::text, '-', ''), status, "
+    '"by", arm, cost',
+    "triggers": "replace(trigger_id::text, '-', ''), customer_id, campaign, arm, cost, triggered_at, "
+    "delivered_at, converted_at, converted_by, body->>'message', day",
     "events": "customer_id, source, event_id, event_type, value, occurred_at",
     "usage": f"customer_id, day, {', '.join(schema.USAGE)}",
     "customers": "customer_id, state, first_seen, last_seen",

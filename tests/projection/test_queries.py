@@ -263,7 +263,7 @@ def test_triggers_and_what_a_campaign_brought(logs: Logs, db: Connection) -> Non
         if arm == "treatment":
             logs.trigger(f"c{n}", at, "delivered", of=at)
         if n % 8 in (0, 1, 2, 3):
-            logs.trigger(f"c{n}", MARCH, "converted", arm=arm, of=at)
+            logs.trigger(f"c{n}", MARCH, "converted", arm=arm, of=at, by="answer" if n == 1 else "event")
         while logs.write(most=3):
             pass
     logs.trigger("other", JANUARY, "triggered", campaign=5)
@@ -273,26 +273,56 @@ def test_triggers_and_what_a_campaign_brought(logs: Logs, db: Connection) -> Non
     assert (treatment["triggered"], treatment["delivered"], treatment["converted"]) == (75, 75, 39)
     assert (control["triggered"], control["delivered"], control["converted"]) == (25, 0, 13)
     assert treatment["cost"] == 75 * 25
+    assert (treatment["rate"], control["rate"]) == (39 / 75, 13 / 25)
+    assert treatment["converted_by"] == {"event": 38, "answer": 1}
     assert figures["uplift"]["value"] == pytest.approx(39 / 75 - 13 / 25)
-    assert sums.campaign_figures(db, 4, until=date(2026, 1, 10))["arms"]["treatment"]["triggered"] == 50
+    days = [(each["day"].isoformat(), each["arm"], each["triggered"]) for each in figures["by_day"]]
+    first, later = JANUARY[:10], LATER[:10]
+    assert days == [(first, "treatment", 50), (later, "treatment", 25), (later, "control", 25)]
+    for name in ("delivered", "converted", "cost"):
+        assert sum(each[name] for each in figures["by_day"]) == treatment[name] + control[name]
+    assert figures["by_day"][0]["converted_by"] == {"event": 25, "answer": 1}
+    early = sums.campaign_figures(db, 4, until=date(2026, 1, 10))
+    assert early["arms"]["treatment"]["triggered"] == 50
+    assert early["by_day"] == figures["by_day"][:1]
     found = all_of(lambda **f: queries.triggers(db, **f), 33, campaign=4)
     assert len(found) == 100
     assert found[0]["body"]["message"] == "Come back"
     converted = all_of(lambda **f: queries.triggers(db, **f), 10, campaign=4, status="converted")
     assert len(converted) == 52
-    assert {(each["converted_at"], each["converted_by"]) for each in converted} == {(utc(MARCH), "event")}
+    assert {each["converted_at"] for each in converted} == {utc(MARCH)}
+    assert [each["customer_id"] for each in converted if each["converted_by"] == "answer"] == ["c1"]
     assert len(all_of(lambda **f: queries.triggers(db, **f), 10, arm="control", status="triggered")) == 12
     assert queries.triggers(db, status="lost").rows == []
     assert sums.programme_totals(db)["campaigns"]["triggered:treatment"] == 76
 
 
-def test_an_uplift_with_its_interval() -> None:
-    """Newcombe (1998), table II: 56/70 less 48/80, method 10: 0.0524 to 0.3339."""
-    found = sums.uplift({"triggered": 70, "converted": 56}, {"triggered": 80, "converted": 48})
+#: Newcombe (1998), table II, method 10: converted, of; less converted, of; the bounds.
+PUBLISHED = [
+    (56, 70, 48, 80, 0.0524, 0.3339),
+    (9, 10, 3, 10, 0.1705, 0.8090),
+    (6, 7, 2, 7, 0.0582, 0.8062),
+    (5, 56, 0, 29, -0.0381, 0.1926),
+    (0, 10, 0, 20, -0.1611, 0.2775),
+    (0, 10, 0, 10, -0.2775, 0.2775),
+    (10, 10, 0, 20, 0.6791, 1.0),
+    (10, 10, 0, 10, 0.6075, 1.0),
+]
+
+
+@pytest.mark.parametrize(("converted", "of", "less", "less_of", "low", "high"), PUBLISHED)
+def test_an_uplift_has_the_interval_that_was_published(
+    converted: int, of: int, less: int, less_of: int, low: float, high: float
+) -> None:
+    found = sums.uplift({"triggered": of, "converted": converted}, {"triggered": less_of, "converted": less})
     assert found is not None
-    assert found["value"] == pytest.approx(0.2)
-    assert (round(found["low"], 4), round(found["high"], 4)) == (0.0524, 0.3339)
+    assert found["value"] == pytest.approx(converted / of - less / less_of)
+    assert (round(found["low"], 4), round(found["high"], 4)) == (low, high)
+
+
+def test_an_uplift_needs_both_arms() -> None:
     assert sums.uplift({"triggered": 0, "converted": 0}, {"triggered": 80, "converted": 48}) is None
+    assert sums.uplift({"triggered": 80, "converted": 48}, {"triggered": 0, "converted": 0}) is None
 
 
 def test_leaders_share_a_rank(logs: Logs, db: Connection) -> None:

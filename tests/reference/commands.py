@@ -123,6 +123,7 @@ class Commands(Moving):
         c.opted = YES if kind == "opt_in" else NO
         if kind == "opt_out":
             self._end_all(c, "cancelled", "opted_out", cause)
+            self._never_send(c)
 
     def _erase(self, c: Customer, record: Record) -> None:
         for mission in c.missions:

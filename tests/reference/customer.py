@@ -28,6 +28,7 @@ from tests.reference.model import (
 
 SLOTS = 5
 COOLING = 20
+CAMPAIGNS = 6
 LOTS = 14
 ACTIVE_DAYS = 128
 U2 = 2**16 - 1
@@ -89,6 +90,19 @@ class Grant:
 
 
 @dataclass
+class Contacted:
+    """An entry of campaigns.  Times in seconds."""
+
+    campaign: int
+    status: str  # rest, open, held, waiting
+    arm: str  # treatment, control
+    times: int
+    day: int  # local day of the last trigger
+    at: int
+    until: int = 0
+
+
+@dataclass
 class Customer:
     """A row with its side entries.  Rings and weeks are kept by absolute day and week."""
 
@@ -135,6 +149,9 @@ class Customer:
     asked_scores: list[int] = field(default_factory=lambda: [0] * 4)  # hundredths, without risk
     foretold_at: dict[str, int] = field(default_factory=lambda: {"inline": 0, "daily": 0})
     foretold: dict[str, int] = field(default_factory=dict)  # what is known, in smallest units
+    contacts: list[int] = field(default_factory=list)  # local days, newest first
+    crossed: set[int] = field(default_factory=set)  # numbers of campaigns
+    campaigns: list[Contacted | None] = field(default_factory=lambda: [None] * CAMPAIGNS)
     entries: dict[int, int] = field(default_factory=dict)  # side entries e: hash -> time
     link: str | None = None  # side entry l
     grants: dict[str, Grant] = field(default_factory=dict)  # side entries g: grant_id -> grant
@@ -143,7 +160,8 @@ class Customer:
     @property
     def due(self) -> int:
         settling = [m.settles for m in self.missions if m and not m.waiting]
-        return min([self.next_refresh, *settling]) if self.state == OPEN else NO_TIME
+        held = [entry.until * 1000 for entry in self.campaigns if entry and entry.status == "held"]
+        return min([self.next_refresh, *settling, *held]) if self.state == OPEN else NO_TIME
 
     @property
     def month(self) -> int:
@@ -152,6 +170,9 @@ class Customer:
     @property
     def balance(self) -> int:
         return sum(lot.points for lot in self.lots if lot.month > self.month) - self.debt
+
+    def forget_campaigns(self) -> None:
+        self.contacts, self.crossed, self.campaigns = [], set(), [None] * CAMPAIGNS
 
     def window(self, ring: str, days: int) -> int:
         """Sum of the last `days` days of a ring, the row's day included."""
@@ -213,6 +234,20 @@ def _slot(mission: Mission | None) -> dict[str, int] | None:
     }
 
 
+def _entry(entry: Contacted | None) -> dict[str, int] | None:
+    if entry is None:
+        return None
+    return {
+        "campaign": entry.campaign,
+        "status": ("rest", "open", "held", "waiting").index(entry.status),
+        "arm": ("treatment", "control").index(entry.arm),
+        "times": entry.times,
+        "day": entry.day,
+        "at": entry.at,
+        "until": entry.until,
+    }
+
+
 def snapshot(c: Customer) -> dict[str, Any]:
     """A row as plain values, in the shape that `loyalty.row.decode` gives."""
     consent = {None: UNKNOWN, True: YES, False: NO}[c.profile.get("consent")]
@@ -268,4 +303,7 @@ def snapshot(c: Customer) -> dict[str, Any]:
         "foretold": [c.foretold.get(name, -1) + 1 for name in FORETOLD],
         "ltv": c.foretold.get("ltv", -1) + 1,
         "offer": c.foretold.get("offer", -1) + 1,
+        "contacts": [*c.contacts, *[0] * 8][:8],
+        "crossed": sum(1 << number for number in c.crossed),
+        "campaigns": [_entry(entry) for entry in c.campaigns],
     }

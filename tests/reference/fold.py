@@ -1,5 +1,5 @@
 """The reference fold: one partition's log in, rows and effects out, step by step as docs/semantics.md,
-docs/game.md and docs/predictions.md say.
+docs/game.md, docs/predictions.md and docs/campaigns.md say.
 
 Plain dicts and loops; nothing is fast, nothing is clever.  The compiled fold must agree with it exactly.
 """
@@ -177,16 +177,20 @@ class ReferenceFold(Links):
             self._refund(c, record)
         if record.event_type in ("grant_fulfilled", "grant_failed"):
             self._answer(c, record)
+        if record.event_type in ("campaign_delivered", "campaign_converted"):
+            self._campaign_answer(c, record)
         self._ask_after(c, record.cause)
 
     def _play(self, c: Customer, record: Record) -> None:
-        if not self._has_game or c.opted == NO:
+        if c.opted == NO:
             return
         found = self._features(c)
-        self._progress(c, record)
-        self._check_badges(c, found, record.cause)
-        self._generate(c, found, record.cause)
-        self._tier(c, record.cause)
+        if self._has_game:
+            self._progress(c, record)
+            self._check_badges(c, found, record.cause)
+            self._generate(c, found, record.cause)
+            self._tier(c, record.cause)
+        self._contact(c, found, record.cause, record, daily=False)
 
     def _count(self, c: Customer, record: Record) -> None:
         kind, at, attributes = record.event_type, record.occurred_at, record.attributes
@@ -262,6 +266,7 @@ class ReferenceFold(Links):
             self._end_all(c, "cancelled", "ended", record.cause)
             self._forfeit(c, record.cause)
             c.state, c.next_refresh, c.open_grants = ENDED, NO_TIME, 0
+            c.forget_campaigns()
         if kind == "customer_link":
             self._link(c, record)
 
@@ -292,7 +297,11 @@ class ReferenceFold(Links):
 
     def _reservation(self, record: Record) -> None:
         c = self.customers.get(record.customer_id)
-        if c and c.state == OPEN and self._waiting_slot(c, record.attributes["template"]) is not None:
+        opened, campaign = c and c.state == OPEN, record.attributes.get("campaign")
+        if opened and campaign is not None and self._waiting_entry(c, campaign):
+            self._move(c, record.occurred_at)
+            self._campaign_answered(c, record)
+        elif opened and campaign is None and self._waiting_slot(c, record.attributes["template"]) is not None:
             self._move(c, record.occurred_at)
             self._reservation_taken(c, record)
         else:

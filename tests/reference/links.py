@@ -10,6 +10,7 @@ from tests.reference.customer import ACTIVE_DAYS, U2, Cooling, Customer, more, s
 from tests.reference.model import (
     ENDED,
     LINKED,
+    NO,
     NO_TIME,
     NONE,
     OPEN,
@@ -29,6 +30,7 @@ class Links(Commands):
             self.counts["links_refused"] += 1
             return
         self._end_all(c, "replaced", "linked", record.cause)
+        c.forget_campaigns()
         attributes = {
             "from": c.customer_id,
             "path": [c.customer_id],
@@ -111,6 +113,8 @@ class Links(Commands):
             c.entries[event_hash] = max(c.entries.get(event_hash, time), time)
         c.profile = dict(attributes.get("profile", {})) | c.profile
         c.opted = c.opted or carried["profile"]["opted"]
+        if c.opted == NO:
+            self._never_send(c)
         self._join_game(c, carried)
 
     def _join_game(self, c: Customer, carried: dict[str, Any]) -> None:

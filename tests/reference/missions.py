@@ -273,17 +273,19 @@ class Missions(Badges):
         self,
         event_id: str,
         customer_id: str,
-        template: int,
+        number: int,
         count: int,
         points: int,
         at: str,
         received: str = "",
+        kind: str = "template",
     ) -> None:
-        attributes = {"customer": customer_id, "template": template, "count": count, "points": points}
+        """`kind`: template or campaign, of that number."""
+        attributes = {"customer": customer_id, kind: number, "count": count, "points": points}
         self._forward(
             {
                 "event_id": event_id,
-                "customer_id": f"template:{template}",
+                "customer_id": f"{kind}:{number}",
                 "event_type": "_reserve",
                 "source": "khaywe",
                 "value": 1,
@@ -300,12 +302,18 @@ class Missions(Badges):
         if attributes["count"] < 0:
             self.accounts[record.customer_id] = {name: max(0, amount) for name, amount in moved.items()}
             return
-        template = self._by_number(self.game, attributes["template"])
+        kind = account_kind(attributes)
+        if kind == "campaign":
+            rule = next((each for each in self.game.campaigns if each.number == attributes[kind]), None)
+            limits: Any = rule
+        else:
+            rule = self._by_number(self.game, attributes[kind])
+            limits = rule.limits if rule else None
         granted = bool(
-            template
-            and template.active
-            and moved["count"] <= (template.limits.total or moved["count"])
-            and moved["points"] <= (template.limits.budget or moved["points"])
+            rule
+            and rule.active
+            and moved["count"] <= (limits.total or moved["count"])
+            and moved["points"] <= (limits.budget or moved["points"])
         )
         if granted:
             self.accounts[record.customer_id] = moved
@@ -319,7 +327,7 @@ class Missions(Badges):
                 "occurred_at": record.raw["occurred_at"],
                 "received_at": record.received_at,
                 "attributes": {
-                    "template": attributes["template"],
+                    kind: attributes[kind],
                     "granted": granted,
                     "count": attributes["count"],
                     "points": attributes["points"],
@@ -350,10 +358,15 @@ class Missions(Badges):
 
     def _give_back(self, record: Record) -> None:
         """An answer that finds nobody waiting."""
-        attributes = record.attributes
+        attributes, kind = record.attributes, account_kind(record.attributes)
         if attributes["granted"]:
             event_id = f"return:{record.event_id}"
             self._to_account(
-                event_id, record.customer_id, attributes["template"], -attributes["count"],
-                -attributes["points"], record.raw["occurred_at"], record.received_at,
+                event_id, record.customer_id, attributes[kind], -attributes["count"],
+                -attributes["points"], record.raw["occurred_at"], record.received_at, kind,
             )  # fmt: skip
+
+
+def account_kind(attributes: dict[str, Any]) -> str:
+    """Whose account a `_reserve` or `_reservation` speaks of."""
+    return "campaign" if "campaign" in attributes else "template"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 MINUTE_MS = 60_000
@@ -84,6 +84,8 @@ LIFE = (
 )  # fmt: skip
 WORDS = ("segment", "lifecycle_stage", "language", "timezone", "tariff")
 HASHES = 32
+NESTED = 64
+LONGEST_INT = 4_300
 RECENT = 8
 WEEKS = 32
 
@@ -240,7 +242,8 @@ def read(value: bytes | dict[str, Any] | None, decode_row: Callable[[str], dict[
     if event_type == "_command" and not isinstance(attributes.get("command_id"), str):
         raise Undecodable("command_id")
     if event_type in ("_reserve", "_reservation"):
-        whole = [attributes.get(name) for name in ("template", "count", "points")]
+        account = "campaign" if "campaign" in attributes else "template"
+        whole = [attributes.get(name) for name in (account, "count", "points")]
         other = ("customer", str) if event_type == "_reserve" else ("granted", bool)
         if not all(type(number) is int for number in whole) or type(attributes.get(other[0])) is not other[1]:
             raise Undecodable("reservation")
@@ -273,13 +276,70 @@ def _json(value: bytes | None) -> dict[str, Any]:
     try:
         if value is None:
             raise ValueError("a tombstone")
-        raw = json.loads(value.decode(), parse_constant=_refuse, parse_float=_float)
-        json.dumps(raw, ensure_ascii=False).encode()  # refuses half a surrogate pair
+        raw = json.loads(value.decode(), parse_constant=_refuse, parse_float=_real, parse_int=_int)
+        pairs = _pairs(value.decode())
+        json.dumps(pairs, ensure_ascii=False).encode()  # refuses half a surrogate pair
     except (ValueError, RecursionError) as error:
         raise Undecodable(str(error)) from error
     if not isinstance(raw, dict):
         raise Undecodable("no object")
+    if _nested(value.decode()) > NESTED:
+        raise Undecodable("nested too deep")
+    for name, said in pairs:
+        if name == "attributes" and _unspeakable(said):
+            raise Undecodable("a number that nothing holds")
+        if not isinstance(said, _MEMBERS.get(name, object)):
+            raise Undecodable(f"type of {name}")
+        if name == "value" and (isinstance(said, bool) or not isfinite(_float(said))):
+            raise Undecodable("value")
     return raw
+
+
+def _pairs(text: str) -> Iterable[tuple[str, Any]]:
+    """The members of a JSON object as they stand, one that stands twice too; an object is a tuple."""
+    found = json.loads(text, parse_float=_real, parse_int=_int, object_pairs_hook=tuple)
+    return cast(tuple[tuple[str, Any], ...], found)
+
+
+def _real(text: str) -> float:
+    """A number, NaN for one that float64 cannot hold: it can only be passed over."""
+    return number if isfinite(number := float(text)) else float("nan")
+
+
+def _int(text: str) -> int | float:
+    """A whole number, NaN for one of so many characters that it can only be passed over."""
+    return int(text) if len(text) <= LONGEST_INT else float("nan")
+
+
+def _unspeakable(value: Any) -> bool:
+    """Whether such a number stands in it."""
+    if isinstance(value, list | tuple):
+        return any(map(_unspeakable, value))
+    return isinstance(value, float) and value != value
+
+
+_MEMBERS: dict[str, Any] = {
+    **dict.fromkeys(("event_id", "customer_id", "event_type", "source", "occurred_at", "received_at"), str),
+    "value": int | float,
+    "attributes": tuple,
+}
+
+
+def _nested(text: str) -> int:
+    """Objects and lists in each other, of what is JSON."""
+    deep = deepest = 0
+    quoted = escaped = False
+    for c in text if len(text) > 2 * NESTED else "":
+        if quoted:
+            quoted, escaped = escaped or c != '"', not escaped and c == "\\"
+        elif c == '"':
+            quoted = True
+        elif c in "[{":
+            deep += 1
+            deepest = max(deep, deepest)
+        elif c in "]}":
+            deep -= 1
+    return deepest
 
 
 def _refuse(name: str) -> float:

@@ -8,7 +8,7 @@ from tests.reference.predictions import Predictions
 
 
 class Moving(Predictions):
-    """What is due happens in the order of its time, a settling before a refresh, lowest slot first."""
+    """What is due happens in the order of its time, missions before held campaigns before a refresh."""
 
     def _open(self, c: Customer, at: int) -> None:
         self.customers[c.customer_id] = c
@@ -20,11 +20,17 @@ class Moving(Predictions):
             refresh = last_refresh(c.customer_id, t) if c.next_refresh <= t else NO_TIME
             running = [(m.settles, slot) for slot, m in enumerate(c.missions) if m and not m.waiting]
             settles, slot = min(running, default=(NO_TIME, -1))
-            at = min(settles, refresh)
+            held = [(e.until * 1000, n) for n, e in enumerate(c.campaigns) if e and e.status == "held"]
+            sends, place = min(held, default=(NO_TIME, -1))
+            at = min(settles, sends, refresh)
             c.as_of = max(c.as_of, at)
             self._advance(c)
             if settles == at:
                 self._settle(c, slot, Cause("khaywe", f"settle:{iso(at)}"))
+            elif sends == at:
+                entry = c.campaigns[place]
+                assert entry is not None
+                self._settle_held(c, entry)
             else:
                 cause = Cause("khaywe", f"refresh:{iso(at)}")
                 self._refresh(c, cause)
@@ -42,4 +48,6 @@ class Moving(Predictions):
             self._check_badges(c, found, cause)
             self._generate(c, found, cause)
         self._tier(c, cause)
+        if c.opted != NO:
+            self._contact(c, found, cause, None, daily=True)
         self._publish(c, "refresh", cause)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from tests.reference.campaigns import Campaigns
 from tests.reference.customer import Customer, snapshot
-from tests.reference.missions import Missions
 from tests.reference.model import FORETOLD, NO, OPEN, VALUE_LIMIT, Cause, Record, half_even
 
 HOUR_MS = 3_600_000
 INLINE, DAILY = 1, 2
 
 
-class Predictions(Missions):
+class Predictions(Campaigns):
     """Asks pile up in `asks`, each with the row as it was when its turn came."""
 
     # When it is asked.
@@ -67,11 +67,13 @@ class Predictions(Missions):
             said = record.attributes.get(name)
             if said is not None:
                 c.foretold[name] = self._smallest(name, said)
-        if self._has_game and c.opted != NO:
+        if c.opted != NO:
             found = self._features(c)
-            self._check_badges(c, found, record.cause)
-            self._generate(c, found, record.cause)
-            self._tier(c, record.cause)
+            if self._has_game:
+                self._check_badges(c, found, record.cause)
+                self._generate(c, found, record.cause)
+                self._tier(c, record.cause)
+            self._contact(c, found, record.cause, None, daily=False)
         self._publish_moved(c, record.cause)
 
     def _smallest(self, name: str, said: float) -> int:

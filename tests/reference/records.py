@@ -16,6 +16,16 @@ from loyalty.content import (
 )
 from loyalty.game import Game
 from tests.reference import games
+from tests.reference.campaigns_any import (
+    BOTH,
+    PAST,
+    QUIET,
+    REFRESHING,
+    RETOLD,
+    SLEEPING,
+    TALK,
+    talking,
+)
 from tests.reference.games_any import any_game
 from tests.reference.model import iso, parse_time
 
@@ -166,4 +176,23 @@ ANY: dict[int, Content] = {
     )
     for n in range(60)
 }  # fmt: skip
-CONTENTS = PLAIN | GAMES | ANY
+# With campaigns: by hand, changed under those that run, beside missions, by chance.
+TALKING: dict[int, Content] = {
+    100: _content("UTC", "USD", TALK),
+    101: _content("Europe/Berlin", "EUR", RETOLD, {"control_share": 0.3}, OFTEN),
+    102: _content("Asia/Kathmandu", "JPY", BOTH, asked=NEVER),
+    103: _content("UTC", "USD", TALK, {"control_share": 0.5}),
+    104: _content("UTC", "USD", QUIET),
+    105: _content("UTC", "USD", PAST, {"control_share": 0.3}),
+    106: _content("Europe/Berlin", "USD", SLEEPING),
+    107: _content("UTC", "USD", QUIET, {"control_share": 1.0}),
+    108: _content("UTC", "USD", REFRESHING, asked=OFTEN),
+} | {
+    110 + n: _content(
+        ZONES[n % 7], ("USD", "JPY", "KWD", "EUR")[n % 4], talking(n),
+        {"control_share": (0.0, 0.0, 0.0, 0.5, 0.0, 1.0)[n % 6]},
+        (ASKED, OFTEN, BY_STEP, NEVER, ALWAYS)[n % 5],
+    )
+    for n in range(40)
+}  # fmt: skip
+CONTENTS = PLAIN | GAMES | ANY | TALKING

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from hypothesis import strategies as st
 
-from config.topics import REWARD_GRANTS
+from config.topics import CAMPAIGN_TRIGGERS, REWARD_GRANTS
 from tests.reference.answers import answers, stray, unreadable
 from tests.reference.model import DAY_MS, UNIT_OF, hash64, iso
 from tests.reference.records import PLAIN, at, command, encode, event, marker, tick
@@ -47,7 +47,7 @@ def run_log(
 
     `twice`: every forwarded record comes back twice.  `answered`: segments are cut into pieces, and asks are
     answered among the records of later ones.  `@7@` in a record is the id of the seventh grant told its
-    customer (else anybody) before its segment, counted round.
+    customer (else anybody) before its segment, counted round; `&7&` that of its seventh trigger.
     """
     effects: list[dict[str, Any]] = []
     offset = fed = rounds = asked = piece = 0
@@ -61,7 +61,7 @@ def run_log(
             raise AssertionError(f"forwards never end: {fold.forwards[fed:][:3]}")
         back: list[Value] = [forward["value"] for forward in fold.forwards[fed:] for _ in range(1 + twice)]
         fed = len(fold.forwards)
-        values = back + [_with_grant(value, effects) for value in (waiting.pop(0) if waiting else [])]
+        values = back + [_with_id(value, effects) for value in (waiting.pop(0) if waiting else [])]
         answered_now = coming.pop(piece, [])
         places = sorted(hash64(answer) % (len(values) + 1) for answer in answered_now)
         for place, answer in reversed(list(zip(places, answered_now, strict=True))):
@@ -87,14 +87,15 @@ def _cut(segments: list[list[Value]]) -> list[list[Value]]:
     return pieces
 
 
-def _with_grant(value: Value, effects: list[dict[str, Any]]) -> Value:
-    found = re.search(rb"@([0-9]+)@", value) if isinstance(value, bytes) else None
+def _with_id(value: Value, effects: list[dict[str, Any]]) -> Value:
+    found = re.search(rb"([@&])([0-9]+)\1", value) if isinstance(value, bytes) else None
     if not found or not isinstance(value, bytes):
         return value
-    told = [each for each in effects if each["topic"] == REWARD_GRANTS]
+    grants = found[1] == b"@"
+    told = [each for each in effects if each["topic"] == (REWARD_GRANTS if grants else CAMPAIGN_TRIGGERS)]
     own = [each for each in told if each["key"] == json.loads(value)["customer_id"]]
-    ids = list(dict.fromkeys(each["value"]["grant_id"] for each in own or told))
-    grant_id = ids[int(found[1]) % len(ids)] if ids else "0" * 32
+    ids = list(dict.fromkeys(each["value"]["grant_id" if grants else "trigger_id"] for each in own or told))
+    grant_id = ids[int(found[2]) % len(ids)] if ids else "0" * 32
     return value.replace(found[0], grant_id.encode())
 
 

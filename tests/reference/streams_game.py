@@ -14,8 +14,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.reference.answers import stray
+from tests.reference.core import digest
 from tests.reference.model import UNIT_OF
-from tests.reference.records import ANY, CONTENTS, GAMES, at, encode, event, marker, tick
+from tests.reference.records import ANY, CONTENTS, GAMES, PLAIN, TALKING, at, encode, event, marker, tick
 from tests.reference.streams import CUSTOMERS, DAY, HOUR, MINUTE, WORDS, Log
 
 # What happens often, and what may stand in attributes that the filters of the games ask for.
@@ -74,7 +75,20 @@ KINDS = (
     ("event", "foretell", "foretell", "foretell", "predict", "tick", "everyone", "marker"),
     ("event", "foretell", "foretell", "predict", "days", "link", "life", "erase", "opt", "cut", "refund"),
 )
+TALKS = (
+    ("talk", "talk", "agree", "told", "told", "tick", "tick", "everyone", "event", "cut", "marker"),
+    ("talk", "days", "days", "agree", "told", "tick", "cut", "link", "life", "opt", "late"),
+    ("talk", "talk", "tick", "tick", "told", "cut", "marker", "marker", "foretell", "erase", "again"),
+    ("talk", "streak", "agree", "tick", "told", "opt", "opt", "cut", "refund", "command"),
+    ("talk", "talk", "told", "told", "told", "tick", "opt", "cut", "marker", "event"),
+    ("talk", "talk", "talk", "link", "joined", "told", "agree"),
+    ("talk", "talk", "talk", "told", "told", "marker"),
+    STEPS,
+)
 FIRST = (0, *sorted(GAMES), *sorted(ANY), 20, 20, 20, 24, *[29] * 20)
+PLAYED = (*PLAIN, *GAMES, *ANY)
+FIRST_TALKING = (0, *sorted(TALKING), *[100, 101, 102, 103] * 6, *[104] * 12, *[108] * 4)
+ZONES = ("Europe/Berlin", "Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati", "Mars/Base", None, 7)
 
 
 def _details(r: Random) -> dict[str, Any]:
@@ -96,6 +110,16 @@ def game_logs() -> st.SearchStrategy[Log]:
     return st.randoms(use_true_random=False).map(game_log)
 
 
+def campaign_logs() -> st.SearchStrategy[Log]:
+    """Likewise, with campaigns."""
+    return st.randoms(use_true_random=False).map(campaign_log)
+
+
+def campaign_log(r: Random) -> Log:
+    """A log of customers who are spoken to, most of whom agreed to that."""
+    return _Writer(r, FIRST_TALKING, tuple(CONTENTS)).log(TALKS)
+
+
 def game_log(r: Random) -> Log:
     """A log of one to four customers that play, by revisions that mostly have a game."""
     return _Writer(r).log()
@@ -104,17 +128,21 @@ def game_log(r: Random) -> Log:
 class _Writer:
     """A log while it is written, step by step."""
 
-    def __init__(self, r: Random) -> None:
-        self.r = r
+    def __init__(
+        self, r: Random, first: tuple[int, ...] = FIRST, revisions: tuple[int, ...] = PLAYED
+    ) -> None:
+        self.r, self.revisions = r, revisions
         self.customers = r.sample(CUSTOMERS, r.choice([1, 1, 2, 2, 3, 4]))
         self.clock = r.choice(STARTS)
-        self.revision = r.choice(FIRST)
+        self.revision = r.choice(first)
         self.segments: list[list[bytes | None]] = [[marker(self.revision)] if self.revision else []]
         self.sent: list[bytes] = []
         self.paid: list[dict[str, Any]] = []
 
-    def log(self) -> Log:
-        steps = self.r.choice(KINDS)
+    def log(self, kinds: tuple[tuple[str, ...], ...] = KINDS) -> Log:
+        steps = self.r.choice(kinds)
+        if "talk" in steps:
+            self.segments[-1] += [self._agrees(who, f"y{n}") for n, who in enumerate(self.customers)]
         for number in range(self.r.choice([2, 10, 30, 60])):
             gap = self.r.choice(GAPS) if self.r.random() < 0.9 else self.r.choice(LEAPS)
             self.clock = min(self.clock + gap, at("2098-01-01"))
@@ -185,6 +213,26 @@ class _Writer:
             case "predict":
                 more = {} if r.random() < 0.7 else {"segment": r.choice(SEGMENTS)}
                 return [ask("" if more else who, "predict", clock, name, **more)]
+            case "talk":
+                # What campaigns look at, at any hour.
+                kind = r.choice(["sms", "voice_call", "app_login", "recharge", "payment"])
+                when = clock - (r.choice(LATE) if r.random() < 0.15 else 0)
+                details = _details(r) | ({"_backfill": True} if r.random() < 0.05 else {})
+                return [event(who, kind, when, r.choice([1, 2, 12]), name, **details)]
+            case "agree":
+                return [self._agrees(who, name)]
+            case "joined":
+                # By one who wants to hear nothing.
+                other = f"{name}.joins"
+                return [
+                    event(other, "opt_out", clock, 1, name),
+                    event(other, "customer_link", clock, 1, f"{name}.to", to=who),
+                ]
+            case "told":
+                if r.random() < 0.7:
+                    self.segments.append([])
+                kind = r.choice(["campaign_delivered", "campaign_converted", "campaign_converted"])
+                return [event(who, kind, clock, 1, name, trigger_id=self._trigger_id(who))]
             case "opt":
                 return [event(who, r.choice(["opt_out", "opt_in"]), clock, 1, name)]
             case "profile":
@@ -213,12 +261,33 @@ class _Writer:
                 self.clock += r.choice([0, MINUTE, HOUR, DAY, 2 * DAY])
                 put(tick(self.clock, everyone=step == "everyone"))
             case "marker":
-                later = [each for each in CONTENTS if each > self.revision]
+                later = [each for each in self.revisions if each > self.revision]
                 self.revision = r.choice(later[:9] or [1])
                 put(marker(self.revision, clock))
             case "cut":
                 self.segments.append([])
         return []
+
+    def _agrees(self, who: str, name: str) -> bytes:
+        r = self.r
+        said: dict[str, Any] = {"consent": r.choice([True, True, True, True, "no", None])}
+        if r.random() < 0.7:
+            said["timezone"] = r.choice(ZONES)
+        if r.random() < 0.5:
+            said["language"] = r.choice(["en", "de", "t1", "fr", None])
+        return event(who, "profile_update", self.clock, 1, name, **said)
+
+    def _trigger_id(self, who: str) -> Any:
+        """Mostly of a trigger told before, by the driver, or of one that may not be told yet."""
+        r = self.r
+        if r.random() < 0.5:
+            return f"&{r.randint(0, 30)}&"
+        if r.random() < 0.15:
+            return r.choice(["", "xyz", "0" * 32, 7, None])
+        numbers = [each.number for each in CONTENTS[self.revision].game.campaigns] or [1]
+        return digest(
+            who, "campaign", str(r.choice(numbers)), str(self.clock // DAY - r.choice([0, 0, 0, 1]))
+        )
 
 
 def _grant_id(r: Random) -> Any:
@@ -275,6 +344,7 @@ def playing(
     who = rng.choice(customers, events, p=weights / weights.sum())
     arrives = np.sort(rng.integers(begin, begin + days * DAY, events))
     money: list[tuple[str, str]] = []
+    talks = any(CONTENTS[revision].game.campaigns for revision in revisions)
     segments: list[list[bytes]] = [[marker(revisions[0])]]
     next_tick, used = begin + DAY // 4, 1
     for n in range(events):
@@ -290,6 +360,8 @@ def playing(
         draw = rng.random()
         if draw < 0.93:
             new = _plays(rng, customer, when, name)
+            if talks and n % 9 == 0:
+                new = _talks(rng, customer, when, name)
             if UNIT_OF[json.loads(new)["event_type"]] == "currency":
                 money.append((customer, name))
         elif draw < 0.945 and money:
@@ -330,6 +402,19 @@ def _plays(rng: np.random.Generator, customer: str, when: int, name: str) -> byt
     return event(
         customer, kind, when - late, amount, name, ["test", "billing", "app"][int(rng.integers(3))], **more
     )
+
+
+def _talks(rng: np.random.Generator, customer: str, when: int, name: str) -> bytes:
+    """Consent and zones, or an answer to a campaign."""
+    if rng.random() < 0.5:
+        zone = ["Europe/Berlin", "America/New_York", "Asia/Kathmandu", None][int(rng.integers(4))]
+        language = ["en", "de", None][int(rng.integers(3))]
+        consent = bool(rng.random() < 0.9)
+        return event(
+            customer, "profile_update", when, 1, name, consent=consent, timezone=zone, language=language
+        )
+    kind = ["campaign_delivered", "campaign_converted"][int(rng.integers(2))]
+    return event(customer, kind, when, 1, name, trigger_id=f"&{int(rng.integers(5_000))}&")
 
 
 def _asks(rng: np.random.Generator, customer: str, when: int, name: str) -> bytes:

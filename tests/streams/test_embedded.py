@@ -168,7 +168,7 @@ def test_only_one_of_two_starts_at_a_time(own: Settings) -> None:
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=120)[0] for process in both]
+    said = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("Starting Kafka" in words for words in said) == 1
     assert sum("Waiting for another khaywe" in words for words in said) == 1

@@ -52,7 +52,7 @@ def _delete(settings: Settings) -> None:
 
 
 def _await(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -70,7 +70,7 @@ def test_killed_after_a_step(echo: Echo, step: str) -> None:
     echo.send(3_000)
     with workers(worker):
         worker.start(ECHO_KILL=f"{step}:3")
-        until(f"the worker has killed itself after {step}", lambda: not worker.alive, 60, worker.log)
+        until(f"the worker has killed itself after {step}", lambda: not worker.alive, 180, worker.log)
         assert worker.process is not None
         assert worker.process.returncode == -signal.SIGKILL
         echo.send(500)
@@ -85,11 +85,11 @@ def test_a_zombie_commits_nothing(echo: Echo, step: str) -> None:
     echo.send(3_000)
     with workers(zombie, heir):
         zombie.start(ECHO_STOP=f"{step}:2")
-        until("the worker has stopped itself", lambda: zombie.stopped, 60, zombie.log)
+        until("the worker has stopped itself", lambda: zombie.stopped, 180, zombie.log)
         heir.start()
-        until("its heir has taken over", lambda: echo.reader.keys().keys() >= echo.sent, 90, heir.log)
+        until("its heir has taken over", lambda: echo.reader.keys().keys() >= echo.sent, 180, heir.log)
         zombie.signal(signal.SIGCONT)
-        until("the zombie is refused", lambda: "aborted" in zombie.log.read_text(), 60, zombie.log)
+        until("the zombie is refused", lambda: "aborted" in zombie.log.read_text(), 180, zombie.log)
         echo.send(2_000)
         echo.settled(zombie.log)
 
@@ -100,7 +100,7 @@ def test_partitions_move_under_load(echo: Echo) -> None:
     crew = [echo.worker("a"), echo.worker("b")]
     with workers(*crew):
         crew[0].start()
-        until("the first worker works", lambda: "took over" in crew[0].log.read_text(), 60, crew[0].log)
+        until("the first worker works", lambda: "took over" in crew[0].log.read_text(), 180, crew[0].log)
         paused: Worker | None = None
         for _ in range(8):
             end = time.monotonic() + dice.uniform(1.5, 4.0)

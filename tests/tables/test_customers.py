@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from config import topics as names
 from config.settings import Settings
+from loyalty.packing import pack
 from loyalty.row import FORMAT, OPEN, ROW
 from loyalty.state import State
 from streams import topics as on_brokers
@@ -208,7 +209,7 @@ def test_memory_of_those_who_are_known_and_not_in_use() -> None:
     count = 200_000
     one = np.zeros(1, ROW)
     one["format"], one["state"] = FORMAT, OPEN
-    value = one.tobytes()
+    (value,) = pack(one, np.array([0]))
     tracemalloc.start()
     state = State(RocksStoreless(), 1_000)
     for start in range(0, count, 2_000):

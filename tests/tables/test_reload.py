@@ -208,7 +208,7 @@ def kill(count):
         os.kill(os.getpid(), signal.SIGKILL)
 reload.load(settings, producer, {case.group!r}, steps, kill)
 """
-    killed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60)
+    killed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=300)
     assert killed.returncode == -signal.SIGKILL
     assert case.positions() == {}
     case.restore()  # not refused: what was written never counted
@@ -273,7 +273,7 @@ def test_the_commands(case: Case, environment: dict[str, str]) -> None:
     def khaywe(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from cli.main import main; main()", *arguments]
         more = {"KHAYWE_SNAPSHOTS": str(case.root), "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, env=environment | more, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=environment | more, capture_output=True, text=True, timeout=300)
 
     case.files[3].write_bytes(b"nothing")
     listed = json.loads(khaywe("snapshot", "list", "--json").stdout)

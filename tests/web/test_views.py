@@ -66,11 +66,14 @@ class Nodes:
         async def tables() -> list[dict[str, int]]:
             return [{"partition": 0, "rows": 7}]
 
-        async def why(customer_id: str, mission: str | None, badge: str | None) -> dict[str, Any] | None:
+        async def why(
+            customer_id: str, mission: str | None, badge: str | None, campaign: str | None
+        ) -> dict[str, Any] | None:
             self.asked.append((name, customer_id))
             if mission == "none":
                 raise LookupError("the catalog has no mission 'none'")
-            return {"customer_id": customer_id, "by": name, "mission": mission, "badge": badge}
+            names = {"mission": mission, "badge": badge, "campaign": campaign}
+            return {"customer_id": customer_id, "by": name} | names
 
         async def grants() -> list[dict[str, Any]]:
             if not self.well:
@@ -151,6 +154,7 @@ def test_why_goes_to_the_owner_with_its_question(services: Settings) -> None:
             assert status == 200
             assert found == {
                 "customer_id": customer, "by": "two", "mission": "First Call & more", "badge": None,
+                "campaign": None,
             }  # fmt: skip
         status, found = await nodes.get(client, 0, f"/customers/{quote(customer, safe='')}/why?mission=none")
         assert (status, found["error"]) == (404, "the catalog has no mission 'none'")

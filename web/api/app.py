@@ -17,8 +17,11 @@ from web.api import (
     commanding,
     customers,
     drafts,
+    hub,
     letters,
+    metrics,
     models,
+    notifications,
     people,
     problems,
     products,
@@ -93,6 +96,7 @@ def create(parts: Parts) -> FastAPI:
         return {"healthy": True, "revision": parts.content().revision}
 
     app.mount(console.PATH, console.create(parts))
+    metrics.install(app, parts.settings)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 
@@ -101,15 +105,18 @@ def _routers() -> APIRouter:
     whole = APIRouter(responses=_ERRORS)
     for prefix in ("/data-sources", "/config/data-sources"):
         whole.include_router(sources.router, prefix=prefix)
+    whole.include_router(campaigns.router)  # before `campaigns/{number}/`
     for prefix, router in (
         ("/mission-templates", rules.templates), ("/badges", rules.badges), ("/offers", rules.offers),
         ("/earning-rules", rules.earning), ("/scoring-policy", rules.policy),
+        ("/campaigns", rules.campaigns), ("/contact-policy", rules.contact),
+        ("/prediction-policy", rules.predictions),
     ):  # fmt: skip
         whole.include_router(router, prefix=prefix)
     # In this order: `customers` has paths that stand before `missions/{mission_id}/`.
     for module in (
-        webhooks, customers, projected, drafts, revisions, products, campaigns, models, simulations, letters,
-        people, commanding,
+        webhooks, customers, projected, drafts, revisions, products, models, simulations, letters,
+        people, commanding, notifications, hub,
     ):  # fmt: skip
         whole.include_router(module.router)
     return whole

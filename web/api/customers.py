@@ -110,13 +110,17 @@ def why(
     parts: P, caller: Reader, customer_id: CustomerPath,
     mission: Annotated[str | None, Query(max_length=100, description="Of this mission only.")] = None,
     badge: Annotated[str | None, Query(max_length=100, description="Of this badge only.")] = None,
+    campaign: Annotated[str | None, Query(max_length=100, description="Of this campaign only.")] = None,
     limit: Limit = 20,
 ) -> dict[str, Any]:  # fmt: skip
     """`decided`: what was decided, with the values seen then; `now`: what would be, and what is missing."""
-    if mission is not None and badge is not None:
-        raise Problem(422, "badge: give either mission or badge", [("badge", "give either mission or badge")])
-    now = fetch_why(parts.settings, customer_id, mission, badge)
-    name = (mission or badge or "").casefold()
+    asked = {"mission": mission, "badge": badge, "campaign": campaign}
+    given = [name for name, value in asked.items() if value is not None]
+    if len(given) > 1:
+        said = "give one of mission, badge and campaign"
+        raise Problem(422, f"{given[-1]}: {said}", [(given[-1], said)])
+    now = fetch_why(parts.settings, customer_id, mission, badge, campaign)
+    name = (mission or badge or campaign or "").casefold()
     with reading(parts) as session:
         found = queries.decisions(session, customer_id=customer_id, limit=1000 if name else limit).rows
     decided = [each for each in found if name in ("", each["name"].casefold())][:limit]

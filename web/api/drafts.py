@@ -23,7 +23,8 @@ router = guarded("drafts and revisions")
 Id = Annotated[int, Path(ge=1, lt=2**63)]
 Status = Literal["draft", "approved", "published", "withdrawn"]
 Section = Literal[
-    "templates", "badges", "offers", "earning", "tiers", "points_valid_months", "policy"
+    "templates", "badges", "offers", "earning", "campaigns", "contact", "tiers", "points_valid_months",
+    "policy", "predictions",
 ]  # fmt: skip
 
 
@@ -123,7 +124,10 @@ def _edit(parts: Parts, number: int, given: GivenEdit) -> rules.Edit:
         else:
             if not isinstance(entry, dict):
                 raise Unfit("this", [(place, "must be an object")])
-            rules.policy_of(entry)
+            if section in rules.FIELDS:
+                entry = rules.whole(rules.FIELDS[section].model_validate(entry))
+            else:
+                rules.policy_of(entry)
     except ValidationError as error:
         raise Unfit(
             "this", [(f"{place}.{field}".rstrip("."), why) for field, why in faults_of(error)]

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents.asking import new_id
 from agents.commands import REPLAY, Command
-from agents.dead_letters import NORMALIZER, Letter, Replayed, read, time_of
+from agents.dead_letters import NORMALIZER, Letter, time_of
 from web.api import paging
 from web.api.doors import Machine, Reader, guarded
+from web.api.letterbox import Letterbox, Places
 from web.api.paging import Cursor, Limit, Page
-from web.api.parts import P
+from web.api.parts import P, Parts
 from web.api.problems import Problem
 
 router = guarded("dead letters")
@@ -39,33 +40,47 @@ def dead_letters(
     reason: Annotated[str | None, Query(max_length=63)] = None, replayed: bool | None = None,
     limit: Limit = 50, cursor: Cursor = None,
 ) -> Page:  # fmt: skip
-    """The newest first, with the original bytes in base64."""
-    before = paging.decode(cursor, int)
-    found: list[tuple[int, Letter]] = []
-    again: set[str] = set()
-    for number, entry in enumerate(read(parts.settings)):
-        if isinstance(entry, Replayed):
-            again.add(entry.replayed)
-        elif (
-            source in (None, entry.source)
-            and reason in (None, entry.reason)
-            and (before is None or number < before)
-        ):
-            found.append((number, entry))
-    wanted = [each for each in reversed(found) if replayed in (None, each[1].id in again)]
-    return paging.page(wanted[: limit + 1], limit, lambda each: each[0], lambda each: _plain(each[1], again))
+    """The newest first, with the original bytes in base64.
+
+    A page may have less than `limit` though more follow: where what is looked for is rare.
+    """
+
+    def wanted(letter: Letter, again: bool) -> bool:
+        return (
+            source in (None, letter.source) and reason in (None, letter.reason) and replayed in (None, again)
+        )
+
+    found, below = _box(parts).page(wanted, limit, _places(cursor))
+    return Page(
+        items=[_plain(letter, again) for letter, again in found],
+        next=None if below is None else paging.encode(below),
+    )
 
 
-def _plain(letter: Letter, again: set[str]) -> dict[str, Any]:
+def _box(parts: Parts) -> Letterbox:
+    found: Letterbox = parts.kept.setdefault(Letterbox, Letterbox(parts.settings))
+    return found
+
+
+def _places(cursor: str | None) -> Places | None:
+    found: dict[str, Any] | None = paging.decode(cursor, dict)
+    if found is None:
+        return None
+    if not all(p.isdecimal() and type(at) is int and 0 <= at < 2**63 for p, at in found.items()):
+        raise Problem(422, "cursor: is none of ours", [("cursor", "is none of ours: take `next` of a page")])
+    return {int(p): at for p, at in found.items()}
+
+
+def _plain(letter: Letter, again: bool) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(letter)
-    return found | {"arrived_at": time_of(letter), "replayed": letter.id in again}
+    return found | {"arrived_at": time_of(letter), "replayed": again}
 
 
 @router.post("/dead-letters/replay/", summary="Map dead letters again")
 def replay(parts: P, caller: Machine, given: Ids, response: Response) -> dict[str, Any]:
     """With the mapping that the source has now.  A letter is replayed once, whoever asks."""
     wanted = set(given.ids)
-    letters = {e.id: e for e in read(parts.settings) if isinstance(e, Letter) and e.id in wanted}
+    letters = _box(parts).find(wanted)
     for id in given.ids:
         if id not in letters:
             raise Problem(404, f"there is no dead letter {id}", [("ids", f"there is no dead letter {id}")])

@@ -64,6 +64,8 @@ class Parts:
             )
         people = People(store)
         sending = Sending(settings)
+        simulations = Simulations(settings, store)
+        simulations.give_up_lost()
         return Parts(
             settings=settings,
             store=store,
@@ -77,7 +79,7 @@ class Parts:
             desk=Desk(settings, store, sending),
             products=ProductCatalogService(settings.database_url()),
             product_sync=ProductSyncService(settings.database_url(), settings),
-            simulations=Simulations(settings, store),
+            simulations=simulations,
         )
 
     def close(self) -> None:

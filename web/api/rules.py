@@ -12,7 +12,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from catalog.entries import BadgeEntry, EarningEntry, Entry, OfferEntry, TemplateEntry
+from catalog.campaign_entry import CampaignEntry, ContactEntry
+from catalog.entries import BadgeEntry, EarningEntry, OfferEntry, PredictionsEntry, TemplateEntry
+from catalog.entry import Entry, Strict
 from catalog.governance import rules
 from catalog.governance.audit import Caller
 from catalog.governance.models import DraftRow
@@ -112,7 +114,7 @@ def _section(
         return _edited(parts, caller, response, edit, draft, note)
 
     create.__annotations__["given"] = replace.__annotations__["given"] = model
-    body = {"requestBody": {"content": {"application/json": {"example": example}}}}
+    shown = {"content": {"application/json": {"example": example}}}
     routes: list[tuple[str, str, Callable[..., Any], int, str, str, bool]] = [
         ("GET", "/", list_, 200, f"List {what}s", f"As published, by {key}.", False),
         ("POST", "/", create, 201, f"Add a {what}", f"A {what} without a number gets a free one.", True),
@@ -125,8 +127,9 @@ def _section(
         router.add_api_route(
             path, endpoint, methods=[method], status_code=status, summary=summary,
             description=f"{about} The answer is the draft that holds the edit." if edits else about,
-            response_model=Draft if edits else Page if endpoint is list_ else model if False else None,
-            openapi_extra=body if has_body else None,
+            response_model=Draft if edits else Page if endpoint is list_ else None,
+            responses={200: shown} if endpoint is show else None,
+            openapi_extra={"requestBody": shown} if has_body else None,
         )  # fmt: skip
     return router
 
@@ -147,10 +150,60 @@ _BADGE: dict[str, Any] = {
 _OFFER: dict[str, Any] = {"name": "Weekend Pass", "description": "2 GB from Friday to Sunday"}
 _EARNING: dict[str, Any] = {"name": "Bundles", "types": ["bundle_purchase"], "points_per_unit": 2.0}
 
+_CAMPAIGN: dict[str, Any] = {
+    "name": "Come Back Soon", "description": "Extra credit for who has been away.",
+    "trigger": {"kind": "crossing", "when": "days_since_last_activity >= 14"},
+    "audience": "tenure_days >= 90", "priority": 50, "cooldown": "60 days", "cost": 60,
+    "limits": {"budget": 500_000}, "control_share": 0.1, "conversion": {"types": ["recharge"]},
+    "window": "14 days", "offer": "Recharge Bonus",
+    "messages": {"en": "We miss you. For you: {{ offer.description }}.", "fr": "Vous nous manquez."},
+}  # fmt: skip
+_CONTACT: dict[str, Any] = {
+    "most": 2, "days": "7 days", "quiet_from": "21:00", "quiet_to": "08:00", "zones": ["Africa/Johannesburg"],
+}  # fmt: skip
+_PREDICTIONS: dict[str, Any] = {"enabled": True, "step": 10, "hours": 24}
+
 templates = _section("templates", TemplateEntry, "missions", "mission template", "number", _TEMPLATE)
 badges = _section("badges", BadgeEntry, "badges", "badge", "number", _BADGE)
 offers = _section("offers", OfferEntry, "offers", "offer", "offer_id", _OFFER)
 earning = _section("earning", EarningEntry, "rewards", "rule of earning", "number", _EARNING)
+campaigns = _section("campaigns", CampaignEntry, "campaigns", "campaign", "number", _CAMPAIGN)
+
+
+def _one(section: str, model: type[Strict], tag: str, what: str, example: dict[str, Any]) -> APIRouter:
+    """Endpoints of what there is one of."""
+    router = guarded(tag)
+
+    def show(parts: P, caller: Reader, response: Response) -> dict[str, Any]:
+        found: dict[str, Any] = rules.standing(parts.content(), section)
+        etags.show(response, rules.tag(found))
+        return found
+
+    def replace(
+        parts: P, caller: Editor, given: Any, match: IfMatch, response: Response, draft: Into = None,
+        note: Note = "",
+    ) -> dict[str, Any]:  # fmt: skip
+        before = rules.standing(parts.content(), section)
+        etags.require(match, rules.tag(before))
+        edit = {"section": section, "entry": rules.whole(given), "base": rules.tag(before)}
+        return _edited(parts, caller, response, edit, draft, note)
+
+    replace.__annotations__["given"] = model
+    shown = {"content": {"application/json": {"example": example}}}
+    router.add_api_route(
+        "/", show, summary=f"Show {what}", description="As published.", response_model=None,
+        responses={200: shown},
+    )  # fmt: skip
+    router.add_api_route(
+        "/", replace, methods=["PUT"], summary=f"Replace {what}", response_model=Draft,
+        description="All of it. The answer is the draft that holds the edit.",
+        openapi_extra={"requestBody": shown},
+    )  # fmt: skip
+    return router
+
+
+contact = _one("contact", ContactEntry, "campaigns", "when customers may be spoken to", _CONTACT)
+predictions = _one("predictions", PredictionsEntry, "models", "when models are asked", _PREDICTIONS)
 
 
 @templates.post("/{number}/generate-for-customer/", summary="Give a customer its missions, and ask after one")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from loyalty.conditions import ConditionError, comparisons, parse
-from loyalty.game import Game
+from loyalty.game import Game, OnCrossing
 from loyalty.vocabulary import KINDS
 
 #: The profile's word.
@@ -38,6 +38,10 @@ def segments_of(game: Game) -> list[dict[str, Any]]:
     for badge in game.badges:
         for level in badge.levels:
             read(level.condition, f"badge {badge.name}")
+    for campaign in game.campaigns:
+        read(campaign.audience, f"campaign {campaign.name}")
+        if isinstance(campaign.trigger, OnCrossing):
+            read(campaign.trigger.when, f"campaign {campaign.name}")
     for offer in game.offers:
         for word in offer.segments:
             found[word].add(f"offer {offer.name}")

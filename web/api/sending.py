@@ -103,7 +103,6 @@ class Sending:
             if self._alone is None:
                 self._alone = Producer(
                     self._settings.producer_config(**{
-                        "enable.idempotence": True,
                         "message.timeout.ms": ANSWER_MS,
                         "topic.metadata.propagation.max.ms": ANSWER_MS // 2,
                         "linger.ms": 2,

@@ -1,4 +1,8 @@
-"""Runs simulations for the API, one at a time, in a process of its own: they take a core for minutes."""
+"""Runs simulations for the API, one at a time, in a process of its own: they take a core for minutes.
+
+While an API runs one, it holds a lock of PostgreSQL's on it, which ends with the API: so whoever looks knows
+which of those that say `running` nobody runs any more.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from multiprocessing import get_context
 from typing import Any
 
 import msgspec
-from sqlalchemy import update
+from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from agents.recorded import Contents
 from agents.simulation import Simulation
@@ -23,6 +28,11 @@ from config.settings import Settings
 from loyalty.prepare import prepare
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
+#: The first number of the locks; the second is the simulation's.
+LOCK = 7_310_426
+LOST = "the API that ran it has ended; simulate again"
+_HOLD = text("select pg_advisory_lock(:lock, :id)")
+_LET_GO = text("select pg_advisory_unlock(:lock, :id)")
 
 
 def run(settings: Settings, draft: bytes, since: str | None, until: str | None) -> dict[str, Any]:
@@ -47,6 +57,42 @@ class Simulations:
     store: Store
     _pool: ProcessPoolExecutor | None = field(default=None)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _holding: Connection | None = None
+    _holder: threading.Lock = field(default_factory=threading.Lock)
+
+    def hold(self, id: int) -> None:
+        """Say that this process runs one, before anybody else can see it."""
+        with self._holder:
+            if self._holding is None:
+                connection = self.store.engine.connect()
+                self._holding = connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                self._holding.execute(_HOLD, {"lock": LOCK, "id": id})
+            except SQLAlchemyError:
+                self._holding.close()
+                self._holding = None
+                raise
+
+    def _let_go(self, id: int) -> None:
+        with self._holder:
+            if self._holding is not None:
+                try:
+                    self._holding.execute(_LET_GO, {"lock": LOCK, "id": id})
+                except SQLAlchemyError:  # with the connection the lock is gone, too
+                    self._holding.close()
+                    self._holding = None
+
+    def give_up_lost(self) -> None:
+        """Those that nobody runs any more have failed: their process has ended."""
+        with self.store.session() as session:
+            running = select(SimulationRow.id).where(SimulationRow.status == RUNNING)
+            for id in session.scalars(running).all():
+                if session.scalar(select(func.pg_try_advisory_xact_lock(LOCK, id))):
+                    session.execute(
+                        update(SimulationRow)
+                        .where(SimulationRow.id == id, SimulationRow.status == RUNNING)
+                        .values(status=FAILED, ended_at=func.now(), error=LOST)
+                    )
 
     def start(self, id: int, draft: Content, since: str | None, until: str | None) -> None:
         """Run one when those before are done."""
@@ -57,6 +103,8 @@ class Simulations:
         future.add_done_callback(lambda done: self._ended(id, done))
 
     def _ended(self, id: int, done: Future[dict[str, Any]]) -> None:
+        if done.cancelled():
+            return
         error = done.exception()
         values: dict[str, Any] = {"ended_at": datetime.now(UTC)}
         if error is None:
@@ -66,6 +114,7 @@ class Simulations:
             values |= {"status": FAILED, "error": words}
         with self.store.session() as session:
             session.execute(update(SimulationRow).where(SimulationRow.id == id).values(values))
+        self._let_go(id)
 
     def close(self) -> None:
         """Give up what is not done."""
@@ -74,3 +123,7 @@ class Simulations:
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 for process in list((self._pool._processes or {}).values()):
                     process.terminate()
+        with self._holder:
+            if self._holding is not None:
+                self._holding.close()
+                self._holding = None

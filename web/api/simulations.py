@@ -56,6 +56,7 @@ class Simulated(BaseModel):
 @router.get("/simulations/", summary="List simulations")
 def simulations(parts: P, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Page:
     """The newest first, without their reports."""
+    parts.simulations.give_up_lost()
     query = select(SimulationRow).order_by(SimulationRow.id.desc()).limit(limit + 1)
     below = paging.decode(cursor, int)
     if below is not None:
@@ -78,6 +79,7 @@ def simulate(parts: P, caller: Editor, given: NewSimulation, response: Response)
         session.add(row)
         session.flush()
         session.refresh(row)
+        parts.simulations.hold(row.id)
         record(session, caller, "create", f"simulations/{row.id}", None, asked)
     parts.simulations.start(row.id, content, _time(given.since), _time(given.until))
     response.headers["Location"] = f"{PREFIX}/simulations/{row.id}/"
@@ -93,6 +95,7 @@ def _time(at: datetime | None) -> str | None:
 @router.get("/simulations/{id}/", summary="Show a simulation")
 def simulation(parts: P, caller: Reader, id: Annotated[int, Path(ge=1, lt=2**63)]) -> Simulated:
     """Its report once it is done: each figure of the draft, beside the one recorded, and the difference."""
+    parts.simulations.give_up_lost()
     with parts.store.session() as session:
         row = session.get(SimulationRow, id)
     if row is None:

@@ -1,0 +1,1 @@
+"""Change notification outwards: subscriptions of the operator's systems, and what delivers to them."""

@@ -1,0 +1,134 @@
+"""Clients of librdkafka that never find a broker again, as after a restart of the only one, are given up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from config.settings import Settings
+from streams import source, transaction
+from streams.batches import Aborted, Epoch, Partition
+from streams.source import Source
+from streams.transaction import Transactor
+
+PLACE = Partition("topic", 0)
+
+
+def timed_out() -> KafkaException:
+    return KafkaException(KafkaError(KafkaError._TIMED_OUT, "Local: Timed out", retriable=True))
+
+
+class Lost:
+    """A transactional producer whose coordinator is never found again, from some call on."""
+
+    made = 0
+    fails = ""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        Lost.made += 1
+        self.ill = Lost.made == 1
+
+    def _call(self, name: str) -> None:
+        if self.ill and name == Lost.fails:
+            raise timed_out()
+
+    def init_transactions(self, timeout: float) -> None:
+        self._call("init")
+
+    def begin_transaction(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def send_offsets_to_transaction(self, positions: Any, metadata: Any, timeout: float) -> None:
+        self._call("offsets")
+
+    def commit_transaction(self, timeout: float) -> None:
+        self._call("commit")
+
+
+@pytest.mark.parametrize("fails", ["init", "offsets", "commit"])
+def test_a_producer_without_its_coordinator_is_given_up(fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transaction, "Producer", Lost)
+    monkeypatch.setattr(transaction, "HUNG_SECONDS", 0.2)
+    Lost.made, Lost.fails = 0, fails
+    transactor = Transactor(Settings(_env_file=None, kafka="nowhere:1"), "app", "worker")
+    epoch = Epoch("app", 1, "member", frozenset({PLACE}))
+    if fails != "init":
+        with pytest.raises(Aborted):
+            transactor.run(epoch, {PLACE: 1}, lambda sink: None)
+    assert transactor.run(epoch, {PLACE: 1}, lambda sink: None) == {}
+    assert Lost.made == 2
+
+
+class Message:
+    """A record of partition 0."""
+
+    def __init__(self, offset: int, error: KafkaError | None = None) -> None:
+        self._offset, self._error = offset, error
+
+    def error(self) -> KafkaError | None:
+        return self._error
+
+    def topic(self) -> str:
+        return PLACE.topic
+
+    def partition(self) -> int:
+        return PLACE.partition
+
+    def offset(self) -> int:
+        return self._offset
+
+
+class Deaf:
+    """A consumer that reads one record, then loses its brokers for good."""
+
+    made: list[Deaf]
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        Deaf.made.append(self)
+        self._said: list[Message] = []
+
+    def assign(self, places: Any) -> None:
+        begin = places[0].offset
+        down = KafkaError(KafkaError._ALL_BROKERS_DOWN)
+        self._said = [Message(begin), Message(-1, down)]
+
+    def consume(self, most: int, timeout: float) -> list[Message]:
+        said, self._said = self._said[:1], self._said[1:]
+        return said
+
+    def committed(self, asked: Any, timeout: float) -> Any:
+        raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Source:
+    Deaf.made = []
+    monkeypatch.setattr(source, "Consumer", Deaf)
+    monkeypatch.setattr("streams.positions.Consumer", Deaf)
+    found = Source(Settings(_env_file=None, kafka="nowhere:1"), "group")
+    found.assign({PLACE: 5})
+    return found
+
+
+def test_a_consumer_without_brokers_is_given_up_and_reads_on(
+    reads: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "LOST_SECONDS", 0.0)
+    begins = [batch.begin for _ in range(6) for batch in reads.poll(10)]
+    assert begins == [5, 6, 7]
+    assert len(Deaf.made) == 3
+
+
+def test_positions_that_cannot_be_had_are_asked_for_with_new_clients(reads: Source) -> None:
+    reads.poll(10)
+    before = len(Deaf.made)
+    for _ in range(2):
+        with pytest.raises(KafkaException):
+            reads.committed({PLACE})
+    assert len(Deaf.made) == before + 4  # one for positions, one that reads on, each time
+    assert [batch.begin for batch in reads.poll(10)] == [6]
