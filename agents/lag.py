@@ -25,7 +25,7 @@ from config import topics
 from config.settings import Settings
 from streams.batches import Partition
 from streams.names import CUSTOMERS_GROUP, NORMALIZER_GROUP
-from streams.positions import GroupPositions
+from streams.positions import GroupPositions, log_offsets
 
 ASK_SECONDS = 10.0
 #: Seconds between two looks while waiting; a look takes some tens of milliseconds.
@@ -164,12 +164,7 @@ class Pipeline:
     def _offsets(
         self, partitions: list[Partition], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[Partition, int]:
-        answers = self._admin.list_offsets(
-            {TopicPartition(*place): spec for place in partitions},
-            isolation_level=isolation,
-            request_timeout=ASK_SECONDS,
-        )
-        return {Partition(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+        return log_offsets(self._admin, partitions, spec, isolation, ASK_SECONDS)
 
     def _with_records(self, begins: dict[Partition, int]) -> set[Partition]:
         """Partitions that have a committed record from there on; the others have only markers left."""

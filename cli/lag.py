@@ -16,8 +16,6 @@ from cli import ui
 from config.errors import KhayweError
 from config.settings import Settings, settings
 
-__all__ = ["TITLES", "Hop", "Lag", "Pipeline", "Place", "as_plain", "hops", "lag", "wait", "words"]
-
 
 def wait(pipeline: Pipeline, timeout: float | None, show: Callable[[str, Lag], None]) -> Lag:
     """Look until nothing is behind; `show` gets every look, with words for it.  Raises KhayweError."""

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.api.conftest import (  # noqa: F401
-    BY_TEST,
+from tests.faults.harness import Worker, until
+from tests.faults.pipeline import Pipeline
+from tests.served import (  # noqa: F401
     Api,
     address,
     api,
@@ -19,8 +20,6 @@ from tests.api.conftest import (  # noqa: F401
     parts,
     pipeline,
 )
-from tests.faults.harness import Worker, until
-from tests.faults.pipeline import Pipeline
 from web.api.parts import Parts
 from web.console.app import PATH
 from web.console.gate import GUARD

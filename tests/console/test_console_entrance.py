@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from tests.api.conftest import BY_TEST
 from tests.console.conftest import As, Visit
+from tests.served import BY_TEST
 from web.api.parts import Parts
 from web.console import sessions
 from web.console.app import PATH

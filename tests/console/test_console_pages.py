@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from tests.api.conftest import Api
 from tests.console.conftest import As
 from tests.faults.harness import Worker, until
 from tests.faults.pipeline import Pipeline
+from tests.served import Api
 from web.console.app import PATH
 from web.console.rendering import texts
 
