@@ -1,4 +1,4 @@
-"""The API with its console over the real services, and a caller of each role: fixtures for several folders."""
+"""The API with its console over the real services, and a caller of each role: for several folders."""
 
 from __future__ import annotations
 
