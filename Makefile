@@ -4,7 +4,7 @@ UV_VERSION := 0.13.8
 export UV_PROJECT_ENVIRONMENT := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench bench-api chaos lock clean
+.PHONY: help install demo test browser lint bench bench-api chaos lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,8 +26,16 @@ install: .venv/.installed ## everything into the checkout; the command is then .
 demo: install ## the product at work on real records (KEEP=1 leaves it running)
 	@.venv/bin/khaywe demo $(if $(KEEP),--keep)
 
-test: install ## all tests, against real Kafka and PostgreSQL
+test: install browser ## all tests, against real Kafka and PostgreSQL, and a browser
 	@.venv/bin/python -m pytest
+
+# The console's tests drive it; playwright brings none of Debian's.
+browser:
+	@command -v chromium > /dev/null || { \
+		echo "Installing Debian's chromium, which tests of the console drive"; \
+		root=$$(test "$$(id -u)" = 0 || echo sudo); \
+		$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq \
+			--no-install-recommends chromium fonts-noto-core > /dev/null; }
 
 lint: install ## style, types, the table of rooms
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports

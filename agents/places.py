@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confluent_kafka import IsolationLevel, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, TopicCollection
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from projection.writer import Start
 from streams.batches import Partition
+from streams.positions import log_offsets
 
 ASK_SECONDS = 10.0
 
@@ -19,19 +20,10 @@ def starts(admin: AdminClient, places: Iterable[Partition]) -> dict[tuple[str, i
     names = sorted({place.topic for place in wanted})
     described = admin.describe_topics(TopicCollection(names), request_timeout=ASK_SECONDS)
     ids = {name: str(described[name].result().topic_id) for name in names}
-    lows = _offsets(admin, wanted, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+    lows = log_offsets(admin, wanted, OffsetSpec.earliest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
     return {place: Start(ids[place.topic], low) for place, low in lows.items()}
 
 
 def ends(admin: AdminClient, places: Iterable[Partition]) -> dict[Partition, int]:
     """Where what is committed ends.  Raises KafkaException."""
-    return _offsets(admin, sorted(places), OffsetSpec.latest())  # type: ignore[no-untyped-call]
-
-
-def _offsets(admin: AdminClient, places: list[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-    answers = admin.list_offsets(
-        {TopicPartition(*place): spec for place in places},
-        isolation_level=IsolationLevel.READ_COMMITTED,
-        request_timeout=ASK_SECONDS,
-    )
-    return {Partition(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+    return log_offsets(admin, sorted(places), OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]

@@ -23,7 +23,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from agents.background import Repeating
 from config.settings import Settings
 from streams.batches import Partition
-from streams.positions import GroupPositions
+from streams.positions import GroupPositions, log_offsets
 
 log = logging.getLogger(__name__)
 
@@ -163,12 +163,7 @@ class Horizon:
     def _offsets(
         self, partitions: list[Partition], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[Partition, int]:
-        answers = self._admin.list_offsets(
-            {TopicPartition(*p): spec for p in partitions},
-            isolation_level=isolation,
-            request_timeout=ASK_SECONDS,
-        )
-        return {Partition(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+        return log_offsets(self._admin, partitions, spec, isolation, ASK_SECONDS)
 
     def _first(self, starts: dict[Partition, int], isolation: str) -> dict[Partition, int]:
         """Timestamps of the first records from those offsets on; none for a partition without one.

@@ -15,12 +15,13 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from agents.catalog_feed import DEFAULTS
-from agents.tail import ASK_SECONDS, MOVING, KafkaAway, NoTopic, Tail
+from agents.tail import ASK_SECONDS, KafkaAway, NoTopic, Tail, patiently
 from catalog.content import Content, decode
 from config import topics
 from config.errors import KhayweError
 from config.settings import Settings
 from streams.batches import Partition
+from streams.positions import log_offsets
 
 #: Records taken at once.
 CHUNK = 5_000
@@ -38,27 +39,20 @@ def held(settings: Settings, names: list[str], committed: bool = True) -> dict[P
     """
     admin = AdminClient(settings.kafka_config(log_level=2))
     level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-    deadline = time.monotonic() + ASK_SECONDS
-    while True:
-        try:
-            present = admin.list_topics(timeout=ASK_SECONDS).topics
-            for name in names:
-                if name not in present:
-                    raise NoTopic(name)
-            places = [
-                Partition(name, number) for name in names for number in sorted(present[name].partitions)
-            ]
-            found = []
-            for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-                asked = {TopicPartition(*place): spec for place in places}
-                answers = admin.list_offsets(asked, isolation_level=level, request_timeout=ASK_SECONDS)
-                found.append({Partition(p.topic, p.partition): a.result().offset for p, a in answers.items()})
-            break
-        except KafkaException as error:
-            if error.args[0].code() not in MOVING or time.monotonic() > deadline:
-                raise KafkaAway(settings, error.args[0].str()) from None
-            time.sleep(_POLL_SECONDS)
-    return {place: (found[0][place], found[1][place]) for place in places}
+
+    def ask() -> dict[Partition, Offsets]:
+        present = admin.list_topics(timeout=ASK_SECONDS).topics
+        for name in names:
+            if name not in present:
+                raise NoTopic(name)
+        places = [Partition(name, number) for name in names for number in sorted(present[name].partitions)]
+        begins, ends = (
+            log_offsets(admin, places, spec, level)
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        )
+        return {place: (begins[place], ends[place]) for place in places}
+
+    return patiently(settings, ask)
 
 
 class Reader:

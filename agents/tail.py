@@ -6,18 +6,23 @@ Only committed records are seen, from the beginning or from the end as it is now
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from config.errors import KhayweError
 from config.settings import Settings
+from streams.batches import Partition
+from streams.positions import log_offsets
+
+T = TypeVar("T")
 
 _AWAY = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 
 #: A partition whose leader is being chosen: as after a broker's start, or the topic's making.
-MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+_MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 #: Seconds an answer about a topic may take before Kafka counts as away.
 ASK_SECONDS = 10.0
 
@@ -37,6 +42,18 @@ class NoTopic(KhayweError):
 
     def __init__(self, topic: str) -> None:
         super().__init__(f"there is no topic {topic}", hint="run `khaywe topics create`")
+
+
+def patiently(settings: Settings, ask: Callable[[], T]) -> T:
+    """What Kafka answers, asked again while leaders are chosen.  Raises KafkaAway."""
+    deadline = time.monotonic() + ASK_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                raise KafkaAway(settings, error.args[0].str()) from None
+            time.sleep(0.1)
 
 
 class Tail:
@@ -127,15 +144,7 @@ class Tail:
 
     def _ends(self, partitions: list[int]) -> dict[int, int]:
         """The ends as of now, open transactions included."""
-        deadline = time.monotonic() + ASK_SECONDS
-        while True:
-            asked = {TopicPartition(self._topic, partition): OffsetSpec.latest() for partition in partitions}  # type: ignore[no-untyped-call]
-            try:
-                answers = self._admin.list_offsets(
-                    asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_SECONDS
-                )
-                return {place.partition: answer.result().offset for place, answer in answers.items()}
-            except KafkaException as error:
-                if error.args[0].code() not in MOVING or time.monotonic() > deadline:
-                    raise KafkaAway(self._settings, error.args[0].str()) from None
-                time.sleep(0.1)
+        places = [Partition(self._topic, partition) for partition in partitions]
+        level, latest = IsolationLevel.READ_UNCOMMITTED, OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        ends = patiently(self._settings, lambda: log_offsets(self._admin, places, latest, level))
+        return {place.partition: end for place, end in ends.items()}

@@ -21,6 +21,9 @@ from config.errors import KhayweError
 from config.logging import setup
 from config.settings import settings
 
+#: Requests under way are waited for that long at the end; a page of live figures never ends by itself.
+SHUTDOWN_SECONDS = 5
+
 
 @click.group(invoke_without_command=True)
 @click.pass_context
@@ -36,6 +39,7 @@ def api(ctx: click.Context) -> None:
     from web.api.app import create
     from web.api.doors import PREFIX
     from web.api.parts import Parts
+    from web.console.app import PATH
 
     config = settings()
     setup(config.log_level)
@@ -43,7 +47,8 @@ def api(ctx: click.Context) -> None:
         # uvicorn ends what is under way and then raises the signal again: that was all.
         signal.signal(number, lambda *_: sys.exit(0))
     app = create(Parts.open(config))
-    click.echo(f"API at http://{config.api_host}:{config.api_port}{PREFIX}/docs")
+    address = f"http://{config.api_host}:{config.api_port}"
+    click.echo(f"API at {address}{PREFIX}/docs, console at {address}{PATH}/")
     uvicorn.run(
         app,
         host=config.api_host,
@@ -51,6 +56,7 @@ def api(ctx: click.Context) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
 

@@ -28,6 +28,7 @@ from sqlalchemy import make_url
 
 from agents.asking import send_command, wait_results
 from agents.commands import DONE, RECALCULATE, TICK, instant
+from agents.lag import Pipeline
 from catalog.draft import read
 from catalog.service import CatalogService
 from cli import demo_campaign, demo_home, lag, ui
@@ -222,7 +223,7 @@ def _replay(home: Home, gateway: Gateway) -> float:
     config = home.settings()
     console.print("\nTwo months of 925 subscribers, in the order they happened:")
     senders = {source["name"]: Sender(config, raw_topic(source["name"])) for source in SOURCES}
-    pipeline = lag.Pipeline(config, lag.hops(config))
+    pipeline = Pipeline(config, lag.hops(config))
     sending = Sending()
     with Live(console=console, refresh_per_second=8) as live:
 
@@ -270,7 +271,7 @@ def _settle(home: Home, gateway: Gateway) -> None:
     config = home.settings()
     started = time.monotonic()
     moment = instant(END.isoformat())
-    pipeline = lag.Pipeline(config, lag.hops(config))
+    pipeline = Pipeline(config, lag.hops(config))
     try:
         _command(config, TICK, at=moment)
         # What the tick's refreshes ask the models is answered after it in the log: the scores wait for that.

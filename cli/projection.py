@@ -13,11 +13,12 @@ from confluent_kafka.admin import AdminClient
 
 from agents.catalog_feed import CatalogFeed
 from agents.founding import found
+from agents.lag import Hop, Pipeline
 from agents.places import ends
 from agents.projecting import Follower, every
 from agents.tail import KafkaAway
 from catalog.content import Content
-from cli import lag, ui
+from cli import ui
 from config.errors import KhayweError
 from config.settings import Settings, settings
 from projection.writer import TOPICS, Writer
@@ -122,7 +123,7 @@ def _fill(config: Settings, writer: Writer, progress: Callable[[str, float | Non
     """Until everything that was there at the beginning is written; returns how many offsets that were."""
     admin = AdminClient(config.kafka_config(log_level=2))
     until = ends(admin, every(config))
-    group = lag.Pipeline(config, [lag.Hop("projector", PROJECTOR_GROUP, TOPICS)])
+    group = Pipeline(config, [Hop("projector", PROJECTOR_GROUP, TOPICS)])
     follower = Follower(config, writer, admin)
     total, asked, deserted = 0, 0.0, False
     try:

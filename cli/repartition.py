@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from agents.lag import Hop, Pipeline
 from agents.repartition import Refused
 from agents.repartition import repartition as run
 from cli import ui
-from cli.lag import Hop, Pipeline
 from cli.projection import look
 from config import topics
 from config.errors import KhayweError

@@ -6,9 +6,10 @@ import click
 
 from agents.asking import send_command
 from agents.commands import TICK, Refused, instant
+from agents.lag import Lag, Pipeline
 from cli import ui
 from cli.command import show_results
-from cli.lag import Lag, Pipeline, hops, wait
+from cli.lag import hops, wait
 from config.errors import KhayweError
 from config.settings import settings
 

@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from catalog.service import Away
 from config.settings import Settings
 from streams.batches import Partition
+from streams.positions import log_offsets
 
 log = logging.getLogger(__name__)
 
@@ -43,26 +44,16 @@ def places(settings: Settings, names: Iterable[str]) -> dict[Partition, Place]:
         admin = AdminClient(settings.kafka_config(log_level=2))
         described = admin.describe_topics(TopicCollection(sorted(names)), request_timeout=ASK_SECONDS)
         found = {name: answer.result() for name, answer in described.items()}
-        at = [TopicPartition(name, part.id) for name, topic in found.items() for part in topic.partitions]
+        at = [Partition(name, part.id) for name, topic in found.items() for part in topic.partitions]
         lows, ends = (
-            {(each.topic, each.partition): answer.result().offset for each, answer in asked.items()}
-            for asked in (
-                admin.list_offsets(
-                    dict.fromkeys(at, spec),
-                    isolation_level=IsolationLevel.READ_COMMITTED,
-                    request_timeout=ASK_SECONDS,
-                )
-                for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
-            )
+            log_offsets(admin, at, spec, IsolationLevel.READ_COMMITTED, ASK_SECONDS)
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
         )
     except KafkaException as error:
         raise Away(
             f"Kafka: {error.args[0].str()}", hint="`khaywe status` says whether Kafka answers"
         ) from None
-    return {
-        Partition(*place): Place(str(found[place[0]].topic_id), low, ends[place])
-        for place, low in lows.items()
-    }
+    return {place: Place(str(found[place.topic].topic_id), low, ends[place]) for place, low in lows.items()}
 
 
 class Reader:

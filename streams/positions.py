@@ -1,21 +1,35 @@
-"""Committed positions of a consumer group, asked without joining it.
+"""Committed positions of a consumer group, asked without joining it; and offsets of logs.
 
-Not by AdminClient.list_consumer_group_offsets: in librdkafka 2.16 it ends the process (a null pointer in
-rd_kafka_handle_OffsetFetch) when the coordinator answers that it is loading or has moved, which is just when
-partitions move.  A consumer of that group asks the same, waits for the coordinator, and with read_committed
-asks for stable offsets only (KIP-447).
+A group's positions not by AdminClient.list_consumer_group_offsets: in librdkafka 2.16 it ends the process
+(a null pointer in rd_kafka_handle_OffsetFetch) when the coordinator answers that it is loading or has moved,
+which is just when partitions move.  A consumer of that group asks the same, waits for the coordinator, and
+with read_committed asks for stable offsets only (KIP-447).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from config.settings import Settings
 from streams.batches import Partition
 
 ASK_SECONDS = 10.0
+
+
+def log_offsets(
+    admin: AdminClient,
+    partitions: Iterable[Partition],
+    spec: OffsetSpec,
+    isolation: IsolationLevel,
+    timeout: float = ASK_SECONDS,
+) -> dict[Partition, int]:
+    """The offset that `spec` says, of each partition's log.  Raises KafkaException."""
+    asked = {TopicPartition(*place): spec for place in partitions}
+    answers = admin.list_offsets(asked, isolation_level=isolation, request_timeout=timeout)
+    return {Partition(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
 
 
 class GroupPositions:

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 
+from agents.lag import Hop, Pipeline
 from agents.repartition import repartition
-from cli.lag import Hop, Pipeline
 from config import topics
 from config.settings import Settings
 from streams.names import CUSTOMERS_GROUP

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import Api
 from tests.api.test_api_rules import publish
 from tests.faults.harness import Worker, until
+from tests.served import Api
 
 CAMPAIGN: dict[str, Any] = {
     "name": "Sorry For The Trouble",

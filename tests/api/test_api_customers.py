@@ -9,9 +9,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from tests.api.conftest import Api
 from tests.faults.harness import Worker, until
 from tests.faults.pipeline import Pipeline
+from tests.served import Api
 from web.api.doors import PREFIX
 from web.api.parts import Parts
 

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from streams.identity import free_port
-from tests.api.conftest import Api
 from tests.faults.harness import ROOT, Worker, until, workers
 from tests.faults.pipeline import Pipeline
+from tests.served import Api
 from web.api.doors import PREFIX
 from web.api.parts import Parts
 

@@ -12,8 +12,8 @@ from hypothesis.strategies import one_of
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 
-from tests.api.conftest import Api
 from tests.faults.harness import Worker
+from tests.served import Api
 from web.api.doors import PREFIX
 
 #: Requests for each operation, so that all of them take less than a minute.

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from agents.dead_letters import Bytes, Letter, Replayed, encode
 from agents.tail import Tail
 from catalog.governance.models import SimulationRow
-from tests.api.conftest import Api
 from tests.faults.harness import until
+from tests.served import Api
 from web.api import letterbox
 from web.api.letterbox import Letterbox
 from web.api.parts import Parts

@@ -14,11 +14,11 @@ from sqlalchemy import text
 
 from outwards.notifier import Notifier
 from outwards.trying import Policy
-from tests.api.conftest import Api
 from tests.faults.harness import until
 from tests.faults.pipeline import Pipeline
 from tests.outwards.receiver import Receiver
 from tests.outwards.told import Told
+from tests.served import Api
 from web.api.app import create
 from web.api.doors import PREFIX
 from web.api.parts import Parts

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from tests.api.conftest import BY_TEST, Api
+from tests.served import BY_TEST, Api
 from web.api.oidc import Oidc
 from web.api.parts import Parts
 

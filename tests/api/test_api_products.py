@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import Api
+from tests.served import Api
 from web.api.products import _EXAMPLE
 
 #: Not the document's own example, which others may have posted before.

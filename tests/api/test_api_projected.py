@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import Api
 from tests.faults.harness import Worker, until
+from tests.served import Api
 
 ID = "listed-1"
 

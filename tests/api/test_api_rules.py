@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import BY_TEST, Api
+from tests.served import BY_TEST, Api
 from web.api.parts import Parts
 from web.api.rules import _BADGE, _EARNING, _OFFER, _TEMPLATE
 

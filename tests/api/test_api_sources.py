@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.api.conftest import Api
+from tests.served import Api
 from web.api.parts import Parts
 from web.api.sources import EXAMPLE
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agents.tail import Tail
-from tests.api.conftest import Api
+from tests.served import Api
 from web.api.doors import SIGNATURE
 from web.api.parts import Parts
 from web.api.webhooks import TIMESTAMP

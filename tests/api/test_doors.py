@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from catalog.governance.people import ROLES
-from tests.api.conftest import BY_TEST, Api
+from tests.served import BY_TEST, Api
 from web.api.doors import PREFIX, Doors
 from web.api.parts import Parts
 from web.api.problems import problem

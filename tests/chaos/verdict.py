@@ -11,6 +11,7 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 
+from agents.lag import Pipeline
 from cli import lag
 from config import topics
 from loyalty.state import ROW_KEY
@@ -48,7 +49,7 @@ def look(pipeline: Projected, sent: set[str]) -> Verdict:
         except AssertionError as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             found.wrong.append(f"{where.name}, {where.line}: {error}"[:2_000])
-    waiting = lag.Pipeline(pipeline.settings, lag.hops(pipeline.settings))
+    waiting = Pipeline(pipeline.settings, lag.hops(pipeline.settings))
     try:
         found.behind = waiting.look().total + pipeline.behind()
     finally:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from cli.lag import Hop, Lag, Pipeline, as_plain, wait, words
+from agents.lag import Hop, Lag, Pipeline
+from cli.lag import as_plain, wait, words
 from config.errors import KhayweError
 from config.settings import Settings
 

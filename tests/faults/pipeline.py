@@ -17,6 +17,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from agents import lag as asked
 from agents.catalog_feed import DEFAULTS
 from catalog.content import Content, decode
 from cli import lag
@@ -138,7 +139,7 @@ class Pipeline:
 
     def settled(self, log: Path | None = None, seconds: float = 300) -> None:
         """Wait until nothing is behind."""
-        pipeline = lag.Pipeline(self.settings, lag.hops(self.settings))
+        pipeline = asked.Pipeline(self.settings, lag.hops(self.settings))
         try:
             until("the pipeline has caught up", lambda: pipeline.look().total == 0, seconds, log)
         finally:

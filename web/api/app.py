@@ -36,6 +36,7 @@ from web.api import (
 from web.api.doors import PREFIX, Doors
 from web.api.parts import Parts
 from web.api.problems import MEDIA, ProblemBody
+from web.console import app as console
 
 ABOUT = """\
 Loyalty and gamification for telecom operators.
@@ -94,6 +95,7 @@ def create(parts: Parts) -> FastAPI:
     def health() -> dict[str, Any]:
         return {"healthy": True, "revision": parts.content().revision}
 
+    app.mount(console.PATH, console.create(parts))
     metrics.install(app, parts.settings)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app

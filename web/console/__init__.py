@@ -1,0 +1,1 @@
+"""The console: pages for loyalty managers and operators, at `/console`."""

@@ -1,0 +1,58 @@
+"""Badges: the grid of levels with holders and conditions; leaderboards."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from catalog.governance import rules
+from catalog.service import NoSuch
+from loyalty.game import LEVELS
+from projection import sums
+from web.api.doors import Reader
+from web.api.parts import P
+from web.api.projected import reading
+from web.api.rules import Number
+from web.console import figures
+from web.console.rendering import page
+
+router = APIRouter()
+SHOWN = 50
+
+
+@router.get("/badges/")
+def badges(request: Request, parts: P, caller: Reader) -> Response:
+    """Every badge, every level, how many hold it."""
+    with reading(parts) as session:
+        held = figures.holders(session)
+    found = rules.entries(parts.content().game, "badges")
+    most = max(held.values(), default=0)
+    return page(request, "badges.html", badges=found, held=held, most=most, levels=LEVELS)
+
+
+@router.get("/badges/{number}/{level}/")
+def holders(
+    request: Request, parts: P, caller: Reader, number: Number, level: Annotated[int, Path(ge=1, le=4)],
+    cursor: Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00]+$")] = None,
+) -> Response:  # fmt: skip
+    """Who holds a level, and what it takes."""
+    badge: dict[str, Any] | None = rules.standing(parts.content(), "badges", number)
+    if badge is None:
+        raise NoSuch(f"there is no badge {number}")
+    with reading(parts) as session:
+        rows = figures.holding(session, number, level, cursor, SHOWN + 1)
+        count = figures.holders(session).get((number, level), 0)
+    return page(
+        request, "badge.html", badge=badge, level=level, level_name=LEVELS[level - 1], rows=rows[:SHOWN],
+        count=count, next=rows[SHOWN - 1]["customer_id"] if len(rows) > SHOWN else None, levels=LEVELS,
+    )  # fmt: skip
+
+
+@router.get("/leaderboards/")
+def leaderboards(request: Request, parts: P, caller: Reader, by: str = "points") -> Response:
+    """Who leads."""
+    by = by if by in sums.LEADERS else "points"
+    with reading(parts) as session:
+        rows = sums.leaderboard(session, by, 50)
+    return page(request, "leaderboards.html", rows=rows, by=by, leaders=sums.LEADERS)
