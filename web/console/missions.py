@@ -11,7 +11,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse
 
-from catalog.entries import GROUPS, IMPLIED, TemplateEntry
+from catalog.entries import IMPLIED, TemplateEntry
+from catalog.entry import GROUPS
 from catalog.governance import rules
 from catalog.governance.drafts import DRAFT
 from catalog.governance.models import DraftRow
