@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 from confluent_kafka import Message
@@ -14,6 +15,7 @@ from agents.dead_letters import NORMALIZER, Letter, letter
 from agents.raw import RegistryAway, Undecodable
 from catalog.content import SourceContent
 from catalog.mapping import Reason, Rejected, compile_mapping, encode_event
+from catalog.plain_mapping import PlainMapping
 from catalog.schema import Connection
 from catalog.times import LATEST
 from loyalty.content import Decisions
@@ -38,25 +40,43 @@ class Reader:
         self.source = source
         self.decisions = decisions
         self._one = _compile(source, decisions)
+        try:
+            self._many: PlainMapping | None = PlainMapping(source, decisions)
+        except ValueError as why:
+            log.info("source %s is mapped record by record: %s", source.name, why)
+            self._many = None
 
     def read(self, records: Sequence[Message], events: list[Event], letters: list[Letter]) -> None:
         """Append what each record becomes.  Raises RegistryAway; nothing is to be kept then."""
-        one, keep = self._one, events.append
-        headers: Any
-        event: Event | Rejected
-        for record in records:
-            readable = True
-            try:
-                headers = record.headers()
-                backfill = headers is not None and any(name == BACKFILL for name, _ in headers)
-                event = one(record.value(), record.timestamp()[1], backfill)
-            except SystemError:  # librdkafka's client cannot read such a header, and must not try again
-                readable = False
-                event = Rejected(Reason.UNDECODABLE, "", "a header's name is no UTF-8")
+        if self._many is None:
+            rest: Iterable[tuple[Message, Event | None]] = zip(records, repeat(None))
+        else:
+            contents, arrived = [], []
+            for record in records:
+                content, at = _simple(record)
+                contents.append(content)
+                arrived.append(at)
+            rest = zip(records, self._many.map(contents, arrived), strict=True)
+        keep = events.append
+        for record, done in rest:
+            if done is not None:
+                keep(done)
+                continue
+            event, readable = self._single(record)
             if isinstance(event, Rejected):
                 letters.append(self._letter(record, event, readable))
             else:
                 keep(event)
+
+    def _single(self, record: Message) -> tuple[Event | Rejected, bool]:
+        """What a record becomes, and whether its headers can be read."""
+        headers: Any
+        try:
+            headers = record.headers()
+            backfill = headers is not None and any(name == BACKFILL for name, _ in headers)
+            return self._one(record.value(), record.timestamp()[1], backfill), True
+        except SystemError:  # librdkafka's client cannot read such a header, and must not try again
+            return Rejected(Reason.UNDECODABLE, "", "a header's name is no UTF-8"), False
 
     def again(self, entry: Letter) -> Event:
         """What a dead letter becomes now.
@@ -108,6 +128,17 @@ def _compile(
         return mapped.customer_id.encode(), value
 
     return one
+
+
+def _simple(record: Message) -> tuple[bytes, int]:
+    """Bytes and Kafka timestamp of a record; no bytes where there is more to be looked at."""
+    content = record.value()
+    try:
+        if content is None or len(content) > LARGEST_RECORD or record.headers() is not None:
+            return b"", 0
+    except SystemError:
+        return b"", 0
+    return content, record.timestamp()[1]
 
 
 def decoder(connection: Connection) -> raw.Decode:

@@ -19,7 +19,7 @@ compiled = njit(nogil=True, cache=True, error_model="numpy")
 _TAKEN_OVER = (
     "calendar", "campaign_rules", "campaigns", "columns", "compiled", "conditions", "counters", "emit",
     "events", "features", "game", "generation", "hashing", "missions", "moving", "points", "policy",
-    "rewards", "row", "rules", "scores", "slots", "vocabulary",
+    "rewards", "row", "rules", "scan", "scores", "slots", "texts", "times", "vocabulary",
 )  # fmt: skip
 STAMP = blake2b(
     b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in _TAKEN_OVER), digest_size=8

@@ -1,6 +1,7 @@
 """Records of `customer-events` as columns: the hot way in, and where whatever is no record is put aside.
 
-Bytes become structs one by one, by msgspec; all else is done for a whole batch.
+Compiled code reads what has the normaliser's form (`loyalty.scan`); other records become structs one by
+one, by msgspec, as do those that somebody asks for.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple
@@ -23,12 +24,9 @@ from loyalty.columns import (
     ANSWER,
     AWARD_OP,
     BACKFILL,
-    BIRTHDAY_BIT,
     CAN_LINK,
-    CONSENT_BIT,
     DONE,
     ERASE_OP,
-    EVENT,
     FROM_BALANCE,
     GENERATE_OP,
     INVALID_ARGUMENTS,
@@ -37,7 +35,6 @@ from loyalty.columns import (
     OPT_IN_OP,
     OPT_OUT_OP,
     PREDICT_OP,
-    PROFILE,
     RECALCULATE_OP,
     REDEEM_OP,
     REPEAT_GRANT_OP,
@@ -46,20 +43,18 @@ from loyalty.columns import (
 )
 from loyalty.conditions import ConditionError, Term, parse, terms
 from loyalty.events import CODES, SOURCE_TYPES
-from loyalty.hashing import hash64_many, word_hash
+from loyalty.hashing import hash64_many
 from loyalty.nesting import MOST_NESTED, too_deep
 from loyalty.policy import VALUE_LIMIT
+from loyalty.profile import profile_update, profiles, truth
 from loyalty.row import (
     ACTIVE_DAYS,
     FORETOLD,
-    NO,
     OPEN,
     PROPENSITY,
-    UNKNOWN,
-    WORDS,
-    YES,
     RowFormatError,
 )  # fmt: skip
+from loyalty.scan import Scanner
 from loyalty.times import NO_TIME, parse_many
 from loyalty.upgrade import current
 from loyalty.vocabulary import INDEX, KINDS
@@ -86,8 +81,6 @@ MOST_OFFER = 2**31 - 2  # offer_id of a prediction
 _UNKNOWN = (0,) * (len(FORETOLD) - 1)  # what a daily set foretells
 _LARGEST = sys.float_info.max
 
-_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_BIRTHDAY = re.compile(r"(?:[0-9]{4}-)?(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _END_OF_TIME = 4_102_444_800_000  # 2100-01-01
 _HEX16 = re.compile(r"[0-9a-f]{16}")
 
@@ -108,6 +101,28 @@ class Record(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(Record).decode
+_MONEY_FLAGS = ("paid_from", "_backfill", "on_time")
+_scanner = Scanner(_KINDS, _MONEY_FLAGS)
+
+
+class Records(Sequence[Record]):
+    """Records by index, each decoded when it is asked for."""
+
+    __slots__ = ("_found", "_raws")
+
+    def __init__(self, raws: list[bytes], found: dict[int, Record]) -> None:
+        """`found`: those that are decoded already; all others can be."""
+        self._raws, self._found = raws, found
+
+    def __len__(self) -> int:
+        return len(self._raws)
+
+    def __getitem__(self, i: Any) -> Any:
+        """The record at an index from 0."""
+        record = self._found.get(i)
+        if record is None:
+            record = self._found[i] = _decode(self._raws[i])
+        return record
 
 
 @dataclass(slots=True)
@@ -116,7 +131,7 @@ class Batch:
 
     offsets: list[int]
     raws: list[bytes]
-    records: list[Record]
+    records: Sequence[Record]
     ids: list[bytes]
     events: NDArray[np.void]  # EVENT, but for `slot`, `key`, `value`
     values: NDArray[np.float64]
@@ -129,7 +144,7 @@ class Batch:
     dead: list[tuple[int, str, str]]  # offset, reason, message
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.raws)
 
 
 class _Refused(ValueError):
@@ -147,44 +162,37 @@ class _Answer(NamedTuple):
 
 def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     """The batch of (offset, value).  Raises nothing, whatever the bytes."""
-    offsets: list[int] = []
-    raws: list[bytes] = []
-    found: list[Record] = []
-    dead: list[tuple[int, str, str]] = []
-    for offset, raw in records:
+    dead = [(offset, UNDECODABLE, "a record without a value") for offset, raw in records if raw is None]
+    offsets = [offset for offset, raw in records if raw is not None]
+    raws = [raw for _, raw in records if raw is not None]
+    read = _scanner.scan(raws)
+    events, ids, values, told = read.events, read.ids, read.values, read.told
+    others = np.flatnonzero(~read.plain).tolist()
+    decoded: dict[int, Record] = {}
+    refused: dict[int, tuple[str, str]] = {}
+    for i in others:
         try:
-            if raw is None:
-                raise _Refused("a record without a value")
-            if len(raw) > 2 * MOST_NESTED and too_deep(raw):
-                raise _Refused(f"nested more than {MOST_NESTED} deep")
-            record = _decode(raw)
-            if not raw.isascii():
-                raw.decode()  # msgspec passes over members that it does not know
+            decoded[i] = _read(raws[i])
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            dead.append((offset, UNDECODABLE, str(error)))
-            continue
-        offsets.append(offset)
-        raws.append(raw)
-        found.append(record)
-
-    ids = [record.customer_id.encode() for record in found]
-    events = np.zeros(len(found), EVENT)
-    events["at"] = parse_many([record.occurred_at for record in found])
-    events["kind"] = [_KINDS.get(record.event_type, 0) for record in found]
+            refused[i] = UNDECODABLE, str(error)
+    if decoded:
+        told[list(decoded)] = [bool(record.attributes) for record in decoded.values()]
+        _fill(decoded, ids, events, values)
+    found = Records(raws, decoded)
     foretold, unreadable = _foretold(found, events)
-    refused = unreadable | _refusals(found, ids, events)
+    refused |= unreadable | _refusals(found, ids, events, decoded)
     if refused:
         dead.extend((offsets[i], *why) for i, why in refused.items())
-        dead.sort()
-        kept = [i for i in range(len(found)) if i not in refused]
-        offsets, raws = [offsets[i] for i in kept], [raws[i] for i in kept]
-        found, ids, events = [found[i] for i in kept], [ids[i] for i in kept], events[kept]
-        foretold = {i: foretold[i] for i in kept if i in foretold}
-    events["id_hash"], events["words"] = hash64_many(ids), -1
-    events["hash"] = hash64_many([f"{record.source}\0{record.event_id}".encode() for record in found])
+        kept = [i for i in range(len(raws)) if i not in refused]
+        decoded = {n: decoded[i] for n, i in enumerate(kept) if i in decoded}
+        foretold = {n: foretold[i] for n, i in enumerate(kept) if i in foretold}
+        offsets, raws, ids = [offsets[i] for i in kept], [raws[i] for i in kept], [ids[i] for i in kept]
+        events, values, told = events[kept], values[kept], told[kept]
+        found = Records(raws, decoded)
+    dead.sort()
+    events["words"] = -1
 
     kinds = events["kind"]
-    values = np.array([record.value for record in found], np.float64)
     predictions = np.flatnonzero(kinds == PREDICTION)
     events["extra"][predictions] = np.arange(len(predictions))
     values[predictions] = [answer.ltv or 0.0 for answer in foretold.values()]
@@ -193,7 +201,7 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     )
     updates: list[dict[str, Any]] = []
     links = 0
-    for i in [i for i, record in enumerate(found) if record.attributes]:
+    for i in np.flatnonzero(told).tolist():
         events["flag"][i] = _money_flag(found[i].attributes)  # any type may be revenue
     for i in np.flatnonzero((kinds == _PROFILE_UPDATE) | (kinds == _LINK)).tolist():
         if kinds[i] == _PROFILE_UPDATE:
@@ -224,8 +232,35 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     )  # fmt: skip
 
 
+def _read(raw: bytes) -> Record:
+    """Any record.  Raises MsgspecError, ValueError, RecursionError."""
+    if len(raw) > 2 * MOST_NESTED and too_deep(raw):
+        raise _Refused(f"nested more than {MOST_NESTED} deep")
+    record = _decode(raw)
+    if not raw.isascii():
+        raw.decode()  # msgspec passes over members that it does not know
+    return record
+
+
+def _fill(
+    decoded: dict[int, Record], ids: list[bytes], events: NDArray[np.void], values: NDArray[np.float64]
+) -> None:
+    """What the scanner does not read of these records."""
+    where, records = list(decoded), decoded.values()
+    own = [record.customer_id.encode() for record in records]
+    for i, id in zip(where, own, strict=True):
+        ids[i] = id
+    values[where] = [record.value for record in records]
+    events["at"][where] = parse_many([record.occurred_at for record in records])
+    events["kind"][where] = [_KINDS.get(record.event_type, 0) for record in records]
+    events["id_hash"][where] = hash64_many(own)
+    events["hash"][where] = hash64_many(
+        [f"{record.source}\0{record.event_id}".encode() for record in records]
+    )
+
+
 def _foretold(
-    records: list[Record], events: NDArray[np.void]
+    records: Sequence[Record], events: NDArray[np.void]
 ) -> tuple[dict[int, _Answer], dict[int, tuple[str, str]]]:
     """Index -> what a `_prediction` says; index -> reason and message of one that cannot be read."""
     found: dict[int, _Answer] = {}
@@ -279,27 +314,25 @@ def _whole(says: dict[str, Any], name: str, least: int, most: int) -> int:
 
 
 def _refusals(
-    records: list[Record], ids: list[bytes], events: NDArray[np.void]
+    records: Sequence[Record], ids: list[bytes], events: NDArray[np.void], decoded: Iterable[int]
 ) -> dict[int, tuple[str, str]]:
     """Index -> reason and message of what is no record though it could be read."""
     refused: dict[int, tuple[str, str]] = {}
-    for i in np.flatnonzero(events["kind"] == 0).tolist():
-        refused[i] = UNKNOWN_EVENT_TYPE, f"there is no event type {records[i].event_type!r}"
+    for i in decoded:
+        if not events["kind"][i]:
+            refused[i] = UNKNOWN_EVENT_TYPE, f"there is no event type {records[i].event_type!r}"
     for i in np.flatnonzero((events["kind"] >= TICK) & (events["kind"] != PREDICTION)).tolist():
         try:
             _check(records[i])
         except _Refused as error:
             refused[i] = UNDECODABLE, str(error)
-    if b"" in ids:
-        for i, id in enumerate(ids):
-            if not id and events["kind"][i] not in (TICK, MARKER, COMMAND):
-                refused[i] = UNDECODABLE, "customer_id: empty"
-    if b"\0" in b"".join(ids):
-        for i, id in enumerate(ids):
-            if b"\0" in id:
-                refused[i] = UNDECODABLE, "customer_id: has the character 0"
-    for i in np.flatnonzero(events["at"] == NO_TIME).tolist():
-        refused[i] = UNDECODABLE, f"occurred_at: {records[i].occurred_at!r} is {_NO_TIME}"
+    for i in decoded:
+        if not ids[i] and events["kind"][i] not in (TICK, MARKER, COMMAND):
+            refused[i] = UNDECODABLE, "customer_id: empty"
+        if b"\0" in ids[i]:
+            refused[i] = UNDECODABLE, "customer_id: has the character 0"
+        if events["at"][i] == NO_TIME:
+            refused[i] = UNDECODABLE, f"occurred_at: {records[i].occurred_at!r} is {_NO_TIME}"
     return refused
 
 
@@ -420,55 +453,6 @@ def _money_flag(attributes: dict[str, Any]) -> int:
         on_time = truth(attributes["on_time"])
         flag |= 0 if on_time is None else KNOWN_ON_TIME | (ON_TIME if on_time else 0)
     return flag
-
-
-def truth(value: Any) -> bool | None:
-    """Yes or no in the ways people write it, None for anything else."""
-    if isinstance(value, str):
-        return _TRUTHS.get(value.lower()) if value.isascii() else None
-    if isinstance(value, int | float) and value in (0, 1):
-        return value == 1
-    return None
-
-
-def birthday(value: Any) -> int:
-    """Month x 100 + day of `YYYY-MM-DD` or `MM-DD`, 0 for anything else."""
-    found = _BIRTHDAY.fullmatch(value) if isinstance(value, str) else None
-    return int(found[1]) * 100 + int(found[2]) if found else 0
-
-
-def word(value: Any) -> str | None:
-    """A word: a string as it is, a whole number's digits; None for anything else."""
-    if type(value) is int and -(2**63) <= value < 2**63:
-        return str(value)
-    return value if isinstance(value, str) and value else None
-
-
-def profile_update(attributes: dict[str, Any]) -> dict[str, Any]:
-    """What a profile_update sets; None clears."""
-    update: dict[str, Any] = {name: word(attributes[name]) for name in WORDS if name in attributes}
-    if "consent" in attributes:
-        update["consent"] = truth(attributes["consent"])
-    if "birthday" in attributes:
-        update["birthday"] = attributes["birthday"] if birthday(attributes["birthday"]) else None
-    return update
-
-
-def profiles(updates: Sequence[dict[str, Any]]) -> NDArray[np.void]:
-    """Updates as PROFILE."""
-    profiles = np.zeros(len(updates), PROFILE)
-    for to, update in zip(profiles, updates, strict=True):
-        for n, name in enumerate(WORDS):
-            if name in update:
-                to["present"] |= 1 << n
-                to["words"][n] = word_hash(update[name] or "")
-        if "consent" in update:
-            to["present"] |= CONSENT_BIT
-            to["consent"] = {None: UNKNOWN, True: YES, False: NO}[update["consent"]]
-        if "birthday" in update:
-            to["present"] |= BIRTHDAY_BIT
-            to["birthday"] = birthday(update["birthday"])
-    return profiles
 
 
 def integers(

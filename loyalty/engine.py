@@ -64,7 +64,6 @@ from loyalty.decode import (
     carried_row,
     decode,
     integers,
-    profiles,
 )
 from loyalty.effects import (
     NOBODY,
@@ -83,6 +82,7 @@ from loyalty.many import Many
 from loyalty.outcome import Outcome as Outcome
 from loyalty.outcome import closed
 from loyalty.policy import IS_USAGE, Content, compile_policy
+from loyalty.profile import profiles
 from loyalty.row import ENDED, LINKED, OPEN, ROW
 from loyalty.rules import Rules
 from loyalty.side import Side

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
 
-_BASIS = np.uint64(14695981039346656037)
-_PRIME = np.uint64(1099511628211)
+BASIS = np.uint64(14695981039346656037)
+PRIME = np.uint64(1099511628211)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
@@ -30,14 +30,20 @@ def mix(z: Any) -> Any:
 
 
 @compiled
+def finished(z: Any) -> Any:
+    """The hash, of what FNV-1a has come to."""
+    return max(mix(z), _ONE)
+
+
+@compiled
 def _hashes(joined: NDArray[np.uint8], lengths: NDArray[np.int64], out: NDArray[np.uint64]) -> None:
     start = 0
     for i in range(lengths.shape[0]):
         end = start + lengths[i]
-        z = _BASIS
+        z = BASIS
         for at in range(start, end):
-            z = (z ^ np.uint64(joined[at])) * _PRIME
-        out[i] = max(mix(z), _ONE)
+            z = (z ^ np.uint64(joined[at])) * PRIME
+        out[i] = finished(z)
         start = end
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from loyalty.columns import WORDS
 from loyalty.conditions import Kind
-from loyalty.decode import Batch, truth, word
+from loyalty.decode import Batch
 from loyalty.hashing import word_hash
+from loyalty.profile import truth, word
 from loyalty.rules import Rules
 
 
