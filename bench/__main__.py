@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from bench import comparison, latency, pipeline, plot, predictions, projection, restore, ticks
+from bench import comparison, latency, pipeline, plot, predictions, projection, restore, scaling, soak, ticks
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -39,6 +39,8 @@ PARTS: dict[str, Callable[[], Results]] = {
     "peers": peers,
     "pipeline": lambda: {"khaywe": pipeline.run()},
     "restore": lambda: {"khaywe": restore.run()},
+    "scaling": lambda: {"scaling": scaling.run()},
+    "soak": lambda: {"soak": soak.run()},
     "ticks": lambda: {"khaywe": ticks.run()},
     "predictions": lambda: {"predictions": predictions.measure()},
     "projection": lambda: {"projection": projection.measure()},

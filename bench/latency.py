@@ -65,7 +65,8 @@ def measure(settings: Settings, raw: str, rewards: str, rate: int, seconds: int)
     seen: list[tuple[int, float]] = []
     with TemporaryDirectory() as directory:
         file = Path(directory) / "sent.npy"
-        given = [settings.bootstrap_servers(), raw, str(rate), str(seconds), str(file)]
+        customers = max(1, rate * seconds // PER_CUSTOMER)
+        given = [settings.bootstrap_servers(), raw, str(rate), str(seconds), str(customers), str(file)]
         sender = subprocess.Popen([sys.executable, "-m", "bench.latency", *given])
         last = time.monotonic()
         while sender.poll() is None or time.monotonic() - last < (QUIET_SECONDS if seen else FIRST_SECONDS):
@@ -90,11 +91,11 @@ def measure(settings: Settings, raw: str, rewards: str, rate: int, seconds: int)
     }
 
 
-def send(broker: str, raw: str, rate: int, seconds: int, file: str) -> None:
+def send(broker: str, raw: str, rate: int, seconds: int, customers: int, file: str) -> None:
     """Send at an even pace; keeps when each handful was sent."""
     producer = Producer({"bootstrap.servers": broker, "partitioner": "murmur2_random", "linger.ms": 1})
     tick, many = max(1, round(rate * TICK)), rate * seconds
-    blocks = cdr_blocks(11, max(1, many // PER_CUSTOMER), many, 2, datetime(2026, 1, 1, tzinfo=UTC))
+    blocks = cdr_blocks(11, customers, many, 2, datetime(2026, 1, 1, tzinfo=UTC))
     pairs = (pair for keys, values in blocks for pair in zip(keys, values, strict=True))
     sent = []
     pause = tick / rate
@@ -111,4 +112,4 @@ def send(broker: str, raw: str, rate: int, seconds: int, file: str) -> None:
 
 
 if __name__ == "__main__":
-    send(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    send(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]), sys.argv[6])

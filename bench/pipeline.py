@@ -106,19 +106,20 @@ def times_ten() -> Draft:
 
 
 def measure(
-    game: Draft, events: int = EVENTS, customers: int = CUSTOMERS, predict: bool = True
-) -> dict[str, Any]:
+    game: Draft, events: int = EVENTS, customers: int = CUSTOMERS, predict: bool = True,
+    partitions: int = PARTITIONS, workers: int = 1, warm: float = WARM,
+) -> dict[str, Any]:  # fmt: skip
     """One run in a home of its own; returns the figures."""
-    with prepared(game, predict) as settings:
+    with prepared(game, predict, partitions) as settings:
         send(settings, names.raw_topic("cdr"), events, customers)
-        return work(settings, events, customers)
+        return work(settings, events, customers, workers, warm)
 
 
 @contextmanager
-def prepared(game: Draft, predict: bool) -> Iterator[Settings]:
+def prepared(game: Draft, predict: bool, partitions: int = PARTITIONS) -> Iterator[Settings]:
     """Kafka and PostgreSQL with a catalog and the raw topic of its source, all gone at the end."""
     home = Path(tempfile.mkdtemp(prefix="khaywe-bench-"))
-    settings = Settings(_env_file=None, home=home, clock="event", partitions=PARTITIONS, web_port=WEB_PORT)
+    settings = Settings(_env_file=None, home=home, clock="event", partitions=partitions, web_port=WEB_PORT)
     try:
         embedded.up(settings, lambda what, share: None)
         topics.create(settings)
@@ -154,48 +155,55 @@ def send(settings: Settings, topic: str, events: int, customers: int) -> None:
 
 
 @contextmanager
-def working(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker while it runs."""
-    environment = {
-        **os.environ,
-        "KHAYWE_HOME": str(settings.home),
-        "KHAYWE_CLOCK": "event",
-        "KHAYWE_PARTITIONS": str(PARTITIONS),
-        "KHAYWE_WEB_PORT": str(WEB_PORT),
-        "KHAYWE_LOG_LEVEL": "warning",
-    }
+def working(settings: Settings, workers: int = 1) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """So many workers while they run."""
     command = [sys.executable, "-c", "from cli.main import main; main()", "worker"]
     command += ["--agents", "normalizer,customers"]  # what peers do too: PostgreSQL is another's work
-    worker = subprocess.Popen(command, env=environment)
+    running = []
+    for number in range(workers):
+        environment = {
+            **os.environ,
+            "KHAYWE_HOME": str(settings.home),
+            "KHAYWE_CLOCK": "event",
+            "KHAYWE_PARTITIONS": str(settings.partitions),
+            "KHAYWE_WORKER": f"bench-{number}",
+            "KHAYWE_WEB_PORT": str(WEB_PORT + number),
+            "KHAYWE_LOG_LEVEL": "warning",
+        }
+        running.append(subprocess.Popen(command, env=environment))
     try:
-        yield worker
+        yield running
     finally:
-        worker.terminate()
-        worker.wait(60)
+        for worker in running:
+            worker.terminate()
+        for worker in running:
+            worker.wait(60)
 
 
-def work(settings: Settings, events: int, customers: int) -> dict[str, Any]:
-    """What a worker does of the records that lie there; the figures."""
-    with working(settings) as worker:
-        process = psutil.Process(worker.pid)
+def work(
+    settings: Settings, events: int, customers: int, workers: int = 1, share: float = WARM
+) -> dict[str, Any]:
+    """What workers do of the records that lie there, once `share` of them is done; the figures."""
+    with working(settings, workers) as running:
+        processes = [psutil.Process(worker.pid) for worker in running]
         samples: list[tuple[float, float, float, float]] = []
         warm: Metrics = {}
         while not samples or samples[-1][2] < events:
             time.sleep(0.1)
-            if worker.poll() is not None:
-                raise RuntimeError("the worker stopped")
-            found = metrics()
+            if any(worker.poll() is not None for worker in running):
+                raise RuntimeError("a worker stopped")
+            found = metrics(workers)
             raw = found.get(("khaywe_records_in_total", names.raw_topic("cdr")), 0.0)
             folded = found.get(("khaywe_events_total", "events"), 0.0)
-            cpu = process.cpu_times()
+            cpu = sum(each.user + each.system for each in (process.cpu_times() for process in processes))
             if raw > 0:
-                samples.append((time.perf_counter(), raw, folded, cpu.user + cpu.system))
-            if folded >= WARM * events:
+                samples.append((time.perf_counter(), raw, folded, cpu))
+            if folded >= share * events:
                 warm = warm or found
-        first, last = next(each for each in samples if each[2] >= WARM * events), samples[-1]
+        first, last = next(each for each in samples if each[2] >= share * events), samples[-1]
         wall, cpu_seconds = last[0] - first[0], last[3] - first[3]
         done = events - first[2]
-        found = metrics()
+        found = metrics(workers)
         say(f"{done / wall:,.0f} events a second, {done / cpu_seconds:,.0f} a second of CPU")
         return {
             "events": events,
@@ -204,7 +212,7 @@ def work(settings: Settings, events: int, customers: int) -> dict[str, Any]:
             "events_per_cpu_second": round(done / cpu_seconds),
             "seconds": round(wall, 2),
             "cpu_seconds": round(cpu_seconds, 2),
-            "resident_bytes": process.memory_info().rss,
+            "resident_bytes": sum(process.memory_info().rss for process in processes),
             "predictions": round(
                 sum(
                     value - warm.get(name, 0.0)
@@ -220,15 +228,18 @@ def work(settings: Settings, events: int, customers: int) -> dict[str, Any]:
         }
 
 
-def metrics() -> Metrics:
-    """The worker's metrics by name and label values; nothing while it does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{WEB_PORT}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return {}
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+def metrics(workers: int = 1) -> Metrics:
+    """The workers' metrics by name and label values, added up; nothing of one that does not answer."""
+    sums: Metrics = {}
+    for number in range(workers):
+        try:
+            address = f"http://127.0.0.1:{WEB_PORT + number}/metrics"
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                text = answer.read().decode()
+        except OSError:
+            continue
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                name = (sample.name, *sample.labels.values())
+                sums[name] = sums.get(name, 0.0) + sample.value
+    return sums

@@ -1,0 +1,44 @@
+"""How the whole way's speed depends on customers, partitions and workers: the seed's game, no models.
+
+Each row is a run of `bench.pipeline` in a home of its own.  For customers the share that makes them known is
+larger: a million of them have eight records each before the clock starts, as many as the ten thousand have in
+their run, so that the game of first days is behind most of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import pipeline
+from catalog.draft import seed
+
+#: Customers, records, share of the records that is there to make them known.
+CUSTOMERS = ((10_000, 1_500_000, 0.2), (100_000, 2_400_000, 0.5), (1_000_000, 9_200_000, 0.87))
+PARTITIONS = (1, 4, 16, 64)
+WORKERS = (1, 2, 4)
+EVENTS = 1_200_000
+
+_KEPT = ("events_per_second", "events_per_cpu_second", "resident_bytes", "seconds")
+
+
+def run() -> dict[str, Any]:
+    """{"customers": {"10000": figures, ...}, "partitions": ..., "workers": ...}."""
+    game = seed()
+    return {
+        "customers": {
+            str(customers): _kept(pipeline.measure(game, events, customers, predict=False, warm=warm))
+            for customers, events, warm in CUSTOMERS
+        },
+        "partitions": {
+            str(count): _kept(pipeline.measure(game, EVENTS, predict=False, partitions=count))
+            for count in PARTITIONS
+        },
+        "workers": {
+            str(count): _kept(pipeline.measure(game, EVENTS, predict=False, partitions=8, workers=count))
+            for count in WORKERS
+        },
+    }
+
+
+def _kept(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: figures[name] for name in _KEPT}
