@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from base64 import b64decode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple
@@ -108,11 +108,11 @@ _scanner = Scanner(_KINDS, _MONEY_FLAGS)
 class Records(Sequence[Record]):
     """Records by index, each decoded when it is asked for."""
 
-    __slots__ = ("_found", "_raws")
+    __slots__ = ("_causes", "_found", "_raws")
 
-    def __init__(self, raws: list[bytes], found: dict[int, Record]) -> None:
-        """`found`: those that are decoded already; all others can be."""
-        self._raws, self._found = raws, found
+    def __init__(self, raws: list[bytes], found: dict[int, Record], causes: NDArray[np.int32]) -> None:
+        """`found`: those that are decoded already; `causes`: where `causes` of all others stand."""
+        self._raws, self._found, self._causes = raws, found, causes
 
     def __len__(self) -> int:
         return len(self._raws)
@@ -124,6 +124,16 @@ class Records(Sequence[Record]):
             record = self._found[i] = _decode(self._raws[i])
         return record
 
+    def causes(self, which: NDArray[np.int64]) -> Iterator[tuple[str, str]]:
+        """Source and event_id of these records, without decoding them."""
+        raws, found = self._raws, self._found
+        for i, a, b, c, d in zip(which.tolist(), *self._causes[:, which].tolist(), strict=True):
+            record, raw = found.get(i), raws[i]
+            if record is None:
+                yield raw[a:b].decode(), raw[c:d].decode()
+            else:
+                yield record.source, record.event_id
+
 
 @dataclass(slots=True)
 class Batch:
@@ -131,7 +141,7 @@ class Batch:
 
     offsets: list[int]
     raws: list[bytes]
-    records: Sequence[Record]
+    records: Records
     ids: list[bytes]
     events: NDArray[np.void]  # EVENT, but for `slot`, `key`, `value`
     values: NDArray[np.float64]
@@ -178,7 +188,7 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
     if decoded:
         told[list(decoded)] = [bool(record.attributes) for record in decoded.values()]
         _fill(decoded, ids, events, values)
-    found = Records(raws, decoded)
+    found = Records(raws, decoded, read.causes)
     foretold, unreadable = _foretold(found, events)
     refused |= unreadable | _refusals(found, ids, events, decoded)
     if refused:
@@ -188,7 +198,7 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
         foretold = {n: foretold[i] for n, i in enumerate(kept) if i in foretold}
         offsets, raws, ids = [offsets[i] for i in kept], [raws[i] for i in kept], [ids[i] for i in kept]
         events, values, told = events[kept], values[kept], told[kept]
-        found = Records(raws, decoded)
+        found = Records(raws, decoded, read.causes[:, kept])
     dead.sort()
     events["words"] = -1
 

@@ -229,6 +229,11 @@ def plain(value: Any) -> str:
     return _encode(value).decode()
 
 
+def quoted(text: str) -> str:
+    """A text as JSON; most have nothing to escape."""
+    return f'"{text}"' if text.isalnum() and text.isascii() else _encode(text).decode()
+
+
 def plain_many(values: list[float]) -> list[str]:
     """Each number as JSON."""
     return _encode(values)[1:-1].decode().split(",")
@@ -240,8 +245,8 @@ def moment(key: bytes, at: str, revision: int, source: str, event_id: str, custo
         key,
         customer_id,
         at,
-        f'"customer_id":{plain(customer_id)},"occurred_at":"{at}","revision":{revision},'
-        f'"cause":{{"source":{plain(source)},"event_id":{plain(event_id)}}}',
+        f'"customer_id":{quoted(customer_id)},"occurred_at":"{at}","revision":{revision},'
+        f'"cause":{{"source":{quoted(source)},"event_id":{quoted(event_id)}}}',
         f"\x1f{revision}\x1f{source}\x1f{event_id}\x1f",
     )
 

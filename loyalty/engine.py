@@ -274,15 +274,17 @@ class Engine:
         at = dict(zip(by_time.tolist(), iso_many(found["caused_at"][by_time]), strict=True))
         kinds = found["kind"]
         game = {kind: teller.columns(found, kind) for kind in np.unique(kinds).tolist() if kind >= MISSION}
+        causes = records.causes(start + found["event"].astype(np.int64))
         names = (found[name].tolist() for name in ("kind", "detail", "cause", "event", "caused_at", "as_of"))
         last, of, source, event_id = None, NOBODY, "", ""
-        for n, (kind, detail, cause, event, caused_at, as_of) in enumerate(zip(*names, strict=True)):
+        rows = zip(causes, *names, strict=True)
+        for n, (origin, kind, detail, cause, event, caused_at, as_of) in enumerate(rows):
             i, id = start + event, ids[n]
             now = (event, cause, caused_at, as_of, id)
             if now != last:
                 last = now
                 if cause == BY_EVENT:
-                    source, event_id = records[i].source, records[i].event_id
+                    source, event_id = origin
                 else:
                     source, event_id = SOURCE, f"{_BY.get(cause, 'tick')}:{at[n]}"
                 of = moment(id, as_ofs[n], revision, source, event_id, id.decode())

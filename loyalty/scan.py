@@ -64,6 +64,7 @@ class Scanned:
     values: NDArray[np.float64]
     ids: list[bytes]  # customers
     told: NDArray[np.bool_]  # has one of the attributes asked for
+    causes: NDArray[np.int32]  # (4, records): where source and event_id begin and end
 
 
 class Scanner:
@@ -83,13 +84,13 @@ class Scanner:
         ends = np.cumsum(np.fromiter(map(len, raws), np.int64, count))
         events, values = np.zeros(count, EVENT), np.zeros(count)
         plain, told = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-        places = np.zeros((2, count), np.int32)
+        places = np.zeros((6, count), np.int32)
         _scan(
             np.frombuffer(b"".join(raws), np.uint8), ends, self._types, self._wanted, self._lengths, events,
             values, places, plain, told,
         )  # fmt: skip
-        ids = [raw[a:b] for raw, a, b in zip(raws, *places.tolist(), strict=True)]
-        return Scanned(plain, events, values, ids, told)
+        ids = [raw[a:b] for raw, a, b in zip(raws, *places[:2].tolist(), strict=True)]
+        return Scanned(plain, events, values, ids, told, places[2:])
 
 
 @compiled
@@ -146,6 +147,8 @@ def _scan(
                     z = (z ^ np.uint64(text[i])) * PRIME
                 event.hash = finished(z)
                 places[0, n], places[1, n] = customer - start, customer_end - start
+                places[2, n], places[3, n] = source - start, source_end - start
+                places[4, n], places[5, n] = event_id - start, event_id_end - start
                 plain[n] = True
         start = end
 
