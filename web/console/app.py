@@ -17,6 +17,7 @@ from web.console import (
     customers,
     drafts,
     entrance,
+    leaderboards,
     letters,
     missions,
     models,
@@ -59,7 +60,7 @@ def create(parts: Parts) -> FastAPI:
     app.mount("/static", Versioned(directory=HERE / "static"), name="static")
     for module in (
         entrance, overview, customers, missions, drafts, badges, products, sources, letters, pipeline, models,
-        people, systems, arriving, notifications,
+        people, systems, arriving, notifications, leaderboards,
     ):  # fmt: skip
         app.include_router(module.router)
     _errors(app)

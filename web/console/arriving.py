@@ -164,6 +164,8 @@ def now(
     arriving, away = look(parts)
     polled = source["connection_config"].get("poll")
     shown = {"source": source, "now": arriving[name], "away": away, "polled": polled, "base": tag(source)}
+    interval = source["connection_config"].get("interval", 300)
+    shown["interval"] = connecting.spoken(interval) if isinstance(interval, int) else interval
     shown["poll"] = (
         next((each for each in poll_states(parts.settings) if each.name == PREFIX + name), None)
         if polled

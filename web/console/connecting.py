@@ -116,6 +116,14 @@ def field_of(path: str, message: str) -> tuple[str, str]:
     return (name if name in FIELDS else "poll_kind"), message
 
 
+def spoken(seconds: int) -> str:
+    """An interval as people write it: 3600 is `1 hour`."""
+    for name, each in (("week", 604_800), ("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds % each == 0:
+            return f"{seconds // each} {name}{'s' if seconds != each else ''}"
+    return f"{seconds} second{'s' if seconds != 1 else ''}"
+
+
 def lines_of(pairs: Mapping[str, Any]) -> str:
     """Lines `name = value`."""
     return "\n".join(f"{name} = {value}" for name, value in pairs.items())

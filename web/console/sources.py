@@ -182,7 +182,7 @@ def _editor(
     request: Request, parts: Parts, was: str, values: dict[str, str] | Any, faults: dict[str, list[str]],
     status: int = 200,
 ) -> Response:  # fmt: skip
-    empty = dict.fromkeys((*FIELDS, "base", "sample", "is_active"), "")
+    empty = dict.fromkeys((*FIELDS, "base", "sample", "is_active"), "") | connecting.flat(None)
     return page(
         request, "source.html", status, was=was, faults=faults, types=TYPES, words=WORDS, lines=LINES,
         values=empty | dict(values) | {"poll_secret_value": ""}, formats=FORMATS,
@@ -199,6 +199,8 @@ def _flat(found: dict[str, Any]) -> dict[str, str]:
     for name in BYTES:
         if connection.get(name) is not None:
             values[name] = str(connection[name])
+    if isinstance(connection.get("interval"), int):
+        values["interval"] = connecting.spoken(connection["interval"])
     values["columns"] = ", ".join(connection.get("columns") or ())
     values["avro_schema"] = pretty(connection["avro_schema"]) if connection.get("avro_schema") else ""
     for name in LINES:

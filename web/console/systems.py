@@ -106,7 +106,7 @@ def _editor(
     request: Request, was: str, values: dict[str, str], faults: dict[str, list[str]], status: int = 200
 ) -> Response:
     empty = dict.fromkeys(("name", "frequency", "etag", "use", "sample"), "")
-    empty |= {f"{field}.{part}": "" for field in MAPPED for part in RULE}
+    empty |= connecting.flat(None) | {f"{field}.{part}": "" for field in MAPPED for part in RULE}
     return page(
         request, "system_edit.html", status, was=was, values=empty | values | {"poll_secret_value": ""},
         faults=faults, mapped=MAPPED, lists=LISTS, ready=tuple(READY), kinds=connecting.KINDS,
