@@ -1,4 +1,4 @@
-"""Badges: the grid of levels with holders and conditions; leaderboards."""
+"""Badges: the grid of levels with holders and conditions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from catalog.governance import rules
 from catalog.service import NoSuch
 from loyalty.game import LEVELS
-from projection import sums
 from web.api.doors import Reader
 from web.api.parts import P
 from web.api.projected import reading
@@ -47,12 +46,3 @@ def holders(
         request, "badge.html", badge=badge, level=level, level_name=LEVELS[level - 1], rows=rows[:SHOWN],
         count=count, next=rows[SHOWN - 1]["customer_id"] if len(rows) > SHOWN else None, levels=LEVELS,
     )  # fmt: skip
-
-
-@router.get("/leaderboards/")
-def leaderboards(request: Request, parts: P, caller: Reader, by: str = "points") -> Response:
-    """Who leads."""
-    by = by if by in sums.LEADERS else "points"
-    with reading(parts) as session:
-        rows = sums.leaderboard(session, by, 50)
-    return page(request, "leaderboards.html", rows=rows, by=by, leaders=sums.LEADERS)
