@@ -17,12 +17,8 @@ from sqlalchemy import create_engine, make_url, text
 from config.settings import Settings
 from streams.embedded import services as embedded
 from streams.topics import await_topics
-
-HOMES = "khaywe-test-"
-
-
-def quiet(_what: str, _share: float | None) -> None:
-    """Progress that nobody watches."""
+from tests import homes
+from tests.homes import HOMES, quiet
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,10 +36,10 @@ def services() -> Iterator[Settings]:
     home = Path(tempfile.mkdtemp(prefix=f"{HOMES}{os.getpid()}-"))
     settings = Settings(_env_file=None, home=home, clock="event")
     try:
-        embedded.up(settings, quiet)
+        homes.up(settings)
         yield settings
     finally:
-        embedded.down(settings, quiet)
+        homes.end(settings)
         shutil.rmtree(home)
 
 

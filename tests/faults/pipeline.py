@@ -24,7 +24,7 @@ from config.settings import Settings
 from loyalty import packing as rows
 from loyalty.engine import Engine
 from loyalty.state import ROW_KEY, State
-from streams.embedded import services as embedded
+from tests import homes
 from tests.faults import forked
 from tests.faults.harness import Committed, Worker, until
 from tests.reference.fold import ReferenceFold
@@ -72,11 +72,11 @@ class Pipeline:
 
     def up(self) -> None:
         """Start broker and database, or what of them does not run."""
-        embedded.up(self.settings, lambda what, share: None)
+        homes.up(self.settings)
 
     def close(self) -> None:
-        """Stop broker and database."""
-        embedded.down(self.settings, lambda what, share: None)
+        """End broker and database."""
+        homes.end(self.settings)
 
     def khaywe(self, *arguments: str, fails: bool = False) -> str:
         """Run a command; returns what it printed."""
