@@ -46,16 +46,14 @@ def services() -> Iterator[Settings]:
 def _sweep() -> None:
     """End what a test run that was killed has left behind."""
     for home in Path(tempfile.gettempdir()).glob(f"{HOMES}*"):
-        if home.stat().st_uid == os.getuid() and not _lives(int(home.name.removeprefix(HOMES).split("-")[0])):
+        try:
+            mine = home.stat().st_uid == os.getuid()
+            left = mine and not psutil.pid_exists(int(home.name.removeprefix(HOMES).split("-")[0]))
+        except (FileNotFoundError, OverflowError):
+            continue  # another run has just swept it; a number that no process has
+        if left:
             embedded.down(Settings(_env_file=None, home=home), quiet)
             shutil.rmtree(home, ignore_errors=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.pid_exists(pid)
-    except OverflowError:
-        return True  # no process's number: a home that somebody else has made
 
 
 @pytest.fixture
