@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -38,22 +35,23 @@ def connect(url: str, pool: int = 2) -> Engine:
 
 def migrate(engine: Engine) -> None:
     """Bring the schema to this version; several processes may call it at once.  Raises KhayweError."""
+    # Only now: most processes never migrate, and it takes a tenth of a worker's start.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     with engine.begin() as connection:
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        config.attributes["connection"] = connection
         try:
-            command.upgrade(_config(connection), "head")
+            command.upgrade(config, "head")
         except CommandError as error:
             raise KhayweError(
                 f"the catalog's tables are not of this version of khaywe: {error}",
                 hint="use the version that made them, or a newer one",
             ) from None
-
-
-def _config(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    config.attributes["connection"] = connection
-    return config
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def check(text: str) -> None:
     inside: list[tuple[str | None, int]] = []  # anchor, and how many values stood before it
     values = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.CollectionStartEvent):
             inside.append((event.anchor, values))
             if len(inside) > MOST_DEPTH:
@@ -51,7 +51,7 @@ def check(text: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in inside):
                 raise ValueError(f"line {line}: *{event.anchor} stands within itself")
-            values += sizes.get(event.anchor, 0)
+            values += sizes.get(event.anchor or "", 0)
         elif isinstance(event, yaml.ScalarEvent):
             if len(event.value) > LONGEST:
                 raise ValueError(

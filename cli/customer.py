@@ -235,7 +235,7 @@ def _counters(counters: dict[str, Any]) -> Group:
     for thing in things:
         table.add_row(thing, *(_plain(counters.get(f"{thing}_{window}")) for window in WINDOWS))
     rest = {name: value for name, value in counters.items() if name not in windows}
-    return Group(table, *([Text(), _pairs("", rest)] if rest else []))
+    return Group(table, Text(), _pairs("", rest)) if rest else Group(table)
 
 
 def _pairs(title: str, values: dict[str, Any]) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import click
 
 from agents.lag import Hop, Pipeline
@@ -65,5 +67,5 @@ def _require_projected(config: Settings) -> None:
             )
 
 
-def _nothing(revision: int) -> None:
+def _nothing(revision: int) -> NoReturn:
     raise AssertionError("no rules are needed to look at positions")

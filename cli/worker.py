@@ -35,7 +35,6 @@ def worker(agents: str) -> None:
     # Only now: the apps are made from the settings, and need Kafka's address.
     from faust.cli.base import prepare_app
 
-    from agents.poller import poller
     from agents.worker import check, predicting
     from outwards.notifier import Notifier
     from streams import app as apps
@@ -46,7 +45,11 @@ def worker(agents: str) -> None:
 
     log = logging.getLogger("khaywe")
     name = apps.customers.worker_name
-    polls = poller(config, name) if "poller" in names else None
+    polls = None
+    if "poller" in names:
+        from agents.poller import poller
+
+        polls = poller(config, name)
     tells = Notifier(config, name) if "notifier" in names else None
     beside = [each for each in (polls, tells) if each is not None]
     apps.customers.companions = []

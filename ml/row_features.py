@@ -23,6 +23,10 @@ TYPES = (
 )  # fmt: skip
 
 
+#: What compiled code does not tell apart.
+Int = int | np.int64
+
+
 @compiled
 def fill(
     rows: Any, days: NDArray[np.int64], zone: Any, unit: float, codes: NDArray[np.int64],
@@ -39,8 +43,8 @@ def fill(
 
 @compiled
 def _row(
-    row: Any, today: int, zone: Any, unit: float, codes: NDArray[np.int64], tariffs: NDArray[np.uint32],
-    buckets: int, out: NDArray[np.float32],
+    row: Any, today: Int, zone: Any, unit: float, codes: NDArray[np.int64], tariffs: NDArray[np.uint32],
+    buckets: Int, out: NDArray[np.float32],
 ) -> None:  # fmt: skip
     stands = np.int64(row.day)
     later = today - stands
@@ -130,7 +134,7 @@ def _row(
 
 
 @compiled
-def _sums(cells: Any, stands: int, later: int) -> tuple[int, int, int]:
+def _sums(cells: Any, stands: Int, later: Int) -> tuple[Int, Int, Int]:
     """Sums of the last 30, 15 and 7 days."""
     length = len(cells)
     month, half, week = np.int64(0), np.int64(0), np.int64(0)
@@ -147,7 +151,7 @@ def _sums(cells: Any, stands: int, later: int) -> tuple[int, int, int]:
 
 
 @compiled
-def _months(cells: Any, stands: int, later: int) -> tuple[int, int, int]:
+def _months(cells: Any, stands: Int, later: Int) -> tuple[Int, Int, Int]:
     """Sums of the last 30 days, of the 30 before, and of 90."""
     length = len(cells)
     now, before, all_ = np.int64(0), np.int64(0), np.int64(0)
@@ -164,7 +168,7 @@ def _months(cells: Any, stands: int, later: int) -> tuple[int, int, int]:
 
 
 @compiled
-def _days(cells: Any, stands: int, later: int, end: int) -> int:
+def _days(cells: Any, stands: Int, later: Int, end: Int) -> Int:
     """Days above 0 among the last `end`."""
     length, days = len(cells), 0
     at = stands % length
@@ -175,7 +179,7 @@ def _days(cells: Any, stands: int, later: int, end: int) -> int:
 
 
 @compiled
-def _active(words: Any, later: int) -> tuple[int, int, int, int]:
+def _active(words: Any, later: Int) -> tuple[Int, Int, Int, Int]:
     """Days with activity among the last 7, 15, 30 and 90."""
     week = half = month = quarter = 0
     for age in range(later, QUARTER):
@@ -189,28 +193,28 @@ def _active(words: Any, later: int) -> tuple[int, int, int, int]:
 
 
 @compiled
-def _weeks(bits: Any, later: int) -> int:
+def _weeks(bits: Any, later: Int) -> Int:
     """Weeks with activity among the last 12, of bits that stand so many weeks earlier."""
-    count = 0
+    count: Int = 0
     for age in range(later, 12):
         count += np.int64((bits >> np.uint64(age - later)) & np.uint64(1))
     return count
 
 
 @compiled
-def _since(at: int, today: int, zone: Any) -> int:
+def _since(at: int, today: Int, zone: Any) -> Int:
     """Days since a time (ms), -1 where it never was."""
     return max(today - day_of(at, zone), 0) if at > 0 else -1
 
 
 @compiled
-def _trend(now: int, before: int) -> float:
+def _trend(now: Int, before: Int) -> float:
     both = now + before
     return (now - before) / both if both > 0 else 0.0
 
 
 @compiled
-def _tariff(hash_: int, known: NDArray[np.uint32], buckets: int) -> int:
+def _tariff(hash_: Int, known: NDArray[np.uint32], buckets: Int) -> Int:
     """0 unknown, then the known ones, then buckets."""
     if hash_ == 0:
         return 0
@@ -221,6 +225,6 @@ def _tariff(hash_: int, known: NDArray[np.uint32], buckets: int) -> int:
 
 
 @compiled
-def _truth(state: int) -> int:
+def _truth(state: Int) -> Int:
     """-1 unknown, 0 no, 1 yes; the row's 0 unknown, 1 yes, 2 no."""
     return -1 if state == 0 else np.int64(state == 1)

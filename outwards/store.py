@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import text
 
 from catalog.database import MIGRATION_LOCK
@@ -15,6 +13,9 @@ from outwards.models import SCHEMA
 
 def migrate(store: Store) -> None:
     """Bring the schema to this version; several processes may call it at once.  Raises Away."""
+    from alembic import command  # only now, as in `catalog.database`
+    from alembic.config import Config
+
     with store.session() as session:
         connection = session.connection()
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
-import psycopg2  # type: ignore[import-untyped]
-from psycopg2.extras import execute_values  # type: ignore[import-untyped]
+import psycopg2
+from psycopg2.extras import execute_values
 from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.exc import ArgumentError, OperationalError
 

@@ -46,6 +46,13 @@ class PollSchema(Schema[Any, Any]):
         return decode
 
 
+class Worker(faust.Worker):
+    """A worker process that ends when it has stopped: mode's sleeps another second."""
+
+    async def _sentinel_task(self) -> None:
+        await asyncio.sleep(0)
+
+
 class RecordApp(faust.App):
     """A Faust app whose agent receives polls and whose commits are Kafka transactions."""
 
@@ -89,6 +96,7 @@ class RecordApp(faust.App):
             worker_redirect_stdouts=False,
             web_host=config.web_host,
             TableManager=RecordTables,
+            Worker=Worker,
             **options,
         )
 

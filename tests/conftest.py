@@ -17,12 +17,8 @@ from sqlalchemy import create_engine, make_url, text
 from config.settings import Settings
 from streams.embedded import services as embedded
 from streams.topics import await_topics
-
-HOMES = "khaywe-test-"
-
-
-def quiet(_what: str, _share: float | None) -> None:
-    """Progress that nobody watches."""
+from tests import homes
+from tests.homes import HOMES, quiet
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,19 +36,22 @@ def services() -> Iterator[Settings]:
     home = Path(tempfile.mkdtemp(prefix=f"{HOMES}{os.getpid()}-"))
     settings = Settings(_env_file=None, home=home, clock="event")
     try:
-        embedded.up(settings, quiet)
+        homes.up(settings)
         yield settings
     finally:
-        embedded.down(settings, quiet)
+        homes.end(settings)
         shutil.rmtree(home)
 
 
 def _sweep() -> None:
     """End what a test run that was killed has left behind."""
     for home in Path(tempfile.gettempdir()).glob(f"{HOMES}*"):
-        if home.stat().st_uid == os.getuid() and not psutil.pid_exists(
-            int(home.name.removeprefix(HOMES).split("-")[0])
-        ):
+        try:
+            mine = home.stat().st_uid == os.getuid()
+            left = mine and not psutil.pid_exists(int(home.name.removeprefix(HOMES).split("-")[0]))
+        except (FileNotFoundError, OverflowError):
+            continue  # another run has just swept it; a number that no process has
+        if left:
             embedded.down(Settings(_env_file=None, home=home), quiet)
             shutil.rmtree(home, ignore_errors=True)
 

@@ -28,12 +28,12 @@ Rows = Sequence[Mapping[str, Any]]
 class Table:
     """What the app that owns the customer table can say; of customers only whose partition it owns.
 
-    `customer` and `why` (id, mission, badge) give None for an unknown customer; `why` raises LookupError for
-    a name that the catalog has not, `grants` where a partition goes meanwhile.
+    `customer` and `why` (id, mission, badge, campaign) give None for an unknown customer; `why` raises
+    LookupError for a name that the catalog has not, `grants` where a partition goes meanwhile.
     """
 
     customer: Callable[[str], Awaitable[dict[str, Any] | None]]
-    why: Callable[[str, str | None, str | None], Awaitable[dict[str, Any] | None]]
+    why: Callable[[str, str | None, str | None, str | None], Awaitable[dict[str, Any] | None]]
     overview: Callable[[], Awaitable[Rows]]
     grants: Callable[[], Awaitable[Rows]]
     points: Callable[[], Awaitable[Rows]]
@@ -106,8 +106,10 @@ def table_views(app: RecordApp, table: Table) -> None:
     class Why(OfCustomer):
         async def get(self, request: Request, customer_id: str) -> Response:
             asked = request.rel_url.query
-            names = [asked.get(kind) for kind in ("mission", "badge", "campaign")]
-            return await self.answer(request, customer_id, lambda: table.why(customer_id, *names))
+            mission, badge, campaign = (asked.get(kind) for kind in ("mission", "badge", "campaign"))
+            return await self.answer(
+                request, customer_id, lambda: table.why(customer_id, mission, badge, campaign)
+            )
 
     @app.page("/tables", name="tables")
     class Tables(Guarded):
@@ -181,7 +183,7 @@ def faults_of(app: RecordApp, started: float, now: float) -> list[str]:
     name = app.conf.id
     if not app.ready or app.taken is None:
         return [f"{name}: its partitions are not taken over yet"]
-    lag = app.lag.describe()[0].name
+    lag = next(iter(app.lag.describe())).name
     waiting = sum(
         REGISTRY.get_sample_value(lag, {"topic": p.topic, "partition": str(p.partition)}) or 0
         for p in app.taken.positions

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +19,8 @@ from catalog.times import iso
 from config import topics
 from streams.embedded import services as embedded
 from streams.topics import ensure_raw_topic
-from tests.faults.harness import ROOT, until, workers
+from tests.faults import forked
+from tests.faults.harness import until, workers
 from tests.faults.pipeline import SOURCE, Pipeline
 
 
@@ -123,14 +122,7 @@ def letters(pipeline: Normalizer, **filters: str) -> list[dict[str, Any]]:
 
 def replay(pipeline: Normalizer, *options: str) -> str:
     """All that `khaywe dead-letters replay` says, whether it fails or not."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.khaywe", "dead-letters", "replay", *options],
-        env={**os.environ, **pipeline.environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = forked.khaywe(os.environ | pipeline.environment, "dead-letters", "replay", *options)
     return done.stdout + done.stderr
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,13 +20,13 @@ from config.settings import Settings
 from config.topics import CHANGELOG, CUSTOMER_EVENTS
 from streams import topics
 from streams.batches import Partition
-from streams.embedded import services as embedded
 from streams.names import CUSTOMERS_GROUP
 from streams.positions import GroupPositions
 from tables.restore import bounds
+from tests import homes
 from tests.agents.test_repartition_state import ALONE, Cluster, Table, customers, log, moved
-from tests.conftest import HOMES, quiet
-from tests.faults.harness import ROOT, until
+from tests.faults import forked
+from tests.faults.harness import until
 
 BEFORE = 2
 STEPS = ("looked", "held", "fenced", "sent", "moved", "grown", "verified")
@@ -45,10 +44,10 @@ def table() -> Table:
 @pytest.fixture(scope="module")
 def alone(table: Table) -> Iterator[Settings]:
     """A Kafka whose topics may change: that table, ten events that are folded in each partition."""
-    home = Path(tempfile.mkdtemp(prefix=f"{HOMES}{os.getpid()}-"))
+    home = Path(tempfile.mkdtemp(prefix=f"{homes.HOMES}{os.getpid()}-"))
     settings = Settings(_env_file=None, home=home, clock="event", partitions=BEFORE)
     try:
-        embedded.up(settings, quiet)
+        homes.up(settings)
         topics.create(settings)
         producer = Producer(settings.producer_config())
         for n, entries in enumerate(table):
@@ -65,16 +64,13 @@ def alone(table: Table) -> Iterator[Settings]:
         member.close()
         yield settings
     finally:
-        embedded.down(settings, quiet)
+        homes.end(settings)
         shutil.rmtree(home)
 
 
 def run(settings: Settings, *args: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"KHAYWE_HOME": str(settings.home), "PYTHONPATH": str(ROOT)}
-    environment |= {"KHAYWE_PARTITIONS": str(settings.partitions)}
-    return subprocess.run(
-        [sys.executable, "-m", *args], env=environment, capture_output=True, text=True, timeout=300
-    )
+    mine = {"KHAYWE_HOME": str(settings.home), "KHAYWE_PARTITIONS": str(settings.partitions)}
+    return forked.run(["-m", *args], os.environ | mine)
 
 
 def khaywe(settings: Settings, *args: str) -> subprocess.CompletedProcess[str]:

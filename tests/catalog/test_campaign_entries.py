@@ -14,7 +14,6 @@ from catalog.draft import Draft, DraftError, read, seed
 from catalog.products import ProductCatalogService
 from catalog.service import CatalogService
 from catalog.written import dump, files, written
-from config.settings import Settings
 from loyalty.game import Contact, Game, OnCrossing, OnEvent, OnSchedule, Sold
 
 Write = Callable[[str], Draft]
@@ -52,24 +51,6 @@ campaigns:
   - {name: On Weekdays, trigger: {kind: schedule, weekdays: [friday, monday, friday]}}
   - {name: Every Day, trigger: {kind: schedule}}
 """
-
-
-@pytest.fixture
-def draft(tmp_path: Path) -> Write:
-    def to_draft(said: str) -> Draft:
-        path = tmp_path / "rules.yaml"
-        path.write_text(said, encoding="utf-8")
-        return read([path])
-
-    return to_draft
-
-
-@pytest.fixture
-def service(database: str, services: Settings) -> Iterator[CatalogService]:
-    service = CatalogService(database, services, author="ada")
-    service.ensure_first_revision()
-    yield service
-    service.close()
 
 
 @pytest.fixture

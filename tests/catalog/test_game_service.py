@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,24 +36,6 @@ templates:
 
 def mission(name: str, active: str = "true") -> str:
     return MISSION.format(name=name, active=active)
-
-
-@pytest.fixture
-def service(database: str, services: Settings) -> Iterator[CatalogService]:
-    service = CatalogService(database, services, author="ada")
-    service.ensure_first_revision()
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def draft(tmp_path: Path) -> Write:
-    def to_draft(said: str) -> Draft:
-        path = tmp_path / "rules.yaml"
-        path.write_text(said, encoding="utf-8")
-        return read([path])
-
-    return to_draft
 
 
 def test_a_fresh_installation_has_the_seed(service: CatalogService) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,7 +12,6 @@ from catalog.differences import differences
 from catalog.draft import DraftError, read
 from catalog.service import CatalogService
 from catalog.written import files
-from config.settings import Settings
 from loyalty.game import Game, Offer
 
 OFFER = """\
@@ -32,14 +30,6 @@ offers:
     bonus: {data_mb: 512, night_passes: 1}
     valid_days: 3
 """
-
-
-@pytest.fixture
-def service(database: str, services: Settings) -> Iterator[CatalogService]:
-    service = CatalogService(database, services, author="ada")
-    service.ensure_first_revision()
-    yield service
-    service.close()
 
 
 def test_an_offer_is_kept_whole_and_told_field_by_field(service: CatalogService, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,14 +50,6 @@ class Redirected:
 
     def flush(self, timeout: float) -> int:
         return self._producer.flush(timeout)
-
-
-@pytest.fixture
-def service(database: str, services: Settings) -> Iterator[CatalogService]:
-    service = CatalogService(database, services, author="ada")
-    service.ensure_first_revision()
-    yield service
-    service.close()
 
 
 @pytest.fixture

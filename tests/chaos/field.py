@@ -26,7 +26,7 @@ from tests.chaos.disk import Disk
 from tests.chaos.load import TOPIC
 from tests.chaos.plan import FIRST, MOST, Fault
 from tests.faults.harness import Worker, until
-from tests.faults.pipeline import SOURCE, compile_once
+from tests.faults.pipeline import SOURCE
 from tests.projection.test_projector import Projected
 
 PARTITIONS = 4
@@ -46,7 +46,6 @@ class Field:
     def __init__(self, home: Path) -> None:
         self.pipeline = Projected(home, PARTITIONS, cache_rows=1_000, poll_records=2_000)
         self.pipeline.add_source(SOURCE)
-        compile_once()
         self.home = home
         names = [f"w{number}" for number in range(1, MOST + 1)]
         self.disks = {name: Disk(home / "workers" / name) for name in names}

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -27,24 +26,24 @@ from loyalty.engine import Engine
 from loyalty.game import Game
 from loyalty.state import State
 from streams import topics as on_brokers
-from streams.embedded import services as embedded
 from streams.names import CUSTOMERS_GROUP
 from tables import snapshots
 from tables.restore import topic_id
-from tests.conftest import HOMES, quiet
-from tests.faults.harness import ROOT, until
+from tests import homes
+from tests.faults import forked
+from tests.faults.harness import until
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[Settings]:
     """A Kafka of the module's own: the catalog is made anew for each test."""
-    home = Path(tempfile.mkdtemp(prefix=f"{HOMES}{os.getpid()}-"))
+    home = Path(tempfile.mkdtemp(prefix=f"{homes.HOMES}{os.getpid()}-"))
     settings = Settings(_env_file=None, home=home, clock="event", partitions=3)
     try:
-        embedded.up(settings, quiet)
+        homes.up(settings)
         yield settings
     finally:
-        embedded.down(settings, quiet)
+        homes.end(settings)
         shutil.rmtree(home)
 
 
@@ -57,10 +56,7 @@ def recording(broker: Settings) -> Recording:
 def khaywe(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command on it."""
     mine = {"KHAYWE_HOME": str(settings.home), "KHAYWE_PARTITIONS": str(settings.partitions)}
-    return subprocess.run(
-        [sys.executable, "-c", "from cli.main import main; main()", *arguments],
-        env={**os.environ, **mine, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    return forked.khaywe(os.environ | mine, *arguments)
 
 
 def delivered(error: object, _: object) -> None:

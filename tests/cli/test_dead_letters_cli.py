@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,8 +20,8 @@ from config import topics
 from config.settings import Settings
 from streams import topics as on_brokers
 from tests.agents.records import Record
+from tests.faults import forked
 
-KHAYWE = str(Path(sys.executable).with_name("khaywe"))
 Khaywe = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -32,9 +30,7 @@ def khaywe(environment: dict[str, str]) -> Khaywe:
     """Runs `khaywe` with these arguments."""
 
     def khaywe(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [KHAYWE, *arguments], env=environment, capture_output=True, text=True, timeout=300
-        )
+        return forked.khaywe(environment, *arguments)
 
     return khaywe
 

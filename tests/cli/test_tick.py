@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 
 from config.settings import Settings
-
-KHAYWE = str(Path(sys.executable).with_name("khaywe"))
+from tests.faults import forked
 
 
 def tick(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    return subprocess.run(
-        [KHAYWE, "tick", *arguments], env=environment, capture_output=True, text=True, timeout=300
-    )
+    return forked.khaywe(environment, "tick", *arguments)
 
 
 def test_the_wall_clock_refuses_ticks(services: Settings, environment: dict[str, str]) -> None:

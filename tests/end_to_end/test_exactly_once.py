@@ -168,7 +168,7 @@ def test_rocksdb_deleted_gives_the_same_rows(pipeline: Pipeline) -> None:
 
 def test_fifty_starts_with_a_changelog_to_recover_lose_nothing(pipeline: Pipeline) -> None:
     """Each start finds rows to restore and records waiting, and ends as soon as it has taken over."""
-    worker = pipeline.worker("a")
+    worker = pipeline.worker("a", KHAYWE_SESSION_TIMEOUT="3")
     with workers(worker):
         for start in range(50):
             pipeline.send(mixed(start, 100, 200, f"s{start}-"))

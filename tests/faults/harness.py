@@ -17,8 +17,7 @@ from confluent_kafka import Message
 from agents.recorded import Reader, held
 from config.settings import Settings
 from streams.batches import Partition
-
-ROOT = Path(__file__).parents[2]
+from tests.faults.forked import ROOT, Forked
 
 
 def until(what: str, holds: Callable[[], object], seconds: float = 180.0, log: Path | None = None) -> None:
@@ -36,19 +35,20 @@ class Worker:
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.log = log
-        self._command = [sys.executable, *command]
+        self._command = command
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Forked | subprocess.Popen[bytes] | None = None
 
     def start(self, **more: str) -> Worker:
         """Start it, with more environment this time."""
+        environment = {**self._environment, **more}
+        if "LD_PRELOAD" not in environment:
+            self.process = Forked(self._command, environment, self.log, self.log)
+            return self
+        # What is preloaded is so into a new interpreter.
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                self._command,
-                env={**self._environment, **more},
-                cwd=ROOT,
-                stdout=out,
-                stderr=subprocess.STDOUT,
+                [sys.executable, *self._command], env=environment, cwd=ROOT, stdout=out, stderr=out
             )
         return self
 

@@ -7,11 +7,9 @@ effects are, byte for byte, what one undisturbed fold makes of the log.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +22,11 @@ from cli import lag
 from config import topics
 from config.settings import Settings
 from loyalty import packing as rows
-from loyalty import why
 from loyalty.engine import Engine
-from loyalty.prepare import prepare
 from loyalty.state import ROW_KEY, State
-from ml.serving import Serving
-from streams.embedded import services as embedded
-from tests.faults.harness import ROOT, Committed, Worker, until
+from tests import homes
+from tests.faults import forked
+from tests.faults.harness import Committed, Worker, until
 from tests.reference.fold import ReferenceFold
 
 #: What the fold tells, but for compacted topics' tombstones.
@@ -51,14 +47,6 @@ SOURCE = {
         "attributes_field": "more",
     },
 }
-
-
-@cache
-def compile_once() -> None:
-    """Compile what workers run, so that a test waits for what a worker does and not for its first start."""
-    prepare()
-    why.prepare()
-    Serving().prepare()
 
 
 class Pipeline:
@@ -84,31 +72,18 @@ class Pipeline:
 
     def up(self) -> None:
         """Start broker and database, or what of them does not run."""
-        embedded.up(self.settings, lambda what, share: None)
+        homes.up(self.settings)
 
     def close(self) -> None:
-        """Stop broker and database."""
-        embedded.down(self.settings, lambda what, share: None)
+        """End broker and database."""
+        homes.end(self.settings)
 
     def khaywe(self, *arguments: str, fails: bool = False) -> str:
         """Run a command; returns what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-c", "from cli.main import main; main()", *arguments],
-            env={**self._inherited(), **self.environment},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = forked.khaywe({**os.environ, **self.environment}, *arguments)
         said = f"{arguments} -> {done.returncode}: {done.stdout}\n{done.stderr}"
         assert (done.returncode != 0) == fails, said
         return done.stderr if fails else done.stdout
-
-    @staticmethod
-    def _inherited() -> dict[str, str]:
-        import os
-
-        return {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def add_source(self, source: dict[str, Any]) -> None:
         """Add a data source from its YAML (JSON is YAML)."""
@@ -118,7 +93,6 @@ class Pipeline:
 
     def worker(self, name: str, **more: str) -> Worker:
         """A worker, not yet started."""
-        compile_once()
         environment = {**self.environment, "KHAYWE_WORKER": name, **more}
         command = ["-m", "tests.faults.khaywe", "worker", "--agents", "normalizer,customers"]
         return Worker(command, environment, self.home / f"{name}.log")

@@ -25,6 +25,7 @@ from tables.customers import CustomerTable
 from tables.errors import TableError
 from tables.restore import topic_id
 from tables.snapshots import Entry, Header
+from tests.faults import forked
 from tests.faults.harness import ROOT, until
 from tests.tables.rows import due_of, key, producer, row
 
@@ -271,9 +272,7 @@ def test_of_a_directory_the_newest_of_each_partition(tmp_path: Path) -> None:
 
 def test_the_commands(case: Case, environment: dict[str, str]) -> None:
     def khaywe(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from cli.main import main; main()", *arguments]
-        more = {"KHAYWE_SNAPSHOTS": str(case.root), "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, env=environment | more, capture_output=True, text=True, timeout=300)
+        return forked.khaywe(environment | {"KHAYWE_SNAPSHOTS": str(case.root)}, *arguments)
 
     case.files[3].write_bytes(b"nothing")
     listed = json.loads(khaywe("snapshot", "list", "--json").stdout)
