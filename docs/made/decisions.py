@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "decisions"
@@ -19,6 +20,6 @@ def page() -> str:
     """The page, in Markdown."""
     lines = []
     for path in sorted(FOLDER.glob("0*.md")):
-        title = path.read_text().splitlines()[0].removeprefix("# ").strip()
+        title = re.sub(r"^# (\d+\. )?", "", path.read_text().splitlines()[0])
         lines.append(f"* [{title}]({path.name})\n")
     return HEAD + "".join(lines)
