@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from loyalty.vocabulary import reference as conditions
 from config.reference import settings_page
 from docs.made import commands, decisions, errors, metrics, rest, topics
+from loyalty.vocabulary import reference as conditions
 
 DOCS = Path(__file__).parents[1]
 

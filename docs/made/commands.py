@@ -12,8 +12,9 @@ from docs.made.markdown import plain, table
 HEAD = """\
 # Commands
 
-Everything `khaywe` can do; `khaywe COMMAND --help` says the same. `khaywe --debug COMMAND` shows tracebacks. Results go to the
-standard output, progress and errors to the standard error. What exit codes mean stands with the [errors](errors.md#exit-codes).
+Everything `khaywe` can do; `khaywe COMMAND --help` says the same. `khaywe --debug COMMAND` shows
+tracebacks. Results go to the standard output, progress and errors to the standard error. What exit codes
+mean stands with the [errors](errors.md#exit-codes).
 
 This page is made from `cli/`: `python -m docs.made`.
 """

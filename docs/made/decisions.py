@@ -9,7 +9,8 @@ FOLDER = Path(__file__).parents[1] / "decisions"
 HEAD = """\
 # Decisions
 
-Where the design was changed, or a choice is not obvious: what was decided, what was measured, what was tried and left.
+Where the design was changed, or a choice is not obvious: what was decided, what was measured, what was
+tried and left.
 
 This page is made from the files of its folder: `python -m docs.made`.
 

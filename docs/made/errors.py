@@ -12,20 +12,24 @@ from web.api.problems import STATUSES
 HEAD = """\
 # Errors
 
-What goes wrong says what is wrong, where, and what to do: on the command line in two lines (`error:`, `hint:`), from the API as a
-problem. Here stand the codes that programs may lean on.
+What goes wrong says what is wrong, where, and what to do: on the command line in two lines (`error:`,
+`hint:`), from the API as a problem. Here stand the codes that programs may lean on.
 
 This page is made from the code: `python -m docs.made`.
 
 ## Problems of the API
 
-`application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). `type` is always `about:blank`: the status says what kind of
-error it is, `title` is that of the table, `detail` says it in words, `hint` what to do, `errors` which fields
-(`{"field", "message"}`). A refused command also has `reason` (below) and `command_id`.
+`application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). `type` is always
+`about:blank`: the status says what kind of error it is, `title` is that of the table, `detail` says it in
+words, `hint` what to do, `errors` which fields (`{"field", "message"}`). A refused command also has
+`reason` (below) and `command_id`.
 """
 #: What each status means, and what the caller does.
 MEANINGS = {
-    400: ("a webhook's event does not fit its source's mapping; `error` and `field` say why", "mend the record"),
+    400: (
+        "a webhook's event does not fit its source's mapping; `error` and `field` say why",
+        "mend the record",
+    ),
     401: ("no key, one that was revoked, or a token that is not valid", "send a key as `X-API-Key`"),
     403: ("the role is too small; an approver has edited the draft", "ask somebody who may"),
     404: ("there is no such thing, or no such path", "look for the id in the list it comes from"),
@@ -71,9 +75,9 @@ EXITS = (
     (
         "1",
         "it could not be done, was refused, or what was asked for is not so: a record that fits no mapping "
-        "(`source test`), topics that differ (`topics check`), a replay that is not the same (`replay`), a service "
-        "that does not answer (`status`), a model that fails (`ml validate`), a product that was refused "
-        "(`product sync`), a command without its results in time (`command`)",
+        "(`source test`), topics that differ (`topics check`), a replay that is not the same (`replay`), a "
+        "service that does not answer (`status`), a model that fails (`ml validate`), a product that was "
+        "refused (`product sync`), a command without its results in time (`command`)",
     ),
     ("2", "the command line is wrong: no such command, option or value"),
     ("130", "Ctrl-C, during the demo"),
@@ -92,8 +96,9 @@ def page() -> str:
     )
     lines += ["", "## Reasons of refused commands", ""]
     lines += [
-        "`reason` of `command-results` and of problems. By the fold, in order with events, or by the normaliser before a command "
-        "enters the log.",
+        "`reason` of `command-results` and of problems. By the fold, in order with events, or by the "
+        "normaliser before a command enters the log. A replay of a dead letter can also be refused with one of the "
+        "[reasons of dead letters](#reasons-of-dead-letters): the record still does not fit.",
         "",
         *table(
             ("reason", "status", "it means", "by"),
@@ -105,12 +110,13 @@ def page() -> str:
     ]
     lines += ["", "## Reasons of dead letters", ""]
     lines += [
-        f"{code(sorted([*Reason, *LETTERS]))}: what each means stands in [Dead letters](../dead-letters.md#reasons).",
+        f"{code(sorted([*Reason, *LETTERS]))}: what each means stands in "
+        "[Dead letters](../dead-letters.md#reasons).",
     ]
     lines += ["", "## Exit codes", "", *table(("code", "it means"), EXITS), ""]
     lines += [
-        "`khaywe worker` and `khaywe api` end with 0 after SIGTERM or SIGINT. A worker that stops on an error ends with 1, and "
-        "its last lines say why.",
+        "`khaywe worker` and `khaywe api` end with 0 after SIGTERM or SIGINT. A worker that stops on an "
+        "error ends with 1, and its last lines say why.",
     ]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -16,11 +16,13 @@ from web.api import metrics as api
 HEAD = """\
 # Metrics
 
-For Prometheus, at `/metrics` of each worker (`KHAYWE_WEB_HOST`, `KHAYWE_WEB_PORT`) and of `khaywe api` (`KHAYWE_API_HOST`,
-`KHAYWE_API_PORT`). Which figures should worry you, and what to do, stands in [Operating](../operating.md#metrics).
+For Prometheus, at `/metrics` of each worker (`KHAYWE_WEB_HOST`, `KHAYWE_WEB_PORT`) and of `khaywe api`
+(`KHAYWE_API_HOST`, `KHAYWE_API_PORT`). Which figures should worry you, and what to do, stands in
+[Operating](../operating.md#metrics).
 
-Counters move once their transaction has committed. A histogram has the series `_bucket` (with the label `le`), `_sum` and `_count`.
-Counters and histograms also have a series `_created`: when they began, in Unix time.
+Counters move once their transaction has committed. A histogram has the series `_bucket` (with the label
+`le`), `_sum` and `_count`. Counters and histograms also have a series `_created`: when they began, in Unix
+time.
 
 This page is made from `streams/metrics.py` and `web/api/metrics.py`: `python -m docs.made`.
 """

@@ -16,9 +16,9 @@ from web.api.parts import Parts
 HEAD = """\
 # REST API
 
-Every endpoint, below `/api/loyalty/v1`. How it speaks (keys, errors, lists, edits) stands in [The REST API](../api.md). A running
-`khaywe api` shows the same with parameters and examples at `/api/loyalty/v1/docs`. The [OpenAPI 3.1 document](openapi.json) has all
-of it for programs.
+Every endpoint, below `/api/loyalty/v1`. How it speaks (keys, errors, lists, edits) stands in [The REST
+API](../api.md). A running `khaywe api` shows the same with parameters and examples at
+`/api/loyalty/v1/docs`. The [OpenAPI 3.1 document](openapi.json) has all of it for programs.
 
 This page is made from `web/api/`: `python -m docs.made`.
 """
@@ -29,7 +29,7 @@ ROLES = ("viewer", "marketer", "approver", "system", "admin")
 def document() -> dict[str, Any]:
     """The OpenAPI document."""
     # The app is only looked at: nothing is connected to.
-    return create(MagicMock(Parts, settings=Settings(_env_file=None))).openapi()
+    return create(MagicMock(Parts, settings=Settings.model_construct())).openapi()
 
 
 def document_text() -> str:

@@ -34,12 +34,14 @@ from loyalty.events import NAMES, SOURCE_TYPES, CustomerEvent
 HEAD = """\
 # Topics
 
-What stands on Kafka, for systems that read it or write to it. The [AsyncAPI 3 document](asyncapi.yaml) has the schemas for programs.
-Keys of topics that go with the customer are placed by murmur2, as Java's producers do.
+What stands on Kafka, for systems that read it or write to it. The [AsyncAPI 3 document](asyncapi.yaml) has
+the schemas for programs. Keys of topics that go with the customer are placed by murmur2, as Java's
+producers do.
 
-Records are JSON, but for `customers-changelog`, which is khaywe's own. Effects carry CloudEvents 1.0 headers: `ce_id` (the `effect_id`),
-`ce_source` (`khaywe`), `ce_type` (`khaywe.TOPIC.v1`), `ce_specversion`, `content-type`. Read them with `isolation.level=read_committed`,
-and know an effect again by its `effect_id`. Members may be added; readers leave alone what they do not know.
+Records are JSON, but for `customers-changelog`, which is khaywe's own. Effects carry CloudEvents 1.0
+headers: `ce_id` (the `effect_id`), `ce_source` (`khaywe`), `ce_type` (`khaywe.TOPIC.v1`), `ce_specversion`,
+`content-type`. Read them with `isolation.level=read_committed`, and know an effect again by its
+`effect_id`. Members may be added; readers leave alone what they do not know.
 
 This page is made from `config/topics.py` and the message types: `python -m docs.made`.
 """
@@ -91,8 +93,8 @@ _MODEL = _members(
 _PLAIN: dict[str, dict[str, Any]] = {
     "OwnEvent": {
         "title": "OwnEvent",
-        "description": "What khaywe itself writes to the log: ticks, markers of revisions, commands, merges, predictions, "
-        "reservations.",
+        "description": "What khaywe itself writes to the log: ticks, markers of revisions, commands, merges, "
+        "predictions, reservations.",
         **_members(
             {
                 "event_id": _TEXT, "customer_id": _TEXT,
@@ -104,8 +106,8 @@ _PLAIN: dict[str, dict[str, Any]] = {
     },
     "Prediction": {
         "title": "Prediction",
-        "description": "What a set of models says of a customer, with the features it saw. `models` by name: what each gives "
-        "stands in docs/models.md. `features`: numbers in the order of docs/models.md, null where unknown.",
+        "description": "What a set of models says of a customer, with the features it saw. `models` by name: "
+        "what each gives stands in docs/models.md. `features`: numbers in its order, null where unknown.",
         **_members(
             _HEAD | {
                 "set": {"enum": sorted(SETS.values())},
@@ -122,7 +124,7 @@ _PLAIN: dict[str, dict[str, Any]] = {
     },
     "Row": {
         "title": "Row",
-        "description": "A row, a side entry or a partition's memory, in khaywe's own form. Nothing for others to read.",
+        "description": "A row, a side entry or a partition's memory, in a form of khaywe's own.",
         "type": "string",
         "contentEncoding": "binary",
     },
@@ -133,19 +135,22 @@ _RAW = "raw_{source}_events"
 @cache
 def document() -> dict[str, Any]:
     """The AsyncAPI document."""
-    settings = Settings(_env_file=None)
+    settings = Settings.model_construct()
     _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
     schemas = schemas | _PLAIN
     event_type = {"type": "string", "enum": sorted(SOURCE_TYPES)}
     schemas["CustomerEvent"]["properties"]["event_type"] = event_type
-    schemas["Command"]["properties"]["command"] = {"type": "string", "enum": sorted({*FORWARDED, TICK, REPLAY})}
+    schemas["Command"]["properties"]["command"] = {
+        "type": "string",
+        "enum": sorted({*FORWARDED, TICK, REPLAY}),
+    }
     registry = topics.registry(settings)
     channels = {topic.name: _channel(topic, settings) for topic in registry}
     channels["raw"] = {
         "address": _RAW,
         "title": "Raw records of a data source",
-        "description": "JSON, CSV lines or Avro, as the source's connection says; any key. The connection may name another "
-        "topic.",
+        "description": "JSON, CSV lines or Avro, as the source's connection says; any key. The connection may "
+        "name another topic.",
         "parameters": {"source": {"description": "The data source's name."}},
         "messages": {"Raw": {"$ref": "#/components/messages/Raw"}},
     }
@@ -217,7 +222,11 @@ def _raw() -> dict[str, Any]:
         "summary": "A record in the source's own fields.",
         "headers": {
             "type": "object",
-            "properties": {"khaywe-backfill": {"description": "Where it is there, the record is history: it causes nothing."}},
+            "properties": {
+                "khaywe-backfill": {
+                    "description": "Where it is there, the record is history: it causes nothing."
+                }
+            },
         },
         "payload": {"description": "What the source's mapping reads."},
     }
@@ -248,7 +257,7 @@ def document_text() -> str:
 
 def page() -> str:
     """The page, in Markdown."""
-    settings, schemas = Settings(_env_file=None), document()["components"]["schemas"]
+    settings, schemas = Settings.model_construct(), document()["components"]["schemas"]
     lines = [HEAD, "## All topics", ""]
     lines += table(
         ("topic", "key", "what stands there", "records", "partitions", "kept"),
@@ -265,8 +274,9 @@ def page() -> str:
     )  # fmt: skip
     lines += [
         "",
-        f"Beside these, a raw topic for each data source: `{_RAW.format(source='NAME')}`, or the one that its connection names. You "
-        "write it; any key, any number of partitions. The header `khaywe-backfill` marks history.",
+        f"Beside these, a raw topic for each data source: `{_RAW.format(source='NAME')}`, or the one that "
+        "its connection names. You write it; any key, any number of partitions. The header `khaywe-backfill` "
+        "marks history.",
         "",
         "## Records",
         "",
@@ -277,8 +287,8 @@ def page() -> str:
     parts = sorted(_referred(schemas) - {name for names in MESSAGES.values() for name in names})
     lines += ["## Parts of records", ""]
     lines += [
-        f"{code(parts)} are parts of others. Those of a catalog revision are explained in [Rules of the game](../catalog.md); the "
-        "AsyncAPI document has all of their members.",
+        f"{code(parts)} are parts of others. Those of a catalog revision are explained in "
+        "[The rules of the game](../catalog.md); the AsyncAPI document has all of their members.",
         "",
     ]
     for name in ("Cause", "Scores", "Comparison", "Sold", "Bytes"):
@@ -294,7 +304,10 @@ def _record(name: str, schema: dict[str, Any]) -> list[str]:
     if members:
         lines += table(
             ("member", "type", ""),
-            [(f"`{key}`", _type(each), "" if key in needed else "may be absent") for key, each in members.items()],
+            [
+                (f"`{key}`", _type(each), "" if key in needed else "may be absent")
+                for key, each in members.items()
+            ],
         )
         lines.append("")
     return lines

@@ -1,14 +1,19 @@
-"""Worked examples of the documentation, run as printed: against a worker and the API that other tests use too."""
+"""Worked examples of the documentation, run as printed, on the worker and the API of the other tests."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
+from jsonschema_rs import validator_for
+from prometheus_client.parser import text_string_to_metric_families
 
+from config import topics
 from ml import uci
 from tests.docs import forks
 from tests.docs.worked import Shell, shows, steps
@@ -62,3 +67,33 @@ def _taken_over(parts: Parts) -> bool:
     newest = parts.catalog.revisions(None, 1)[0].number
     partitions = httpx.get(f"{parts.settings.worker_url}/tables").json()["partitions"]
     return {each["revision"] for each in partitions} == {newest}
+
+
+def test_records_are_what_the_reference_says(pipeline: Pipeline, live: Worker) -> None:
+    """Each record of each topic fits a schema of docs/reference/asyncapi.yaml."""
+    document = yaml.safe_load((DOCS / "reference/asyncapi.yaml").read_text())
+    seen = set()
+    for name, channel in document["channels"].items():
+        if name in ("raw", topics.CHANGELOG):
+            continue
+        one_of = [{"$ref": f"#/components/schemas/{message}"} for message in channel["messages"]]
+        fits = validator_for({"anyOf": one_of, "components": document["components"]})
+        for record in pipeline.committed(name):
+            if record.value() is not None:  # a tombstone
+                value = json.loads(record.value())
+                assert fits.is_valid(value), f"{name}: {value}: {[str(e) for e in fits.iter_errors(value)]}"
+                seen.add(name)
+    assert seen >= set(document["channels"]) - {"raw", topics.CHANGELOG, topics.ERASURES}
+
+
+def test_every_metric_that_is_shown_stands_in_the_reference(
+    parts: Parts, live: Worker, address: str, keys: dict[str, str]
+) -> None:
+    page = (DOCS / "reference/metrics.md").read_text()
+    headers = {"X-API-Key": keys["viewer"]}
+    for url in (f"{parts.settings.worker_url}/metrics", f"{address}/metrics"):
+        families = list(text_string_to_metric_families(httpx.get(url, headers=headers).text))
+        assert len(families) > 8
+        for family in families:
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            assert f"| `{name}` | {family.type} |" in page or name.endswith("_created"), name

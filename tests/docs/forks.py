@@ -1,7 +1,7 @@
 """`khaywe` without its start: a process that has loaded its modules, and forks for each command.
 
-Pages have some fifty commands, each of which would load the same libraries for a second or two.  A command gets
-the caller's files, folder and environment, and runs `cli.main.main`, as the installed `khaywe` does.
+Pages have some fifty commands, each of which would load the same libraries for a second or two.  A command
+gets the caller's files, folder and environment, and runs `cli.main.main`, as the installed `khaywe` does.
 """
 
 from __future__ import annotations

@@ -74,7 +74,12 @@ def _said(folder: str, name: str) -> set[str]:
     found = set()
     for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name and node.args:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == name
+                and node.args
+            ):
                 first = node.args[0]
                 if isinstance(first, ast.Constant) and re.fullmatch("[a-z_]+", str(first.value)):
                     found.add(first.value)

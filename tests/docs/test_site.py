@@ -20,7 +20,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, timeout=300
+        command,
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -36,7 +41,9 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         assert loaded
         assert [each for each in loaded if re.match("(https?:)?//", each)] == [], page.name
     for style in site.rglob("*.css"):
-        assert re.findall(r"url\(['\"]?(?:https?:)?//[^)]*\)|@import[^;]*//", style.read_text()) == [], style.name
+        assert re.findall(r"url\(['\"]?(?:https?:)?//[^)]*\)|@import[^;]*//", style.read_text()) == [], (
+            style.name
+        )
 
 
 def test_what_programs_read_is_there(site: Path) -> None:
@@ -57,4 +64,6 @@ def test_pictures_are_small_and_said() -> None:
     for picture in pictures:
         assert picture.stat().st_size < LARGEST_PICTURE, picture.name
         assert f"images/{picture.name})" in text, picture.name
-    assert all(about for about in re.findall(r"!\[([^\]]*)\]", text)), "a picture has words for who does not see it"
+    assert all(about for about in re.findall(r"!\[([^\]]*)\]", text)), (
+        "a picture has words for who does not see it"
+    )

@@ -1,7 +1,7 @@
 """A page of the documentation as a script: its files are written, its commands run, its outputs looked for.
 
-A fenced block with a `title` is a file, `sh` is what to type, `text` behind it is what its output has: each line
-somewhere, whatever the spaces between its words.
+A fenced block with a `title` is a file, `sh` is what to type, `text` behind it is what its output has: each
+line somewhere, whatever the spaces between its words.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Shell:
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         self._shell.stdin.write(f"{commands}\necho '\n{DONE}'\n")
-        lines = []
+        lines: list[str] = []
         for line in self._shell.stdout:
             if line == f"{DONE}\n":
                 return "".join(lines)
