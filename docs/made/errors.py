@@ -97,8 +97,8 @@ def page() -> str:
     lines += ["", "## Reasons of refused commands", ""]
     lines += [
         "`reason` of `command-results` and of problems. By the fold, in order with events, or by the "
-        "normaliser before a command enters the log. A replay of a dead letter can also be refused with one of the "
-        "[reasons of dead letters](#reasons-of-dead-letters): the record still does not fit.",
+        "normaliser before a command enters the log. A replay of a dead letter can also be refused with "
+        "one of the [reasons of dead letters](#reasons-of-dead-letters): the record still does not fit.",
         "",
         *table(
             ("reason", "status", "it means", "by"),

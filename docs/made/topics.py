@@ -149,8 +149,8 @@ def document() -> dict[str, Any]:
     channels["raw"] = {
         "address": _RAW,
         "title": "Raw records of a data source",
-        "description": "JSON, CSV lines or Avro, as the source's connection says; any key. The connection may "
-        "name another topic.",
+        "description": "JSON, CSV lines or Avro, as the source's connection says; any key. The connection "
+        "may name another topic.",
         "parameters": {"source": {"description": "The data source's name."}},
         "messages": {"Raw": {"$ref": "#/components/messages/Raw"}},
     }
