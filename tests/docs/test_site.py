@@ -52,6 +52,14 @@ def test_what_programs_read_is_there(site: Path) -> None:
     assert not list(site.rglob("*.py"))
 
 
+def test_one_can_search_without_a_server(site: Path) -> None:
+    index = (site / "search/search_index.js").read_text()
+    assert index.startswith("var __index = {")
+    assert "insufficient_points" in index
+    [shim] = re.findall(r'src="\.\./([^"]*iframe-worker[^"]*)"', (site / "add/badge.html").read_text())
+    assert (site / shim).is_file()
+
+
 def test_links_of_the_readme_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / "README.md").read_text()):
         assert (ROOT / target).exists(), target
