@@ -42,7 +42,7 @@ lint: install ## style, types, the table of rooms
 
 docs: install ## the documentation, into site/; reference pages are made anew from the code
 	@.venv/bin/python -m docs.made
-	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet && echo "site/index.html"
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 
 bench: install ## the figures of docs/performance.md
 	@.venv/bin/python -m bench
