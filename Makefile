@@ -4,7 +4,7 @@ UV_VERSION := 0.13.8
 export UV_PROJECT_ENVIRONMENT := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser lint bench bench-api chaos lock clean
+.PHONY: help install demo test browser lint docs bench bench-api chaos lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ browser:
 
 lint: install ## style, types, the table of rooms
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+
+docs: install ## the documentation, into site/; reference pages are made anew from the code
+	@.venv/bin/python -m docs.made
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 
 bench: install ## the figures of docs/performance.md
 	@.venv/bin/python -m bench
