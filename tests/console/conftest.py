@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.faults.harness import Worker, until
 from tests.faults.pipeline import Pipeline
@@ -54,6 +56,19 @@ class Visit:
 
 
 As = Callable[[str], Visit]
+
+
+# Of a module: as long as it is open, Playwright's event loop stands in the way of others.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.fail("there is no chromium: `make browser` installs it")
+    with sync_playwright() as started:
+        made = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield made
+        made.close()
 
 
 @pytest.fixture(scope="session")
