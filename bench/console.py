@@ -26,7 +26,7 @@ import numpy as np
 from confluent_kafka import Producer
 from sqlalchemy import Connection, create_engine, text
 
-from bench.api import API_PORT, _is_well, _start, _until
+from bench.api import _is_well, _start, _until
 from bench.pipeline import PARTITIONS, say
 from bench.predictions import Content
 from catalog.draft import read, seed
@@ -41,6 +41,7 @@ from projection import schema
 from projection.writer import connect
 from streams import topics
 from streams.embedded import services as embedded
+from streams.identity import free_port
 from web.console.app import PATH
 
 CUSTOMERS, ROUNDS = 1_000_000, 20
@@ -283,11 +284,12 @@ def measure(customers: int = CUSTOMERS) -> dict[str, Any]:
 
 
 def _pages(settings: Settings, customers: int, running: ExitStack) -> dict[str, dict[str, float]]:
+    port = free_port("127.0.0.1", 0)
     environment = {
         **os.environ,
         "KHAYWE_HOME": str(settings.home),
         "KHAYWE_PARTITIONS": str(PARTITIONS),
-        "KHAYWE_API_PORT": str(API_PORT),
+        "KHAYWE_API_PORT": str(port),
         "KHAYWE_API_RATE": "1000000",
         "KHAYWE_LOG_LEVEL": "warning",
     }
@@ -295,9 +297,9 @@ def _pages(settings: Settings, customers: int, running: ExitStack) -> dict[str, 
     made = [*khaywe, "api", "key", "create", "--user", "bench", "--role", "admin"]
     key = subprocess.run(made, env=environment, check=True, capture_output=True, text=True).stdout.strip()
     api = _start([*khaywe, "api"], environment, running)
-    _until("the API answers", lambda: _is_well(f"http://127.0.0.1:{API_PORT}"), api)
+    _until("the API answers", lambda: _is_well(f"http://127.0.0.1:{port}"), api)
     found = {}
-    with httpx.Client(base_url=f"http://127.0.0.1:{API_PORT}{PATH}", timeout=600) as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}{PATH}", timeout=600) as http:
         assert http.post("/login", data={"key": key}).status_code == 303
         for name, path in PAGES.items():
             took = []

@@ -114,14 +114,21 @@ def leaderboard(db: Any, by: str = "points", limit: int = 100) -> list[dict[str,
         raise ValueError(f"a leaderboard is by {', '.join(LEADERS)}")
     held = statement.subquery()
     k = schema.customers.c
-    rank = func.rank().over(order_by=held.c.value.desc())
+    gone = select(k.customer_id).where(k.customer_id == held.c.customer_id, k.state != "open").exists()
+    # Ranks of the first are those among the first: nobody else has to be put in order.
+    first = (
+        select(held.c.customer_id, held.c.value)
+        .where(~gone)
+        .order_by(held.c.value.desc(), held.c.customer_id)
+        .limit(limit)
+        .subquery()
+    )
+    rank = func.rank().over(order_by=first.c.value.desc())
     found = _all(
         db,
-        select(rank.label("rank"), held.c.customer_id, held.c.value)
-        .outerjoin(schema.customers, k.customer_id == held.c.customer_id)
-        .where(func.coalesce(k.state, "open") == "open")
-        .order_by(held.c.value.desc(), held.c.customer_id)
-        .limit(limit),
+        select(rank.label("rank"), first.c.customer_id, first.c.value).order_by(
+            first.c.value.desc(), first.c.customer_id
+        ),
     )
     whole = by not in schema.SCORES
     return [each | {"value": int(each["value"]) if whole else each["value"]} for each in found]

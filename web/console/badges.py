@@ -11,10 +11,11 @@ from catalog.service import NoSuch
 from loyalty.game import LEVELS
 from projection import sums
 from web.api.doors import Reader
-from web.api.parts import P
+from web.api.parts import P, Parts
 from web.api.projected import reading
 from web.api.rules import Number
 from web.console import figures
+from web.console.kept import kept
 from web.console.rendering import page
 
 router = APIRouter()
@@ -24,11 +25,21 @@ SHOWN = 50
 @router.get("/badges/")
 def badges(request: Request, parts: P, caller: Reader) -> Response:
     """Every badge, every level, how many hold it."""
-    with reading(parts) as session:
-        held = figures.holders(session)
+    held = _held(parts)
     found = rules.entries(parts.content().game, "badges")
     most = max(held.values(), default=0)
     return page(request, "badges.html", badges=found, held=held, most=most, levels=LEVELS)
+
+
+def _held(parts: Parts) -> dict[tuple[int, int], int]:
+    """How many hold each (badge, level)."""
+
+    def look() -> dict[tuple[int, int], int]:
+        with reading(parts) as session:
+            return figures.holders(session)
+
+    found: dict[tuple[int, int], int] = kept(parts).of("holders", look)
+    return found
 
 
 @router.get("/badges/{number}/{level}/")
@@ -42,10 +53,10 @@ def holders(
         raise NoSuch(f"there is no badge {number}")
     with reading(parts) as session:
         rows = figures.holding(session, number, level, cursor, SHOWN + 1)
-        count = figures.holders(session).get((number, level), 0)
     return page(
         request, "badge.html", badge=badge, level=level, level_name=LEVELS[level - 1], rows=rows[:SHOWN],
-        count=count, next=rows[SHOWN - 1]["customer_id"] if len(rows) > SHOWN else None, levels=LEVELS,
+        count=_held(parts).get((number, level), 0), levels=LEVELS,
+        next=rows[SHOWN - 1]["customer_id"] if len(rows) > SHOWN else None,
     )  # fmt: skip
 
 
@@ -53,6 +64,10 @@ def holders(
 def leaderboards(request: Request, parts: P, caller: Reader, by: str = "points") -> Response:
     """Who leads."""
     by = by if by in sums.LEADERS else "points"
-    with reading(parts) as session:
-        rows = sums.leaderboard(session, by, 50)
+
+    def look() -> list[dict[str, Any]]:
+        with reading(parts) as session:
+            return sums.leaderboard(session, by, 50)
+
+    rows = kept(parts).of(f"leaders by {by}", look)
     return page(request, "leaderboards.html", rows=rows, by=by, leaders=sums.LEADERS)
