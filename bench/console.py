@@ -229,7 +229,7 @@ def _predictions(db: Connection, customers: int) -> int:
     made = Serving().answer(asks, simulate(PREDICTED, 1)[0].rows, content)
     db.execute(text("create temporary table made (n integer, set text, record json)"))
     for effect in made.effects:
-        record: dict[str, Any] = msgspec.json.decode(effect.value)
+        record: dict[str, Any] = msgspec.json.decode(effect.value or b"{}")
         db.execute(
             text("insert into made values (:n, :set, :record)"),
             {"n": int(record["customer_id"]), "set": record["set"], "record": json.dumps(record)},
