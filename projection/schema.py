@@ -40,7 +40,6 @@ UPGRADES: dict[int, Sequence[str]] = {
     1: (
         f"create index badges_of_level on {NAME}.badges (number, level, customer_id)",
         f"create index customers_not_open on {NAME}.customers (customer_id) where state <> 'open'",
-        f"create index events_of_source on {NAME}.events (source, occurred_at)",
         f"create index figures_of_number on {NAME}.figures (measure, number, day)",
         f"create index missions_active on {NAME}.missions (number) where status = 'active'",
     ),
@@ -326,7 +325,6 @@ events = Table(
     Column("log_offset", BigInteger, nullable=False),
     Index("events_of", "customer_id", "occurred_at"),
     Index("events_newest", "occurred_at", "partition", "log_offset"),
-    Index("events_of_source", "source", "occurred_at"),
 )  # fmt: skip
 
 usage = Table(

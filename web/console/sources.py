@@ -45,12 +45,10 @@ LINES = ("event_types", "attributes")
 def sources(request: Request, parts: P, caller: Reader) -> Response:
     """All of them, with what came and what could not be used."""
     rejected, away = letters_by_source(parts)
-    found = sorted((governed.plain(each) for each in parts.content().sources), key=lambda each: each["name"])
     with reading(parts) as session:
         c = schema.events.c
-        # One by one: the index has the newest of each.
-        newest = select(func.max(c.occurred_at))
-        last = {name: session.scalar(newest.where(c.source == name)) for name in (s["name"] for s in found)}
+        last = dict(session.execute(select(c.source, func.max(c.occurred_at)).group_by(c.source)).all())
+    found = sorted((governed.plain(each) for each in parts.content().sources), key=lambda each: each["name"])
     return page(request, "sources.html", sources=found, rejected=rejected, last=last, away=away)
 
 
