@@ -6,32 +6,82 @@ With SCREENSHOTS=folder a picture of every page is left there.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from playwright.sync_api import Browser
+from starlette.routing import Mount
 
 from tests.console.browsing import context, faults, go, keep
 from tests.console.conftest import As
-from web.console.rendering import PLACES, texts
+from tests.faults.harness import Worker, until
+from tests.faults.pipeline import Pipeline
+from tests.served import Api
+from web.console.app import PATH
+from web.console.rendering import texts
 
 WIDTHS = {"wide": 1280, "phone": 390}
-PAGES = {
-    **{name: target for name, target, _ in PLACES}, "mission": "/missions/1/",
-    "mission-edit": "/missions/1/edit",
-    "badge": "/badges/1/1/", "revision": "/revisions/1/", "source": "/sources/custom/",
-    "product-new": "/products/new",
-    "model": "/models/churn/", "audit": "/people/audit", "missing": "/nowhere",
-    "customer": "/customers/console-1/", "why": "/customers/console-1/why",
-    "points": "/customers/console-1/points",
-    "predictions": "/customers/console-1/predictions", "timeline": "/customers/console-1/timeline",
-    "decisions": "/customers/console-1/decisions",
+LOOKED = "Looked At"
+#: What is sent as a part of a page, or is none.
+PARTS = {
+    "/live", "/login", "/login/back", "/login/provider", "/drafts/{id}/simulations", "/campaigns/products",
+    "/sources/{name}/now", "/pipeline/health",
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shown(
+    app: FastAPI, visit: As, api: Api, known: str, pipeline: Pipeline, live: Worker
+) -> Iterator[dict[str, str]]:
+    """Every page of the console with something on it: its name, its path."""
+    marketer, admin = visit("marketer"), visit("admin")
+    draft = marketer.post("/missions/1/switch").headers["Location"].split("/")[-2]
+    product = {"external_product_id": LOOKED, "name": LOOKED, "price": "4.5", "currency": "USD"}
+    product |= {"product_type": "data", "features": ["5 GB", "30 days"], "target_segments": ["youth"]}
+    made = api("marketer").post("/products/", json=product)
+    assert made.status_code == 201, made.text
+    shop = {"connection": {"kind": "rest", "url": "https://shop.example.com/"}, "mapping": "tmf620"}
+    assert api("admin").put("/products/systems/looked-at/", json=shop).status_code == 200
+    source = {"name": "looked-at", "source_type": "billing", "connection": "{}", "is_active": "on"}
+    source |= {"customer_id_field": "who", "event_type": "recharge", "value_field": "much"}
+    admin.followed(admin.post("/sources/save", **source, timestamp_field="at"))
+    pipeline.send(
+        [{"who": "looked-at", "much": "much", "at": "2026-01-05T10:00:00Z", "id": "looked-at"}],
+        "raw_looked-at_events",
+    )
+    until(
+        "there is a dead letter",
+        lambda: "looked-at_events/" in admin.get("/dead-letters/?source=looked-at"), 120, live.log,
+    )  # fmt: skip
+    filled = {
+        "/customers/{customer_id}": f"/customers/{known}", "/badges/{number}/{level}": "/badges/1/1",
+        "/drafts/{id}": f"/drafts/{draft}", "/products/systems/{name}": "/products/systems/looked-at",
+        "/products/{id}": f"/products/{made.json()['id']}", "/models/{name}": "/models/churn",
+        "/sources/{name}": "/sources/looked-at",
+        **{f"/{kind}/{{number}}": f"/{kind}/1" for kind in ("missions", "revisions", "badges", "offers")},
+    }  # fmt: skip
+    console = next(each.app for each in app.routes if isinstance(each, Mount) and each.path == PATH)
+    routes = {path for path, ways in console.openapi()["paths"].items() if "get" in ways} - PARTS
+    assert "/customers/{customer_id}/" in routes
+    found = {"missing": "/nowhere"}
+    for route in sorted(routes):
+        path = route
+        for pattern in sorted(filled, key=len, reverse=True):
+            path = path.replace(pattern, filled[pattern])
+        assert "{" not in path, f"say in this fixture what {route} is to show"
+        found[re.sub(r"\W+", "-", route).strip("-") or "overview"] = path
+    yield found
+    draft_version = re.findall(r'name="version" value="(\d+)"', marketer.get(f"/drafts/{draft}/"))[0]
+    marketer.post(f"/drafts/{draft}/withdraw", version=draft_version)
+    api("admin").delete("/products/systems/looked-at/")
+    api("marketer").delete(f"/products/{made.json()['id']}/", headers={"If-Match": made.headers["ETag"]})
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", "wide"), ("dark", "phone")])
 def test_pages_fit_can_be_read_by_all_and_load_nothing_from_elsewhere(
-    browser: Browser, address: str, visit: As, known: str, scheme: Any, width: str
+    browser: Browser, address: str, visit: As, shown: dict[str, str], scheme: Any, width: str
 ) -> None:
     window = context(
         browser,
@@ -46,16 +96,22 @@ def test_pages_fit_can_be_read_by_all_and_load_nothing_from_elsewhere(
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda asked: None if asked.url.startswith(address) else said.append(asked.url))
     wrong = []
-    for name, target in PAGES.items():
+
+    def look(name: str, target: str) -> None:
         go(page, target)
         page.wait_for_function("() => window.htmx !== undefined")
         over = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
         if over > 0:
             wrong.append(f"{name} is {over} px too wide")
-        wrong += [f"{name}: {fault}" for fault in faults(page)]
-        wrong += [f"{name}: {each}" for each in said if "404" not in each]
+        wrong.extend(f"{name}: {fault}" for fault in faults(page))
+        wrong.extend(f"{name}: {each}" for each in said if "404" not in each)
         said.clear()
         keep(page, f"{name}-{scheme}-{width}")
+
+    for name, target in shown.items():
+        look(name, target)
+    window.clear_cookies()
+    look("login", "/login")
     window.close()
     assert wrong == []
 
@@ -88,7 +144,9 @@ def test_the_keyboard_is_enough(browser: Browser, address: str, visit: As, known
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.closest('main') !== null")
     page.locator("#search").focus()
+    page.evaluate("() => { document.getElementById('found').dataset.before = '' }")
     page.keyboard.type(known[:5])
+    page.locator("#found:not([data-before])").wait_for()
     row = page.get_by_role("link", name=known, exact=True)
     row.wait_for()
     row.focus()
