@@ -20,7 +20,12 @@ SAME = {
     "held": "running", "waiting": "running", "cooldown": "cooldown", "limit": "limit",
     "contacts": "contacts", "not_yet": "dates", "over": "dates", "no_entry": "no_entry",
 }  # fmt: skip
-CONDITIONS = ("", "sms_30_days >= 1", "sms_30_days >= 1 or (consent = yes and tenure_days > 1)", "opted_in = no")
+CONDITIONS = (
+    "",
+    "sms_30_days >= 1",
+    "sms_30_days >= 1 or (consent = yes and tenure_days > 1)",
+    "opted_in = no",
+)
 
 
 def first_of(said: dict[str, Any], control: bool) -> str:

@@ -49,6 +49,7 @@ PLACES: tuple[tuple[str, str, str | None], ...] = (
     ("overview", "/", None),
     ("customers", "/customers/", None),
     ("missions", "/missions/", None),
+    ("campaigns", "/campaigns/", None),
     ("badges", "/badges/", None),
     ("leaderboards", "/leaderboards/", None),
     ("products", "/products/", None),
