@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from urllib.parse import quote
 
 import pytest
@@ -16,8 +17,9 @@ from web.console.rendering import texts
 from web.console.wording import in_words
 
 _VERSION = re.compile(r'name="version" value="(\d+)"')
-ID = "camp one/1"  # ids may need quoting in a path
+ID = "+camp one"  # ids may need quoting
 OTHER = "camp-two"
+NUMBERS = count()
 NAME = "Console Thanks"
 CAMPAIGN = {
     "name": NAME, "description": "After a complaint.", "priority": "77", "audience": "tenure_days >= 0",
@@ -43,8 +45,9 @@ def product(api: Api) -> str:
 
 
 def sent(api: Api, customer: str, kind: str, day: int, **attributes: str) -> None:
+    """An event, each with an id of its own."""
     event = {
-        "event_id": f"{customer}-{kind}-{day}", "customer_id": customer, "event_type": kind, "value": 20,
+        "event_id": f"camp-{next(NUMBERS)}", "customer_id": customer, "event_type": kind, "value": 20,
         "occurred_at": f"2026-06-{day:02}T10:00:00Z", "attributes": attributes,
     }  # fmt: skip
     answer = api("system").post("/webhooks/customer-event", json={"event": event})
@@ -196,7 +199,6 @@ def test_a_campaigns_whole_way(visit: As, api: Api, number: str, pipeline: Pipel
     """Complaint -> message -> delivered -> recharge: figures, who got it, and why, and why not the other."""
     me = visit("viewer")
     newest = api("viewer").get("/revisions/", params={"limit": 1}).json()["items"][0]["number"]
-    day = 1
 
     def up_to_date() -> bool:
         # The revision counts from some event on, of each partition.
@@ -206,8 +208,7 @@ def test_a_campaigns_whole_way(visit: As, api: Api, number: str, pipeline: Pipel
         return all(each.get("revision", 0) >= newest for each in found)
 
     until("the worker has the revision", up_to_date, 120, live.log)
-    day += 1
-    sent(api, ID, "complaint", day)
+    sent(api, ID, "complaint", 2)
     who = f"/campaigns/{number}/customers"
     until("it is triggered", lambda: f"Pardon, {ID}." in me.get(who), 120, live.log)
     [one] = (
@@ -215,8 +216,8 @@ def test_a_campaigns_whole_way(visit: As, api: Api, number: str, pipeline: Pipel
         .get("/campaign-triggers/", params={"campaign": number, "customer_id": ID})
         .json()["items"]
     )
-    sent(api, ID, "campaign_delivered", day + 1, trigger_id=one["trigger_id"])
-    sent(api, ID, "recharge", day + 2)
+    sent(api, ID, "campaign_delivered", 3, trigger_id=one["trigger_id"])
+    sent(api, ID, "recharge", 4)
     until("it is converted", lambda: f"Pardon, {ID}." in me.get(f"{who}?status=converted"), 120, live.log)
     assert texts()["campaigns.nobody_found"] in me.get(f"{who}?arm=control")
     assert f'href="{PATH}/customers/{quote(ID, safe="")}/"' in me.get(who)

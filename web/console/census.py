@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from loyalty.conditions import ConditionError, parse
+from loyalty.vocabulary import KINDS
 from web.api.parts import Parts
 from web.ask_worker import NoAnswer, UnknownCustomer, everywhere
+from web.console.rendering import number, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +53,16 @@ def census(parts: Parts, conditions: Sequence[str], campaign: int = 0) -> Census
         customers, looked_at, [round(count) for count in fits],
         {name: round(count) for name, count in reach.items()},
     )  # fmt: skip
+
+
+def meant(parts: Parts, condition: str) -> str:
+    """How many customers a condition fits now, in words; "" for what is no condition."""
+    try:
+        parse(condition, KINDS)
+    except ConditionError:
+        return ""
+    found = census(parts, [condition])
+    if found is None:
+        return say("campaigns.meant_away")
+    about = "" if found.exact else "≈ "
+    return f"{about}{number(found.fits[0])} {say('campaigns.meant_of', n=number(found.customers))}"
