@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -86,7 +86,12 @@ class Nodes:
                 {"partition": 1, "owed": {"2021-02-01": 7}},
             ]
 
-        table_views(app, Table(customer, why, tables, grants, points))
+        async def census(conditions: Sequence[str], campaign: int) -> list[dict[str, Any]]:
+            if campaign > 255:
+                raise LookupError(f"the catalog has no campaign {campaign}")
+            return [{"partition": 0, "fits": [len(each) for each in conditions]}]
+
+        table_views(app, Table(customer, why, tables, grants, points, census))
         common_views(app)
         return app
 
@@ -283,7 +288,7 @@ def test_from_elsewhere_the_views_ask_for_a_key(services: Settings, database: st
             async with client.get(url, headers=headers) as answer:
                 return answer.status
 
-        for path in ("/tables", "/grants", "/points", "/customers/a", "/customers/a/why"):
+        for path in ("/tables", "/grants", "/points", "/census", "/customers/a", "/customers/a/why"):
             assert await status(path) == 401, path
             assert await status(path, **{HEADER: "guess"}) == 401
         for path in ("/health", "/metrics"):
