@@ -1,4 +1,4 @@
-"""Badges: the grid of levels with holders and conditions; leaderboards."""
+"""Badges: the grid of levels with holders and conditions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from catalog.governance import rules
 from catalog.service import NoSuch
 from loyalty.game import LEVELS
-from projection import sums
 from web.api.doors import Reader
 from web.api.parts import P, Parts
 from web.api.projected import reading
@@ -58,16 +57,3 @@ def holders(
         count=_held(parts).get((number, level), 0), levels=LEVELS,
         next=rows[SHOWN - 1]["customer_id"] if len(rows) > SHOWN else None,
     )  # fmt: skip
-
-
-@router.get("/leaderboards/")
-def leaderboards(request: Request, parts: P, caller: Reader, by: str = "points") -> Response:
-    """Who leads."""
-    by = by if by in sums.LEADERS else "points"
-
-    def look() -> list[dict[str, Any]]:
-        with reading(parts) as session:
-            return sums.leaderboard(session, by, 50)
-
-    rows = kept(parts).of(f"leaders by {by}", look)
-    return page(request, "leaderboards.html", rows=rows, by=by, leaders=sums.LEADERS)

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import ValidationError
 from sqlalchemy import and_, select
 from starlette.responses import RedirectResponse
@@ -16,13 +16,14 @@ from ml.recorded import Recorded, Told
 from ml.registry import SHIPPED, ModelError, Registry
 from projection import queries, schema
 from web.api import customers as asked
-from web.api.commanding import CustomerPath
+from web.api.commanding import CustomerPath, ForCustomer
 from web.api.doors import Admin, Commander, Reader
 from web.api.parts import P, Parts
 from web.api.problems import Problem
 from web.api.projected import reading
 from web.ask_worker import NoAnswer, fetch_why
 from web.console.gate import form_of
+from web.console.leaderboards import off_boards
 from web.console.naming import Names
 from web.console.rendering import page, path_part, said, say
 
@@ -135,6 +136,7 @@ def summary(request: Request, parts: P, caller: Reader, customer_id: CustomerPat
     return page(
         request, "customer_summary.html", **head, history=_chart(history), badges=list(grouped.values()),
         missions=missions, linked=linked["linked_to"] if linked is not None else None,
+        unlisted=off_boards(parts, customer_id),
     )  # fmt: skip
 
 
@@ -269,6 +271,27 @@ def predict(request: Request, parts: P, caller: Commander, customer_id: Customer
     """Every model is asked."""
     answer = asked.predict(parts, caller, customer_id, response := Response())
     return _done(request, "predict", answer, response)
+
+
+@router.post("/customers/{customer_id}/opt")
+def opt(request: Request, parts: P, caller: Commander, customer_id: CustomerPath) -> Response:
+    """Takes part, or no more: whoever is out is given nothing."""
+    wants = form_of(request).get("in") == "on"
+    send = asked.opt_in if wants else asked.opt_out
+    answer = send(parts, caller, customer_id, response := Response())
+    return _done(request, "opt_in" if wants else "opt_out", answer, response)
+
+
+@router.post("/customers/{customer_id}/grants/{grant_id}/repeat")
+def repeat(
+    request: Request, parts: P, caller: Commander, customer_id: CustomerPath,
+    grant_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],
+) -> Response:  # fmt: skip
+    """The operator's systems are told of an offer once more."""
+    answer = asked.repeat(
+        parts, caller, grant_id, ForCustomer(customer_id=customer_id), response := Response()
+    )
+    return _done(request, "repeat", answer, response)
 
 
 @router.post("/customers/{customer_id}/redeem")
