@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.columns import DESK
+from loyalty.columns import BADGE, DESK, EFFECT, EFFECTS_ROOM, GRANT, SEEN_ROOM
 from loyalty.compiled import compiled
 from loyalty.conditions import parse, terms
-from loyalty.moving import features
+from loyalty.game import LEVELS
+from loyalty.moving import features, in_control
 from loyalty.policy import MEASURES, Content, compile_policy
-from loyalty.row import ROW
-from loyalty.rules import term_table
+from loyalty.rewards import award_badges
+from loyalty.row import NO, OPEN
+from loyalty.rules import Rules, term_table
 from loyalty.scores import score
 from loyalty.slots import holds
 from loyalty.vocabulary import FEATURES, INDEX, KINDS
@@ -79,6 +81,34 @@ def holding(seen: Floats, condition: str) -> NDArray[np.bool_]:
     return out
 
 
-def prepare(content: Content) -> None:
-    """Compile it, so that nobody waits for that."""
-    holding(look(np.zeros(0, ROW), content).features, "risk >= 0")
+@compiled
+def _award(
+    rows: Any, policies: Any, tables: Any, desks: Any, effects: Any, seen: Any, number: int, told: Any
+) -> None:
+    policy, desk = policies[0], desks[0]
+    for n in range(rows.shape[0]):
+        row = rows[n]
+        if row.state != OPEN or row.opted == NO:
+            continue
+        desk.filled, desk.seen, desk.control = 0, 0, in_control(row.id_hash, policy)
+        score(row, policy, desk)
+        features(row, policy, desk)
+        award_badges(row, policy, tables, desk, effects, seen)
+        for i in range(desk.filled):
+            effect = effects[i]
+            if effect.number != number:
+                continue
+            if effect.kind == BADGE:
+                told[effect.level - 1, 0] += 1
+            elif effect.kind == GRANT and not effect.control:
+                told[effect.level - 1, 1] += effect.points
+
+
+def awards(rows: Rows, content: Content, number: int) -> NDArray[np.int64]:
+    """By level of a badge: customers who would be awarded it now, and points that they would get, (4, 2)."""
+    told = np.zeros((len(LEVELS), 2), np.int64)
+    _award(
+        rows.copy(), compile_policy(content), Rules(lambda _: content, [0]).tables, np.zeros(1, DESK),
+        np.empty(EFFECTS_ROOM, EFFECT), np.empty((SEEN_ROOM, len(FEATURES))), number, told,
+    )  # fmt: skip
+    return told

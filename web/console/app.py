@@ -19,9 +19,11 @@ from web.console import (
     letters,
     missions,
     models,
+    offers,
     overview,
     people,
     pipeline,
+    policy,
     products,
     sources,
 )
@@ -55,8 +57,8 @@ def create(parts: Parts) -> FastAPI:
     app.add_middleware(Gate, sessions=app.state.sessions)
     app.mount("/static", Versioned(directory=HERE / "static"), name="static")
     for module in (
-        entrance, overview, customers, missions, drafts, badges, products, sources, letters, pipeline, models,
-        people,
+        entrance, overview, customers, missions, badges, offers, policy, drafts, products, sources, letters,
+        pipeline, models, people,
     ):  # fmt: skip
         app.include_router(module.router)
     _errors(app)

@@ -50,6 +50,8 @@ PLACES: tuple[tuple[str, str, str | None], ...] = (
     ("customers", "/customers/", None),
     ("missions", "/missions/", None),
     ("badges", "/badges/", None),
+    ("offers", "/offers/", None),
+    ("policy", "/policy/", None),
     ("leaderboards", "/leaderboards/", None),
     ("products", "/products/", None),
     ("drafts", "/drafts/", None),
