@@ -33,7 +33,7 @@ def flat(entry: Mapping[str, Any], fields: Sequence[str]) -> dict[str, str]:
         if isinstance(value, bool):
             found[name] = "on" if value else ""
         elif isinstance(value, list):
-            found[name] = ", ".join(map(str, value))
+            found[name] = ", ".join(map(plain, value))
         elif isinstance(value, Mapping):
             found[name] = "\n".join(f"{key} = {plain(each)}" for key, each in value.items())
         else:

@@ -23,6 +23,10 @@ def _text(x: float, y: float, words: str, anchor: str = "middle", kind: str = "t
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
+def _tick(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
 def _frame(across: Sequence[tuple[float, str]], upwards: Sequence[tuple[float, str]], below: str) -> str:
     """Lines and their words, by their share of the axis; what the axis below is."""
     drawn = [
@@ -68,7 +72,7 @@ def curve(
     """y over x, both from 0, with the diagonal; `upwards` says what y is."""
     most = max([*(x for x, _ in points), *(y for _, y in points), 1e-9])
     most = 1.0 if most <= 1 and most > 0.5 else most * 1.05
-    ticks = [(n / 4, f"{most * n / 4:.3g}") for n in range(5)]
+    ticks = [(n / 4, _tick(most * n / 4)) for n in range(5)]
     drawn = [_frame(ticks, ticks[::2], below)]
     drawn.append(f'<line class="diagonal" x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}"/>')
     drawn.append(_text(_LEFT + 4, _TOP + 10, upwards, "start", "axis"))
@@ -85,7 +89,7 @@ def columns(values: Sequence[float], label: str, below: str, level: float) -> Ma
     ticks = [0.0, level, max(values)] if max(values) > 1.2 * level else [0.0, level]
     drawn = [_frame(
         [((n + 0.5) / len(values), str(n + 1)) for n in range(len(values))],
-        [(at / most, f"{at:.3g}") for at in ticks], below,
+        [(at / most, _tick(at)) for at in ticks], below,
     )]  # fmt: skip
     step = (_RIGHT - _LEFT) / len(values)
     for n, value in enumerate(values):

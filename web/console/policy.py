@@ -161,6 +161,7 @@ def effect(parts: Parts, before: Content, after: Content | None) -> tuple[dict[s
                 "moved": bool(moved.any()),
             }
         )
+    scores.sort(key=lambda each: not each["moved"])
     return {
         "scores": scores, "of": len(found), "total": max(found.total, len(found)), "at": found.at,
         "both": after is not None,
