@@ -30,7 +30,8 @@ class Table:
     """What the app that owns the customer table can say; of customers only whose partition it owns.
 
     `customer` and `why` (id, mission, badge) give None for an unknown customer; `why` raises LookupError for
-    a name that the catalog has not, `grants` where a partition goes meanwhile.
+    a name that the catalog has not, `grants` where a partition goes meanwhile.  `census` (conditions, number
+    of a campaign or 0) raises LookupError for a campaign that there is not, ValueError for a condition.
     """
 
     customer: Callable[[str], Awaitable[dict[str, Any] | None]]
@@ -39,6 +40,7 @@ class Table:
     grants: Callable[[], Awaitable[Rows]]
     points: Callable[[], Awaitable[Rows]]
     rows: Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
+    census: Callable[[Sequence[str], int], Awaitable[Rows]]
 
 
 CUSTOMERS = "customers"
@@ -52,7 +54,7 @@ STALE_SECONDS = 60.0
 
 
 def table_views(app: RecordApp, table: Table) -> None:
-    """Add `/customers/{id}` and its `/why`, `/tables`, `/grants`, `/points`, `/rows` to the table's app."""
+    """Add the views of the customer table to its app."""
 
     keys = Keys(app.settings, app.settings.web_host)
 
@@ -159,6 +161,19 @@ def table_views(app: RecordApp, table: Table) -> None:
                     "partitions": partitions,
                 }
             )
+
+    @app.page("/census", name="census")
+    class Census(Guarded):
+        async def get(self, request: Request) -> Response:
+            asked = request.rel_url.query
+            number = asked.get("campaign", "0")
+            try:
+                found = list(await table.census(asked.getall("condition", []), int(number)))
+            except LookupError as error:
+                return self.error(404, str(error.args[0]))
+            except ValueError as error:
+                return self.error(400, str(error))
+            return self.json({"worker": app.worker_name, "partitions": found})
 
 
 def common_views(app: RecordApp) -> None:

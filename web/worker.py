@@ -47,6 +47,11 @@ async def rows(ids: Sequence[str]) -> list[bytes | None]:
     return found
 
 
+async def census(conditions: Sequence[str], campaign: int) -> Sequence[Mapping[str, Any]]:
+    """How many customers of those partitions fit.  Raises LookupError, ValueError."""
+    return await customers.work(lambda: parts().customers.census(conditions, campaign))
+
+
 async def grants() -> Sequence[Mapping[str, Any]]:
     """Open grants of those partitions.  Raises LookupError where one goes meanwhile."""
     # To its end, whoever stops waiting: a view that nobody closes holds its store.
@@ -65,7 +70,7 @@ async def _grants(processor: CustomersProcessor) -> Sequence[Mapping[str, Any]]:
     return found
 
 
-table_views(customers, Table(customer, why, overview, grants, points, rows))
+table_views(customers, Table(customer, why, overview, grants, points, rows, census))
 common_views(customers)
 common_views(normalizer)
 common_views(projector)

@@ -90,7 +90,12 @@ class Nodes:
         async def rows(ids: Sequence[str]) -> list[bytes | None]:
             return [None if id == "nobody" else f"{id} by {name}".encode() for id in ids]
 
-        table_views(app, Table(customer, why, tables, grants, points, rows))
+        async def census(conditions: Sequence[str], campaign: int) -> list[dict[str, Any]]:
+            if campaign > 255:
+                raise LookupError(f"the catalog has no campaign {campaign}")
+            return [{"partition": 0, "fits": [len(each) for each in conditions]}]
+
+        table_views(app, Table(customer, why, tables, grants, points, rows, census))
         common_views(app)
         return app
 
@@ -299,7 +304,7 @@ def test_from_elsewhere_the_views_ask_for_a_key(services: Settings, database: st
             async with client.get(url, headers=headers) as answer:
                 return answer.status
 
-        for path in ("/tables", "/grants", "/points", "/customers/a", "/customers/a/why"):
+        for path in ("/tables", "/grants", "/points", "/census", "/customers/a", "/customers/a/why"):
             assert await status(path) == 401, path
             assert await status(path, **{HEADER: "guess"}) == 401
         for path in ("/health", "/metrics"):

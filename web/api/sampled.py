@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from catalog.content import Content
 from loyalty.row import OPEN, ROW
 from loyalty.state import opened_many
-from loyalty.survey import Survey, holding, look
+from loyalty.survey import Survey, look
 from projection import schema
 from web.api.parts import Parts
 from web.ask_worker import stored_rows
@@ -84,26 +84,3 @@ _NONE = np.zeros(0, ROW)
 def survey(found: Sample, content: Content) -> Survey:
     """The sample by the rules of a revision's content."""
     return look(found.rows, content)
-
-
-@dataclass(frozen=True, slots=True)
-class Matching:
-    """For how many customers a condition holds: `count` of the `of` that were looked at, `about` in all."""
-
-    count: int
-    of: int
-    about: int
-    total: int
-    at: datetime
-
-    @property
-    def exact(self) -> bool:
-        """Whether everybody was looked at."""
-        return self.of >= self.total
-
-
-def matching(parts: Parts, condition: str) -> Matching:
-    """How many customers a condition ("": everybody) holds for now.  Raises ConditionError, NoAnswer."""
-    found = sample(parts)
-    count = int(holding(survey(found, parts.content()).features, condition).sum())
-    return Matching(count, len(found), found.of_all(count), found.total, found.at)
