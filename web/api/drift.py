@@ -68,11 +68,14 @@ def _read(parts: Parts) -> Today:
 
 
 def drift(now: Today, model: Model) -> dict[str, Any]:
-    """Population stability index against training: by feature, by target; the worst, and how it is read."""
+    """Population stability index against training: by feature, by target; how the worst target's is read."""
     chosen = features.select(now.values, model.names)
     by_feature, by_score = feature_drift(model, chosen), score_drift(model, chosen)
-    worst = max([*by_feature.values(), *by_score.values()], default=0.0)
-    return {"features": by_feature, "scores": by_score, "worst": worst, "reading": reading(worst)}
+    worst = max(by_score.values(), default=0.0)
+    moved = sum(index >= MOVED for index in by_feature.values())
+    return {
+        "features": by_feature, "scores": by_score, "worst": worst, "reading": reading(worst), "moved": moved,
+    }  # fmt: skip
 
 
 def reading(index: float) -> str:
