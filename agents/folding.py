@@ -252,6 +252,14 @@ class CustomersProcessor:
                     found.append({"customer_id": id.decode(), **grant})
         return found
 
+    def rows(self, ids: Sequence[str]) -> list[bytes | None]:
+        """Stored rows; None for customers that are unknown, or whose partition is not held."""
+        found = []
+        for id in map(str.encode, ids):
+            partition = partition_of(id, self._settings.partitions)
+            found.append(self._table.get(partition, id) if partition in self._engines else None)
+        return found
+
     def points(self) -> list[dict[str, Any]]:
         """Each held partition: points owed to open customers, by the day from which they are not."""
         return [

@@ -51,6 +51,8 @@ PLACES: tuple[tuple[str, str, str | None], ...] = (
     ("missions", "/missions/", None),
     ("campaigns", "/campaigns/", None),
     ("badges", "/badges/", None),
+    ("offers", "/offers/", None),
+    ("policy", "/policy/", None),
     ("leaderboards", "/leaderboards/", None),
     ("products", "/products/", None),
     ("drafts", "/drafts/", None),
