@@ -66,11 +66,14 @@ PAGES = {
     "customer": "/customers/{id}/", "why not": "/customers/{id}/why", "points": "/customers/{id}/points",
     "predictions": "/customers/{id}/predictions", "timeline": "/customers/{id}/timeline",
     "decisions": "/customers/{id}/decisions", "missions": "/missions/", "mission": "/missions/1/",
+    "campaigns": "/campaigns/", "campaign": "/campaigns/100/", "spoken to": "/campaigns/100/customers",
+    "offers": "/offers/", "policy": "/policy/",
     "badges": "/badges/", "holders": "/badges/1/1/", "holders, later": "/badges/1/1/?cursor={id}",
     "leaders by points": "/leaderboards/?by=points", "leaders by balance": "/leaderboards/?by=balance",
     "leaders by badges": "/leaderboards/?by=badges", "leaders by missions": "/leaderboards/?by=missions",
     "leaders by loyalty": "/leaderboards/?by=loyalty", "products": "/products/", "drafts": "/drafts/",
-    "sources": "/sources/", "dead letters": "/dead-letters/", "models": "/models/", "pipeline": "/pipeline/",
+    "sources": "/sources/", "source now": "/sources/custom/now",
+    "notifications": "/notifications/", "health": "/pipeline/health", "dead letters": "/dead-letters/", "models": "/models/", "pipeline": "/pipeline/",
     "people": "/people/", "audit": "/people/audit",
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ from tests.served import (  # noqa: F401
     pipeline,
 )
 from web.api.parts import Parts
+from web.console import kept
 from web.console.app import PATH
 from web.console.gate import GUARD
 
@@ -84,6 +85,12 @@ def visit(address: str, keys: dict[str, str]) -> Iterator[As]:  # noqa: F811
     yield of
     for each in visits.values():
         each.client.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sums_of_now() -> None:
+    """However busy the machine is, what a page sums up is of now."""
+    kept.QUICK = 600.0
 
 
 @pytest.fixture(scope="session")

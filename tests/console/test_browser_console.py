@@ -27,7 +27,7 @@ LOOKED = "Looked At"
 #: What is sent as a part of a page, or is none.
 PARTS = {
     "/live", "/login", "/login/back", "/login/provider", "/drafts/{id}/simulations", "/campaigns/products",
-    "/sources/{name}/now", "/pipeline/health",
+    "/pipeline/health",
 }  # fmt: skip
 
 
@@ -55,10 +55,28 @@ def shown(
         "there is a dead letter",
         lambda: "looked-at_events/" in admin.get("/dead-letters/?source=looked-at"), 120, live.log,
     )  # fmt: skip
+    campaign = {
+        "name": LOOKED, "priority": "1", "audience": "recharge_count >= 1", "trigger.kind": "event",
+        "trigger.types": "auto_renew", "cooldown": "30", "window": "14", "cost": "0.25", "active": "on",
+        "limits.budget": "100", "control_share": "10", "conversion.types": "recharge",
+        "product_id": made.json()["id"], "message.0.language": "en",
+        "message.0.text": "Stay, {{ customer_id }}: {{ product.name }}.",
+    }  # fmt: skip
+    saved = marketer.post("/campaigns/save", **campaign)
+    assert saved.status_code == 303, saved.text[-3000:]
+    edited = saved.headers["Location"].removeprefix(PATH)
+    for who, does in (("approver", "approve"), ("marketer", "publish")):
+        version = re.findall(r'name="version" value="(\d+)"', visit(who).get(edited))[0]
+        visit(who).followed(visit(who).post(f"{edited}{does}", version=version))
+    number = re.findall(rf"/campaigns/(\d+)/\">{LOOKED}", marketer.get("/campaigns/"))[0]
+    told = api("system").post("/notifications/", json={"callback": "https://crm.example.com/listener"})
+    assert told.status_code == 201, told.text
     filled = {
         "/customers/{customer_id}": f"/customers/{known}", "/badges/{number}/{level}": "/badges/1/1",
         "/drafts/{id}": f"/drafts/{draft}", "/products/systems/{name}": "/products/systems/looked-at",
         "/products/{id}": f"/products/{made.json()['id']}", "/models/{name}": "/models/churn",
+        "/campaigns/{number}": f"/campaigns/{number}",
+        "/notifications/{id}": f"/notifications/{told.json()['id']}",
         "/sources/{name}": "/sources/looked-at",
         **{f"/{kind}/{{number}}": f"/{kind}/1" for kind in ("missions", "revisions", "badges", "offers")},
     }  # fmt: skip
@@ -75,6 +93,7 @@ def shown(
     yield found
     draft_version = re.findall(r'name="version" value="(\d+)"', marketer.get(f"/drafts/{draft}/"))[0]
     marketer.post(f"/drafts/{draft}/withdraw", version=draft_version)
+    api("system").delete(f"/notifications/{told.json()['id']}/", headers={"If-Match": told.headers["ETag"]})
     api("admin").delete("/products/systems/looked-at/")
     api("marketer").delete(f"/products/{made.json()['id']}/", headers={"If-Match": made.headers["ETag"]})
 

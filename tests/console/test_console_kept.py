@@ -28,6 +28,7 @@ class Slow:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
     monkeypatch.setattr(rules, "REST", 0.0)
+    monkeypatch.setattr(rules, "QUICK", -1.0)
     return Slow()
 
 
@@ -56,8 +57,16 @@ def test_what_is_old_does_not_do(slow: Slow, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_rests_as_long_as_it_took_and_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "REST", 1e9)
+    monkeypatch.setattr(rules, "QUICK", -1.0)
     sums, slow = Kept(), Slow()
     assert [sums.of("a", slow) for _ in range(3)] == [1, 1, 1]
+
+
+def test_what_comes_at_once_is_never_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "QUICK", 60.0)
+    monkeypatch.setattr(rules, "PATIENCE", 0.0)
+    sums, slow = Kept(), Slow()
+    assert [sums.of("a", slow) for _ in range(3)] == [1, 2, 3]
 
 
 def test_who_waits_hears_what_is_wrong_and_the_next_tries_again(slow: Slow) -> None:

@@ -1,8 +1,8 @@
 """Sums over everybody, which take long where there are many: the last answer, and a new one on its way.
 
-Whoever asks waits for a new answer a moment; then the last one has to do, unless it is old.  So pages come
-fast with a million customers, are up to date with a thousand, and PostgreSQL is busy with one sum a tenth of
-its time at most.
+A sum that comes at once is made anew for everybody who asks.  Where it takes longer, whoever asks waits a
+moment; then the last answer has to do, unless it is old.  So pages come fast with a million customers, are
+up to date with a thousand, and PostgreSQL is busy with one sum a tenth of its time at most.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from web.api.parts import Parts
 
+#: Seconds below which a sum comes at once.
+QUICK = 0.1
 #: Seconds to wait for a new answer while there is another, and how old that may be.
 PATIENCE, OLD = 0.05, 300.0
 #: A sum is not begun again before so many times what it took.
@@ -26,6 +28,10 @@ class _Answer(NamedTuple):
     value: Any
     at: float
     took: float
+
+
+def _age(answer: _Answer) -> float:
+    return time.monotonic() - answer.at
 
 
 @dataclass(slots=True)
@@ -41,11 +47,11 @@ class Kept:
         with self.lock:
             known, coming = self.known.get(name), self.coming.get(name)
             if coming is None:
-                if known is not None and time.monotonic() - known.at < REST * known.took:
+                if known is not None and known.took > QUICK and _age(known) < REST * known.took:
                     return known.value
                 coming = self.coming[name] = Future()
                 threading.Thread(target=self._look, args=(name, look, coming), daemon=True).start()
-        if known is None or time.monotonic() - known.at > OLD:
+        if known is None or known.took <= QUICK or _age(known) > OLD:
             return coming.result()
         try:
             return coming.result(PATIENCE)
