@@ -73,7 +73,8 @@ PAGES = {
     "leaders by badges": "/leaderboards/?by=badges", "leaders by missions": "/leaderboards/?by=missions",
     "leaders by loyalty": "/leaderboards/?by=loyalty", "products": "/products/", "drafts": "/drafts/",
     "sources": "/sources/", "source now": "/sources/custom/now",
-    "notifications": "/notifications/", "health": "/pipeline/health", "dead letters": "/dead-letters/", "models": "/models/", "pipeline": "/pipeline/",
+    "notifications": "/notifications/", "health": "/pipeline/health",
+    "dead letters": "/dead-letters/", "models": "/models/", "pipeline": "/pipeline/",
     "people": "/people/", "audit": "/people/audit",
 }  # fmt: skip
 
