@@ -102,6 +102,8 @@ def test_the_editor_says_what_is_wrong_at_the_field(visit: As, product: str) -> 
         assert re.search(rf'id="fault-{field}"[^>]*>[^<]+<', found), field
     for field in ("name", "window", "trigger-types", "product_id"):
         assert re.search(rf'id="fault-{field}"[^>]*></span>', found), field
+    nested = me.post("/campaigns/check", **CAMPAIGN | {"product_config": "[" * 3000}).text
+    assert re.search(r'id="fault-product_config"[^>]*>[^<]+<', nested)
     # What only the catalog knows stands at its field, too.
     more = CAMPAIGN | {
         "trigger.types": "recharge, complain", "message.1.text": "{{ nothing }}", "limits.budget": "0.10",
