@@ -102,6 +102,8 @@ def test_the_editor_says_what_is_wrong_at_the_field(visit: As, product: str) -> 
         assert re.search(rf'id="fault-{field}"[^>]*>[^<]+<', found), field
     for field in ("name", "window", "trigger-types", "product_id"):
         assert re.search(rf'id="fault-{field}"[^>]*></span>', found), field
+    nested = me.post("/campaigns/check", **CAMPAIGN | {"product_config": "[" * 3000}).text
+    assert re.search(r'id="fault-product_config"[^>]*>[^<]+<', nested)
     # What only the catalog knows stands at its field, too.
     more = CAMPAIGN | {
         "trigger.types": "recharge, complain", "message.1.text": "{{ nothing }}", "limits.budget": "0.10",
@@ -135,6 +137,10 @@ def test_the_editor_counts_whom_it_means_now(visit: As, customers: None) -> None
     already = re.findall(rf"([\d,]+){re.escape(when)}", crossing)[0]
     assert int(already.replace(",", "")) == count_in(recharged)
     assert texts()["campaigns.meant_mend"] in meant(audience="recharge_count >=")
+    # The missions' editor counts in the same words.
+    mission = me.post("/missions/check", eligibility="recharge_count >= 1").text
+    assert re.search(rf'id="meant"[^>]*>(?:≈ )?{count_in(recharged)} of [\d,]+ customers', mission)
+    assert re.search(r'id="meant"[^>]*></p>', me.post("/missions/check", eligibility="risk >=").text)
 
 
 def test_the_editor_shows_what_is_handed_out_and_what_is_read(

@@ -82,15 +82,12 @@ def check(request: Request, parts: P, caller: Editor) -> Response:
 def save(request: Request, parts: P, caller: Editor) -> Response:
     """Into a draft, which somebody else approves."""
     form = form_of(request)
-    number = form.get("number", "")
-    found = standing(parts, int(number)) if number.isdecimal() and len(number) < 10 else None
+    number = forms.id_of(form, "number")
+    found = None if number is None else standing(parts, number)
     edit, faults = forms.read(parts.content(), form)
     if edit is not None:
-        to = form.get("draft", "")
         try:
-            row = parts.drafts.add(
-                [edit], caller, form.get("note", "")[:500], int(to) if to.isdecimal() else None
-            )
+            row = parts.drafts.add([edit], caller, form.get("note", "")[:500], forms.id_of(form, "draft"))
             return RedirectResponse(f"{request.scope['root_path']}/drafts/{row.id}/", 303)
         except Unfit as unfit:
             faults = unfit.faults
@@ -103,7 +100,7 @@ def products(
     product_search: Annotated[str, Query(max_length=100)] = "", product_id: str = "",
 ) -> Response:  # fmt: skip
     """Products to choose from, as a part of the editor."""
-    choices = _choices(parts, product_id, product_search.replace("\0", ""))
+    choices = _choices(parts, forms.id_of({"id": product_id}, "id"), product_search.replace("\0", ""))
     return page(request, "part_campaign_products.html", choices=choices, chosen=product_id)
 
 
@@ -119,22 +116,22 @@ def _editor(
         faults=forms.by_field(faults, known), base=known.get("base") or (rules.tag(found) if found else ""),
         kinds=forms.KINDS_OF_TRIGGER, weekdays=WEEKDAYS, features=feature_words(), types=type_words(),
         offers=[each["name"] for each in rules.entries(content.game, "offers") if each["active"]],
-        choices=_choices(parts, known["product_id"]), drafts=parts.drafts.page(None, 20, DRAFT), changes=[],
-        chosen=known["product_id"],
+        choices=_choices(parts, forms.id_of(known, "product_id")),
+        drafts=parts.drafts.page(None, 20, DRAFT), changes=[], chosen=known["product_id"],
         note=known.get("note", ""), into=known.get("draft", ""), fields=forms.FIELDS,
         currency=content.decisions.currency, timezone=content.decisions.timezone, **_beside(parts, known),
     )  # fmt: skip
 
 
-def _choices(parts: Parts, chosen: str, search: str = "") -> list[tuple[str, str]]:
+def _choices(parts: Parts, chosen: int | None, search: str = "") -> list[tuple[str, str]]:
     """(id, words) of products that can be sold, and of the one that is chosen."""
     wanted = ProductFilter(is_active=True, is_available=True, search=search)
     found = parts.products.page(wanted, None, CHOICES).items
-    if chosen.isdecimal() and chosen not in {str(each.id) for each in found}:
+    if chosen is not None and chosen not in {each.id for each in found}:
         try:
-            found.append(parts.products.get(int(chosen)))
+            found.append(parts.products.get(chosen))
         except NoSuchProduct:
-            return [(chosen, say("campaigns.product_gone", id=chosen)), *_worded(found)]
+            return [(str(chosen), say("campaigns.product_gone", id=chosen)), *_worded(found)]
     return _worded(found)
 
 
@@ -160,7 +157,7 @@ def _somebody(parts: Parts, found: dict[str, Any] | None) -> str:
 def _beside(parts: Parts, form: Mapping[str, str]) -> dict[str, Any]:
     """Whom it means now, what it hands out, what a customer would read."""
     offer = next((each for each in parts.content().game.offers if each.name == form.get("offer")), None)
-    product, gone = _product(parts, form.get("product_id", ""))
+    product, gone = _product(parts, forms.id_of(form, "product_id"))
     return {
         "meant": _meant(parts, form),
         "audience": _audience(form.get("audience", "")),
@@ -198,12 +195,12 @@ def _meant(parts: Parts, form: Mapping[str, str]) -> tuple[Census, list[int]] | 
     return None if found is None else (found, found.fits)
 
 
-def _product(parts: Parts, chosen: str) -> tuple[Any, str]:
+def _product(parts: Parts, chosen: int | None) -> tuple[Any, str]:
     """The product as it stands now, and why a campaign cannot have it."""
-    if not chosen.isdecimal() or len(chosen) > 18:
+    if chosen is None:
         return None, ""
     try:
-        product = parts.products.get(int(chosen))
+        product = parts.products.get(chosen)
     except NoSuchProduct as error:
         return None, str(error)
     sold = parts.products.sold([product.id])[product.id]
@@ -216,9 +213,9 @@ def _reading(parts: Parts, form: Mapping[str, str], offer: Offer | None) -> dict
     if not customer or not messages or "\0" in customer:
         return {"customer": customer, "preview": None, "fault": ""}
     sold: Any = None
-    chosen = form.get("product_id", "")
-    if chosen.isdecimal() and len(chosen) <= 18:
-        sold = parts.products.sold([int(chosen)]).get(int(chosen))
+    chosen = forms.id_of(form, "product_id")
+    if chosen is not None:
+        sold = parts.products.sold([chosen]).get(chosen)
     campaign = Campaign(
         CAMPAIGNS, form.get("name", ""), OnSchedule(), messages=messages,
         product=sold if isinstance(sold, Sold) else None,
@@ -280,10 +277,7 @@ def save_contact(request: Request, parts: P, caller: Editor) -> Response:
         try:
             whole = rules.whole(ContactEntry.model_validate(entry))
             edit = {"section": "contact", "entry": whole, "base": rules.tag(before)}
-            to = form.get("draft", "")
-            row = parts.drafts.add(
-                [edit], caller, form.get("note", "")[:500], int(to) if to.isdecimal() else None
-            )
+            row = parts.drafts.add([edit], caller, form.get("note", "")[:500], forms.id_of(form, "draft"))
             return RedirectResponse(f"{request.scope['root_path']}/drafts/{row.id}/", 303)
         except ValidationError as error:
             faults = faults_of(error)

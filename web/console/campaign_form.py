@@ -48,6 +48,12 @@ _INDEX = re.compile(r"\[\d+\]")
 Faults = list[tuple[str, str]]
 
 
+def id_of(form: Mapping[str, str], name: str) -> int | None:
+    """A number that PostgreSQL has room for, None for anything else."""
+    text = form.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
 def usual(decisions: Decisions) -> dict[str, str]:
     """What an empty editor begins with."""
     return {
@@ -131,10 +137,10 @@ def read(content: Content, form: Mapping[str, str]) -> tuple[rules.Edit | None, 
     entry["messages"] = messages_of(form)
     faults += _unfit_texts(form, kind)
     base = None
-    number = form.get("number", "")
-    if number.isdecimal():
-        before = rules.standing(content, SECTION, int(number))
-        entry["number"] = int(number)
+    number = id_of(form, "number")
+    if number is not None:
+        before = rules.standing(content, SECTION, number)
+        entry["number"] = number
         base = form.get("base") or None
         if before is None or base != rules.tag(before):
             raise Taken(say("campaigns.changed"), hint=say("problem.changed.hint"))
@@ -208,7 +214,7 @@ def _value(name: str, text: str, decisions: Decisions) -> Any:
     if name in _JSON:
         try:
             found = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(say("sources.no_json", why=error)) from None
         if not isinstance(found, dict):
             raise ValueError(say("campaigns.no_object"))
