@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from loyalty.campaigns import in_arm, place_for, too_often
 from loyalty.columns import DESK
 from loyalty.compiled import compiled
-from loyalty.conditions import parse, terms
+from loyalty.conditions import Term, parse, terms
 from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.game import Campaign, Game, OnSchedule
 from loyalty.generation import passes
@@ -91,7 +91,8 @@ def census(
     A campaign is taken as if it were switched on; 0: none is asked.  Raises ConditionError; LookupError
     where the content has no such campaign.
     """
-    found, firsts = [], []
+    found: list[Term] = []
+    firsts: list[int] = []
     for text in conditions:
         own = terms(parse(text, KINDS), lambda name, kind: INDEX[name])
         firsts.append(len(found) if own else -1)

@@ -196,7 +196,8 @@ class State:
         if stored:
             places, owners, rows = zip(*stored, strict=True)
             found.view(_RAW)[list(places)] = opened_many(owners, rows).view(_RAW)
-        return found[found["state"] == OPEN]
+        is_open: NDArray[Any] = found[found["state"] == OPEN]
+        return is_open
 
     def opened(self) -> int:
         """Number of open rows."""

@@ -23,8 +23,8 @@ from catalog.content import Content, decode
 from cli import lag
 from config import topics
 from config.settings import Settings
+from loyalty import census, why
 from loyalty import packing as rows
-from loyalty import why
 from loyalty.engine import Engine
 from loyalty.prepare import prepare
 from loyalty.state import ROW_KEY, State
@@ -58,6 +58,7 @@ def compile_once() -> None:
     """Compile what workers run, so that a test waits for what a worker does and not for its first start."""
     prepare()
     why.prepare()
+    census.prepare()
     Serving().prepare()
 
 

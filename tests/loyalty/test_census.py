@@ -6,6 +6,7 @@ from collections import Counter
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loyalty.census import REACH, census
@@ -20,7 +21,12 @@ SAME = {
     "held": "running", "waiting": "running", "cooldown": "cooldown", "limit": "limit",
     "contacts": "contacts", "not_yet": "dates", "over": "dates", "no_entry": "no_entry",
 }  # fmt: skip
-CONDITIONS = ("", "sms_30_days >= 1", "sms_30_days >= 1 or (consent = yes and tenure_days > 1)", "opted_in = no")
+CONDITIONS = (
+    "",
+    "sms_30_days >= 1",
+    "sms_30_days >= 1 or (consent = yes and tenure_days > 1)",
+    "opted_in = no",
+)
 
 
 def first_of(said: dict[str, Any], control: bool) -> str:
@@ -72,3 +78,18 @@ def test_conditions_are_asked_together() -> None:
         census(rows, content, revision, ["nonsense > 1"])
     with pytest.raises(LookupError):
         census(rows, content, revision, [], 254)
+
+
+def test_a_sample_has_rows_wherever_they_lie() -> None:
+    ours = CompiledPartition()
+    campaign_log(Random(5)).run(ours)
+    warm = ours.state.sample(10_000)
+    ours._start()  # as after a restart: all rows lie in the cold store
+    assert not (ours.state._slot_of >= 0).any()
+    cold = ours.state.sample(10_000)
+    assert not (ours.state._slot_of >= 0).any()
+    assert len(cold) == len(warm) > 2
+    assert (np.sort(cold["id_hash"]) == np.sort(warm["id_hash"])).all()
+    ours.state.find(next(iter(ours.rows)).encode())
+    mixed = ours.state.sample(10_000)
+    assert (np.sort(mixed["id_hash"]) == np.sort(warm["id_hash"])).all()

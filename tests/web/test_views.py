@@ -288,6 +288,18 @@ def test_metrics_are_prometheus_text(services: Settings) -> None:
     run(services, test)
 
 
+def test_a_census_says_what_it_cannot_count(services: Settings) -> None:
+    async def test(nodes: Nodes, client: aiohttp.ClientSession) -> None:
+        status, found = await nodes.get(client, 0, "/census?condition=abc&condition=&campaign=7")
+        assert (status, found["partitions"]) == (200, [{"partition": 0, "fits": [3, 0]}])
+        status, found = await nodes.get(client, 0, "/census?campaign=300")
+        assert (status, found["error"]) == (404, "the catalog has no campaign 300")
+        status, _ = await nodes.get(client, 0, "/census?campaign=x")
+        assert status == 400
+
+    run(services, test)
+
+
 def test_from_elsewhere_the_views_ask_for_a_key(services: Settings, database: str) -> None:
     people = People(Store(create_engine(database)))
     people._store.migrate()

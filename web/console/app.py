@@ -13,6 +13,8 @@ from web.api.parts import Parts
 from web.api.problems import STATUSES, Problem, faults_of_request
 from web.console import (
     badges,
+    campaign_editor,
+    campaigns,
     customers,
     drafts,
     entrance,
@@ -57,8 +59,8 @@ def create(parts: Parts) -> FastAPI:
     app.add_middleware(Gate, sessions=app.state.sessions)
     app.mount("/static", Versioned(directory=HERE / "static"), name="static")
     for module in (
-        entrance, overview, customers, missions, badges, offers, policy, drafts, products, sources, letters,
-        pipeline, models, people,
+        entrance, overview, customers, missions, campaign_editor, campaigns, badges, offers, policy, drafts,
+        products, sources, letters, pipeline, models, people,
     ):  # fmt: skip
         app.include_router(module.router)
     _errors(app)

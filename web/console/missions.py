@@ -26,6 +26,7 @@ from web.api.parts import P, Parts
 from web.api.projected import reading
 from web.api.rules import Number
 from web.console import figures
+from web.console.census import meant
 from web.console.gate import form_of
 from web.console.rendering import page, said, say
 
@@ -99,7 +100,10 @@ def check(request: Request, parts: P, caller: Editor) -> Response:
     if edit is not None:
         row, faults = _tried(parts, edit)
         changes = parts.drafts.changes(row) if not faults else []
-    return page(request, "part_mission_faults.html", fields=FIELDS, faults=_by_field(faults), changes=changes)
+    return page(
+        request, "part_mission_faults.html", fields=FIELDS, faults=_by_field(faults), changes=changes,
+        meant=meant(parts, form_of(request).get("eligibility", "")),
+    )  # fmt: skip
 
 
 @router.get("/missions/{number}/")
