@@ -163,6 +163,13 @@ class Settings(BaseSettings):
     oidc_role_claim: str | None = Field(
         default=None, description="Claim with roles; the highest counts. Unset: the user's role in khaywe."
     )
+    oidc_client_id: str | None = Field(
+        default=None,
+        description="What the issuer calls the console, to log in to it there. Unset: only with API keys.",
+    )
+    oidc_client_secret: str | None = Field(
+        default=None, repr=False, description="Its secret. Unset: the issuer asks it for none."
+    )
     notify_private: bool = Field(
         default=False,
         description="Whether callbacks of subscriptions may be http, and addresses of this network.",

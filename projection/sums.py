@@ -7,7 +7,7 @@ from collections import defaultdict
 from datetime import date
 from typing import Any
 
-from sqlalchemy import distinct, func, select
+from sqlalchemy import Select, distinct, func, select, true
 
 from projection import schema
 from projection.queries import _all, _between
@@ -15,6 +15,8 @@ from projection.queries import _all, _between
 #: Of the normal distribution: 95 in 100 lie between plus and minus this.
 Z95 = 1.959963984540054
 LEADERS = ("points", "balance", "badges", "missions", *schema.SCORES)
+#: Of these it is known when they came, so that a season can be asked for.
+BY_DAY = ("points", "badges", "missions")
 
 
 def programme(db: Any, *, since: date | None = None, until: date | None = None) -> list[dict[str, Any]]:
@@ -84,28 +86,40 @@ def liability(db: Any) -> dict[str, int]:
     return {"owed": int(owed), "debts": int(debts), "customers": int(customers)}
 
 
-def leaderboard(db: Any, by: str = "points", limit: int = 100) -> list[dict[str, Any]]:
+def leaderboard(
+    db: Any, by: str = "points", limit: int = 100, *, since: date | None = None, until: date | None = None,
+    without: Select[Any] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """The first of everybody, `by` one of LEADERS: `rank` (equal values share one), `customer_id`, `value`.
 
-    Raises ValueError for another `by`.
+    `since`, `until`: only what came on these days, of BY_DAY.  `without`: hashes of customers who are not
+    listed.  Raises ValueError for another `by`, or for days where they cannot be known.
     """
+    season = since is not None or until is not None
+    if season and by not in BY_DAY:
+        raise ValueError(f"a season is known of {', '.join(BY_DAY)}")
     if by == "points":
         c = schema.ledger.c
         value: Any = func.sum(c.points)
         statement = (
-            select(c.customer_id, value.label("value")).where(c.kind == "points").group_by(c.customer_id)
+            select(c.customer_id, value.label("value"))
+            .where(c.kind == "points", _between(c.day, since, until))
+            .group_by(c.customer_id)
         )
     elif by == "balance":
         statement = select(schema.balances.c.customer_id, schema.balances.c.balance.label("value"))
     elif by == "badges":
         c = schema.badges.c
         value = func.count(distinct(c.number * 4 + c.level))
-        statement = select(c.customer_id, value.label("value")).group_by(c.customer_id)
+        statement = select(c.customer_id, value.label("value")).where(_between(c.day, since, until))
+        if season:  # of what only a snapshot tells nobody knows the day
+            statement = statement.where(c.reason != "snapshot")
+        statement = statement.group_by(c.customer_id)
     elif by == "missions":
-        c = schema.missions.c
+        c = (schema.mission_history if season else schema.missions).c
         statement = (
-            select(c.customer_id, func.count().label("value"))
-            .where(c.status == "completed")
+            select(c.customer_id, func.count(distinct(c.mission_id)).label("value"))
+            .where(c.status == "completed", _between(c.day, since, until) if season else true())
             .group_by(c.customer_id)
         )
     elif by in schema.SCORES:
@@ -114,14 +128,24 @@ def leaderboard(db: Any, by: str = "points", limit: int = 100) -> list[dict[str,
         raise ValueError(f"a leaderboard is by {', '.join(LEADERS)}")
     held = statement.subquery()
     k = schema.customers.c
-    rank = func.rank().over(order_by=held.c.value.desc())
+    mine = select(k.customer_id).where(k.customer_id == held.c.customer_id)
+    nobody = mine.where(k.state != "open").exists()
+    if without is not None:
+        nobody |= mine.where(k.hash.in_(without)).exists()
+    # Ranks of the first are those among the first: nobody else has to be put in order.
+    first = (
+        select(held.c.customer_id, held.c.value)
+        .where(~nobody)
+        .order_by(held.c.value.desc(), held.c.customer_id)
+        .limit(limit)
+        .subquery()
+    )
+    rank = func.rank().over(order_by=first.c.value.desc())
     found = _all(
         db,
-        select(rank.label("rank"), held.c.customer_id, held.c.value)
-        .outerjoin(schema.customers, k.customer_id == held.c.customer_id)
-        .where(func.coalesce(k.state, "open") == "open")
-        .order_by(held.c.value.desc(), held.c.customer_id)
-        .limit(limit),
+        select(rank.label("rank"), first.c.customer_id, first.c.value).order_by(
+            first.c.value.desc(), first.c.customer_id
+        ),
     )
     whole = by not in schema.SCORES
     return [each | {"value": int(each["value"]) if whole else each["value"]} for each in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -33,9 +34,10 @@ def record(
 
 
 def entries(
-    session: Session, below: int | None, limit: int, user: str | None = None, resource: str | None = None
-) -> list[AuditRow]:
-    """The newest entries first; of a user, of resources whose path begins so."""
+    session: Session, below: int | None, limit: int, user: str | None = None, resource: str | None = None,
+    action: str | None = None, since: datetime | None = None, until: datetime | None = None,
+) -> list[AuditRow]:  # fmt: skip
+    """The newest first; of a user, of resources whose path begins so, from `since` to before `until`."""
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
     if below is not None:
         query = query.where(AuditRow.id < below)
@@ -43,4 +45,15 @@ def entries(
         query = query.where(AuditRow.user == user)
     if resource is not None:
         query = query.where(AuditRow.resource.startswith(resource, autoescape=True))
+    if action is not None:
+        query = query.where(AuditRow.action == action)
+    if since is not None:
+        query = query.where(AuditRow.at >= since)
+    if until is not None:
+        query = query.where(AuditRow.at < until)
     return list(session.scalars(query))
+
+
+def actions(session: Session) -> list[str]:
+    """What was ever done, by name."""
+    return list(session.scalars(select(AuditRow.action).distinct().order_by(AuditRow.action)))

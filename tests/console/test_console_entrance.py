@@ -22,6 +22,8 @@ from web.console.rendering import HERE, PLACES, texts
 PAGES = [
     *(target for _, target, _ in PLACES), "/missions/1/", "/missions/1/edit", "/missions/new", "/badges/1/1/",
     "/leaderboards/?by=risk", "/revisions/1/", "/sources/custom/", "/sources/new", "/products/new",
+    "/sources/new?of=network", "/sources/custom/now", "/products/systems/new", "/notifications/new",
+    "/pipeline/health", "/leaderboards/?by=badges&season=2026-Q1",
     "/models/churn/", "/people/audit", "/customers/?search=nobody", "/dead-letters/?replayed=all",
 ]  # fmt: skip
 

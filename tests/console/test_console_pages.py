@@ -80,7 +80,7 @@ def test_points_are_redeemed_by_whom_may(visit: As, api: Api, known: str) -> Non
         ("/sources/try", "marketer approver admin"),
         ("/dead-letters/replay", "system admin"),
         ("/products/save", "marketer approver admin"),
-        ("/products/sync", "system admin"),
+        ("/products/systems/x/sync", "system admin"),
         ("/models/churn/activate", "admin"),
         ("/people/users", "admin"),
         ("/people/keys", "admin"),
@@ -172,7 +172,7 @@ def test_a_mission_goes_from_editor_to_customers_by_two_people(
 
 
 SOURCE = {
-    "name": "console-billing", "source_type": "billing", "connection": "{}", "is_active": "on",
+    "name": "console-billing", "source_type": "billing", "is_active": "on",
     "customer_id_field": "who", "event_type": "recharge", "value_field": "amount", "timestamp_field": "at",
     "event_id_field": "id",
 }  # fmt: skip
@@ -186,8 +186,9 @@ def test_a_source_is_added_its_dead_letter_mended_and_mapped_again(
     tried = me.post("/sources/try", **SOURCE, sample=json.dumps(RECORD)).text
     assert texts()["sources.fits_not"] in tried
     assert "amount" in tried
-    wrong = me.post("/sources/try", **SOURCE | {"connection": "{", "value_scale": "x"}).text
-    assert re.search(r'id="fault-connection"[^>]*>is no JSON', wrong)
+    avro = {"format": "avro", "avro_schema": "{", "value_scale": "x"}
+    wrong = me.post("/sources/try", **SOURCE | avro).text
+    assert re.search(r'id="fault-avro_schema"[^>]*>is no JSON', wrong)
     assert re.search(r'id="fault-value_scale"[^>]*>must be a number', wrong)
     assert "console-billing" in me.followed(me.post("/sources/save", **SOURCE))
     pipeline.send([RECORD], "raw_console-billing_events")

@@ -149,10 +149,15 @@ def audit_log(
     parts: P, caller: Admin, user: Annotated[str | None, Query(max_length=100)] = None,
     resource: Annotated[str | None, Query(max_length=200, description="Its path, or how it begins.")] = None,
     limit: Limit = 50, cursor: Cursor = None,
+    action: Annotated[str | None, Query(max_length=100, description="What was done, e.g. `publish`.")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="From then on.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Before then.")] = None,
 ) -> Page:  # fmt: skip
     """Every change, the newest first, with what was there before and after."""
     with parts.store.session() as session:
-        rows = audit.entries(session, paging.decode(cursor, int), limit + 1, user, resource)
+        rows = audit.entries(
+            session, paging.decode(cursor, int), limit + 1, user, resource, action, since, until
+        )
     return paging.page(rows, limit, lambda row: row.id, _plain)
 
 

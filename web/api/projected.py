@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from catalog.service import NoSuch
 from projection import queries, sums
 from projection.paging import BadCursor
+from web.api import unlisted
 from web.api.doors import Reader, guarded
 from web.api.paging import Cursor, Limit, Page
 from web.api.parts import P, Parts
@@ -145,11 +146,17 @@ def leaderboards(
     by: Literal[
         "points", "balance", "badges", "missions", "engagement", "revenue", "loyalty", "risk", "digital"
     ] = "points",
-    limit: Limit = 50,
+    since: Since = None, until: Until = None, limit: Limit = 50,
 ) -> dict[str, Any]:  # fmt: skip
-    """Customers by rank."""
+    """Customers by rank, without those who are kept off; of points, badges and missions also of a season."""
+    if (since or until) and by not in sums.BY_DAY:
+        said = f"is known of {', '.join(sums.BY_DAY)} only"
+        raise Problem(422, f"since: {said}", [("since" if since else "until", said)])
     with reading(parts) as session:
-        return {"by": by, "items": sums.leaderboard(session, by, limit)}
+        items = sums.leaderboard(
+            session, by, limit, since=since, until=until, without=unlisted.of(parts).hashes()
+        )
+        return {"by": by, "items": items}
 
 
 @router.get("/predictions/{customer_id}/", tags=["models"], summary="A customer's predictions")

@@ -12,15 +12,18 @@ from config.errors import KhayweError
 from web.api.parts import Parts
 from web.api.problems import STATUSES, Problem, faults_of_request
 from web.console import (
+    arriving,
     badges,
     campaign_editor,
     campaigns,
     customers,
     drafts,
     entrance,
+    leaderboards,
     letters,
     missions,
     models,
+    notifications,
     offers,
     overview,
     people,
@@ -28,6 +31,7 @@ from web.console import (
     policy,
     products,
     sources,
+    systems,
 )
 from web.console.gate import Gate
 from web.console.rendering import HERE, problem_page
@@ -60,7 +64,7 @@ def create(parts: Parts) -> FastAPI:
     app.mount("/static", Versioned(directory=HERE / "static"), name="static")
     for module in (
         entrance, overview, customers, missions, campaign_editor, campaigns, badges, offers, policy, drafts,
-        products, sources, letters, pipeline, models, people,
+        products, sources, letters, pipeline, models, people, systems, arriving, notifications, leaderboards,
     ):  # fmt: skip
         app.include_router(module.router)
     _errors(app)

@@ -1,4 +1,4 @@
-"""Badges: the grid of levels with holders and conditions, and an editor of a badge; leaderboards."""
+"""Badges: the grid of levels with holders and conditions, and an editor of a badge."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from loyalty.conditions import ConditionError, parse
 from loyalty.game import LEVELS
 from loyalty.survey import awards, holding
 from loyalty.vocabulary import KINDS
-from projection import sums
 from web.api import sampled
 from web.api.doors import Editor, Reader
 from web.api.parts import P, Parts
@@ -25,6 +24,7 @@ from web.api.rules import Number
 from web.ask_worker import NoAnswer
 from web.console import editing, figures
 from web.console.gate import form_of
+from web.console.kept import kept
 from web.console.missions import feature_words
 from web.console.rendering import page, say
 
@@ -42,11 +42,21 @@ FIELDS = ("name", "description", *LEVEL_FIELDS, "active")
 @router.get("/badges/")
 def badges(request: Request, parts: P, caller: Reader) -> Response:
     """Every badge, every level, how many hold it."""
-    with reading(parts) as session:
-        held = figures.holders(session)
+    held = _held(parts)
     found = rules.entries(parts.content().game, SECTION)
     most = max(held.values(), default=0)
     return page(request, "badges.html", badges=found, held=held, most=most, levels=LEVELS)
+
+
+def _held(parts: Parts) -> dict[tuple[int, int], int]:
+    """How many hold each (badge, level)."""
+
+    def look() -> dict[tuple[int, int], int]:
+        with reading(parts) as session:
+            return figures.holders(session)
+
+    found: dict[tuple[int, int], int] = kept(parts).of("holders", look)
+    return found
 
 
 @router.get("/badges/new")
@@ -95,20 +105,11 @@ def holders(
     badge = editing.standing(parts, SECTION, number)
     with reading(parts) as session:
         rows = figures.holding(session, number, level, cursor, SHOWN + 1)
-        count = figures.holders(session).get((number, level), 0)
     return page(
         request, "badge.html", badge=badge, level=level, level_name=LEVELS[level - 1], rows=rows[:SHOWN],
-        count=count, next=rows[SHOWN - 1]["customer_id"] if len(rows) > SHOWN else None, levels=LEVELS,
+        count=_held(parts).get((number, level), 0), levels=LEVELS,
+        next=rows[SHOWN - 1]["customer_id"] if len(rows) > SHOWN else None,
     )  # fmt: skip
-
-
-@router.get("/leaderboards/")
-def leaderboards(request: Request, parts: P, caller: Reader, by: str = "points") -> Response:
-    """Who leads."""
-    by = by if by in sums.LEADERS else "points"
-    with reading(parts) as session:
-        rows = sums.leaderboard(session, by, 50)
-    return page(request, "leaderboards.html", rows=rows, by=by, leaders=sums.LEADERS)
 
 
 # -- the editor -------------------------------------------------------------------------------------------

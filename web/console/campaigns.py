@@ -24,6 +24,7 @@ from web.api.rules import Number
 from web.ask_worker import NoAnswer, UnknownCustomer, UnknownName, fetch_why
 from web.console import figures
 from web.console.census import census
+from web.console.kept import kept
 from web.console.rendering import number as shown_number
 from web.console.rendering import or_word, page, say
 from web.console.wording import in_words as condition_in_words
@@ -109,8 +110,14 @@ def campaigns(
 ) -> Response:  # fmt: skip
     """All of them, with what each brought so far."""
     wanted = search.strip().casefold()
+
+    def look() -> dict[int, dict[str, Any]]:
+        with reading(parts) as session:
+            return _done(session)
+
+    done = kept(parts).of("campaigns", look)
     with reading(parts) as session:
-        done, now = _done(session), log_time(session)
+        now = log_time(session)
     found = [
         each | {"state": state_of(each, now), "words": condition_in_words(each["audience"])}
         for each in rules.entries(parts.content().game, SECTION)
@@ -143,7 +150,11 @@ def campaign(
 ) -> Response:  # fmt: skip
     """What it says, and what it brought."""
     head = _head(parts, number, "summary")
-    brought = governed.performance(parts, caller, number, since or None, until or None)
+
+    def look() -> governed.Performance:
+        return governed.performance(parts, caller, number, since or None, until or None)
+
+    brought = look() if since or until else kept(parts).of(f"campaign {number}", look)
     details = governed.offer_details(parts, caller, number)
     with reading(parts) as session:
         spent = sum(value for of, _, value in figures.by_number(session, "cost") if of == number)
@@ -190,14 +201,18 @@ def reach(request: Request, parts: P, caller: Reader, number: Number) -> Respons
     head = _head(parts, number, "summary")
     found = census(parts, [], number)
     d = schema.decisions.c
-    with reading(parts) as session:
-        since = log_time(session).date() - timedelta(days=DECIDED_DAYS)
-        counted = session.execute(
-            select(d.decision, d.control, func.count())
-            .where(d.day > since, d.kind == "campaign", d.rule == f"campaign:{number}")
-            .group_by(d.decision, d.control)
-        )
-        decided = {(name, control): int(count) for name, control, count in counted}
+
+    def look() -> dict[tuple[str, bool], int]:
+        with reading(parts) as session:
+            since = log_time(session).date() - timedelta(days=DECIDED_DAYS)
+            counted = session.execute(
+                select(d.decision, d.control, func.count())
+                .where(d.day > since, d.kind == "campaign", d.rule == f"campaign:{number}")
+                .group_by(d.decision, d.control)
+            )
+            return {(name, control): int(count) for name, control, count in counted}
+
+    decided = kept(parts).of(f"decided by {number}", look)
     template = "part_campaign_reach.html" if "hx-request" in request.headers else "campaign_reach.html"
     return page(request, template, **head, found=found, decided=decided, days=DECIDED_DAYS)
 

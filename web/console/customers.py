@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import ValidationError
 from sqlalchemy import and_, select
 from starlette.responses import RedirectResponse
@@ -16,13 +16,14 @@ from ml.recorded import Recorded, Told
 from ml.registry import SHIPPED, ModelError, Registry
 from projection import queries, schema
 from web.api import customers as asked
-from web.api.commanding import CustomerPath
+from web.api.commanding import CustomerPath, ForCustomer
 from web.api.doors import Admin, Commander, Reader
 from web.api.parts import P, Parts
 from web.api.problems import Problem
 from web.api.projected import reading
 from web.ask_worker import NoAnswer, fetch_why
 from web.console.gate import form_of
+from web.console.leaderboards import off_boards
 from web.console.naming import Names
 from web.console.rendering import page, path_part, said, say
 
@@ -77,19 +78,22 @@ def _matching(
         conditions.append(c.customer_id.contains(wanted, autoescape=True))
     if after is not None and "\0" not in after:
         conditions.append(c.customer_id > after)
-    found = (
-        select(c.customer_id, c.state, c.linked_to, c.last_seen)
+    # The ids alone are in the index: nobody's row is read who does not fit.
+    ids = (
+        select(c.customer_id)
         .where(and_(True, *conditions))
         .order_by(c.customer_id)
         .limit(SHOWN + 1)
         .subquery()
     )
-    f = found.c
     rows = session.execute(
-        select(*f, *(s[name] for name in schema.SCORES), b.balance)
-        .outerjoin(schema.scores, s.customer_id == f.customer_id)
-        .outerjoin(schema.balances, b.customer_id == f.customer_id)
-        .order_by(f.customer_id)
+        select(
+            c.customer_id, c.state, c.linked_to, c.last_seen, *(s[name] for name in schema.SCORES), b.balance
+        )
+        .join(ids, ids.c.customer_id == c.customer_id)
+        .outerjoin(schema.scores, s.customer_id == c.customer_id)
+        .outerjoin(schema.balances, b.customer_id == c.customer_id)
+        .order_by(c.customer_id)
     ).mappings()
     shown = [dict(each) for each in rows]
     return shown[:SHOWN], shown[SHOWN - 1]["customer_id"] if len(shown) > SHOWN else None
@@ -109,7 +113,11 @@ def summary(request: Request, parts: P, caller: Reader, customer_id: CustomerPat
         history = queries.score_history(session, customer_id)
         badges = queries.badges(session, customer_id)
         missions = queries.missions(session, customer_id=customer_id, limit=30).rows
-        decided = queries.decisions(session, customer_id=customer_id, limit=1000).rows
+        decided = [
+            each
+            for kind, most in (("badge", 1000), ("mission", 200))
+            for each in queries.decisions(session, customer_id=customer_id, kind=kind, limit=most).rows
+        ]
         linked = queries.customer(session, customer_id)
     reasons: dict[str, list[dict[str, Any]]] = {}
     for each in decided:
@@ -128,6 +136,7 @@ def summary(request: Request, parts: P, caller: Reader, customer_id: CustomerPat
     return page(
         request, "customer_summary.html", **head, history=_chart(history), badges=list(grouped.values()),
         missions=missions, linked=linked["linked_to"] if linked is not None else None,
+        unlisted=off_boards(parts, customer_id),
     )  # fmt: skip
 
 
@@ -262,6 +271,27 @@ def predict(request: Request, parts: P, caller: Commander, customer_id: Customer
     """Every model is asked."""
     answer = asked.predict(parts, caller, customer_id, response := Response())
     return _done(request, "predict", answer, response)
+
+
+@router.post("/customers/{customer_id}/opt")
+def opt(request: Request, parts: P, caller: Commander, customer_id: CustomerPath) -> Response:
+    """Takes part, or no more: whoever is out is given nothing."""
+    wants = form_of(request).get("in") == "on"
+    send = asked.opt_in if wants else asked.opt_out
+    answer = send(parts, caller, customer_id, response := Response())
+    return _done(request, "opt_in" if wants else "opt_out", answer, response)
+
+
+@router.post("/customers/{customer_id}/grants/{grant_id}/repeat")
+def repeat(
+    request: Request, parts: P, caller: Commander, customer_id: CustomerPath,
+    grant_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],
+) -> Response:  # fmt: skip
+    """The operator's systems are told of an offer once more."""
+    answer = asked.repeat(
+        parts, caller, grant_id, ForCustomer(customer_id=customer_id), response := Response()
+    )
+    return _done(request, "repeat", answer, response)
 
 
 @router.post("/customers/{customer_id}/redeem")

@@ -28,7 +28,7 @@ def letters(
     wanted = {"yes": True, "no": False}.get(replayed)
     found = governed.dead_letters(parts, caller, source or None, reason or None, wanted, SHOWN, cursor)
     for each in found.items:
-        each["text"] = _text(each.get("value"))
+        each["text"] = text_of(each.get("value"))
     return page(
         request, "letters.html", letters=found.items, next=found.next, source=source, reason=reason,
         replayed=replayed if replayed in ("yes", "no", "all") else "no",
@@ -37,7 +37,8 @@ def letters(
     )  # fmt: skip
 
 
-def _text(value: dict[str, Any] | None) -> str:
+def text_of(value: dict[str, Any] | None) -> str:
+    """The bytes of a record as far as they can be read."""
     if value is None:
         return say("letters.no_value")
     if not value.get("base64"):

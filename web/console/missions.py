@@ -28,6 +28,7 @@ from web.api.rules import Number
 from web.console import figures
 from web.console.census import meant
 from web.console.gate import form_of
+from web.console.kept import kept
 from web.console.rendering import page, said, say
 
 router = APIRouter()
@@ -52,11 +53,16 @@ _WORDS = {"goal.types", "after"}
 
 def activity(parts: Parts, measure: str) -> dict[int, dict[str, int]]:
     """What each number did so far, by status or level."""
-    found: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    with reading(parts) as session:
-        for number, detail, value in figures.by_number(session, measure):
-            found[number][detail] = value
-    return dict(found)
+
+    def look() -> dict[int, dict[str, int]]:
+        found: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        with reading(parts) as session:
+            for number, detail, value in figures.by_number(session, measure):
+                found[number][detail] = value
+        return dict(found)
+
+    found: dict[int, dict[str, int]] = kept(parts).of(f"activity {measure}", look)
+    return found
 
 
 @router.get("/missions/")

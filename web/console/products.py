@@ -14,10 +14,10 @@ from catalog.products import ProductFilter
 from catalog.service import Unfit, faults_of
 from config.errors import KhayweError
 from web.api import products as governed
-from web.api.doors import Editor, Machine, Reader
+from web.api.doors import Editor, Reader
 from web.api.parts import P, Parts
 from web.console.gate import form_of
-from web.console.rendering import page, said, say
+from web.console.rendering import page, say
 
 router = APIRouter()
 SHOWN = 24
@@ -136,15 +136,3 @@ def delete(request: Request, parts: P, caller: Editor, id: governed.Id) -> Respo
     """It is gone."""
     governed.delete(parts, caller, id, form_of(request).get("etag", ""))
     return RedirectResponse(f"{request.scope['root_path']}/products/", 303)
-
-
-@router.post("/products/sync")
-def sync(request: Request, parts: P, caller: Machine) -> Response:
-    """Synchronise with a system now."""
-    report = governed.sync(parts, caller, governed.ToSync(external_system=form_of(request).get("system", "")))
-    return said(request, kind="good",
-        words=say(
-            "products.synced", created=report["created"], updated=report["updated"],
-            withdrawn=report["withdrawn"],
-        ),
-    )  # fmt: skip

@@ -59,6 +59,7 @@ PLACES: tuple[tuple[str, str, str | None], ...] = (
     ("sources", "/sources/", None),
     ("letters", "/dead-letters/", None),
     ("models", "/models/", None),
+    ("notifications", "/notifications/", "run"),
     ("pipeline", "/pipeline/", None),
     ("people", "/people/", "administer"),
 )

@@ -1,8 +1,8 @@
-"""Sessions of the console: who came in with a key, until when, and the token that guards forms.
+"""Sessions of the console: who came in, until when, and the token that guards forms.
 
 The cookie is 256 random bits, of which PostgreSQL keeps a hash.  It is exchanged for another every few
 minutes; the one before is good for a moment more, for requests that were under way.  A session ends with its
-key, its user, or itself; the role is always the user's of now.
+key, its user, or itself; the role is always the user's of now, or what the OpenID provider said at the login.
 """
 
 from __future__ import annotations
@@ -14,7 +14,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, delete, func, or_, select, text
+from sqlalchemy import (
+    Column,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    inspect,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.schema import CreateSchema
 
 from catalog.governance.audit import Caller, record
@@ -40,12 +54,21 @@ _sessions = Table(
     "sessions", _metadata,
     Column("hash", LargeBinary, primary_key=True),
     Column("old_hash", LargeBinary, index=True),
-    Column("key_id", Text, nullable=False),
+    # The key that was shown, else who the provider says it is; its role where the provider says that too.
+    Column("key_id", Text),
+    Column("user", Text),
+    Column("role", Text),
     Column("guard", Text, nullable=False),
     Column("began_at", _TIME, nullable=False, server_default=text("now()")),
     Column("rotated_at", _TIME, nullable=False, server_default=text("now()")),
     Column("seen_at", _TIME, nullable=False, server_default=text("now()")),
 )  # fmt: skip
+
+#: For tables that were made when there were keys only.
+_WITH_PROVIDER = f"""
+    alter table {SCHEMA}.sessions alter column key_id drop not null,
+        add column "user" text, add column role text
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +95,26 @@ class Sessions:
             connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
             connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
             _metadata.create_all(connection)
+            if "user" not in {each["name"] for each in inspect(connection).get_columns("sessions", SCHEMA)}:
+                connection.execute(text(_WITH_PROVIDER))
 
     def begin(self, key: str) -> str | None:
         """The token of a new session; None for a key that opens nothing."""
         caller = self._people.caller_of_key(key)
         if caller is None:
             return None
+        return self._begun(caller, key_id=caller.via.removeprefix("key:"))
+
+    def vouched(self, caller: Caller, by_provider: bool) -> str:
+        """The token of a new session of somebody whom the provider has sent; `by_provider`: with its role."""
+        return self._begun(caller, user=caller.user, role=caller.role if by_provider else None)
+
+    def _begun(self, caller: Caller, **who: str | None) -> str:
         token = secrets.token_urlsafe(32)
         with self._store.session() as session:
             session.execute(delete(_sessions).where(_over()))
             session.execute(
-                _sessions.insert().values(
-                    hash=_hash(token), key_id=caller.via.removeprefix("key:"), guard=secrets.token_urlsafe(32)
-                )
+                _sessions.insert().values(hash=_hash(token), guard=secrets.token_urlsafe(32), **who)
             )
             record(session, caller, "enter", "console")
         return token
@@ -95,17 +125,24 @@ class Sessions:
         with self._store.session() as session:
             found: Any = session.execute(
                 select(
-                    c.hash, c.key_id, c.guard, c.rotated_at, c.seen_at,
-                    func.now().label("now"), UserRow.name, UserRow.role,
+                    c.hash, c.key_id, c.guard, c.rotated_at, c.seen_at, func.now().label("now"),
+                    func.coalesce(c.user, KeyRow.user).label("name"),
+                    func.coalesce(c.role, UserRow.role).label("role"),
                 )
-                .join(KeyRow, KeyRow.id == c.key_id)
-                .join(UserRow, UserRow.name == KeyRow.user)
+                .outerjoin(KeyRow, KeyRow.id == c.key_id)
+                .outerjoin(UserRow, UserRow.name == func.coalesce(c.user, KeyRow.user))
                 .where(
                     or_(c.hash == hash, (c.old_hash == hash) & (c.rotated_at > func.now() - OVERLAP)),
                     ~_over(),
-                    UserRow.active,
-                    KeyRow.revoked_at.is_(None),
-                    or_(KeyRow.expires_at.is_(None), KeyRow.expires_at > func.now()),
+                    or_(c.role.is_not(None), UserRow.active),
+                    or_(
+                        c.user.is_not(None),
+                        and_(
+                            KeyRow.id.is_not(None),
+                            KeyRow.revoked_at.is_(None),
+                            or_(KeyRow.expires_at.is_(None), KeyRow.expires_at > func.now()),
+                        ),
+                    ),
                 )
             ).one_or_none()  # fmt: skip
             if found is None:
@@ -122,7 +159,8 @@ class Sessions:
                     fresh = None
             elif now - found.seen_at > SEEN_EVERY:
                 session.execute(mine.values(seen_at=now))
-        return Session(Caller(found.name, found.role, f"key:{found.key_id}"), found.guard, fresh)
+        via = f"key:{found.key_id}" if found.key_id is not None else "oidc"
+        return Session(Caller(found.name, found.role, via), found.guard, fresh)
 
     def end(self, token: str) -> None:
         """Whoever has the token is out."""

@@ -1,31 +1,29 @@
-"""Data sources: what they send, and an editor that shows a sample record beside what becomes of it."""
+"""Data sources: all of them, and an editor that shows a sample record beside what becomes of it."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Annotated, Any, get_args
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import ValidationError
-from sqlalchemy import func, select
 from starlette.responses import RedirectResponse
 
-from agents.dead_letters import Letter, read
-from agents.tail import KafkaAway, NoTopic
+from agents.polling import sample as fetched
 from agents.trial import Trial
 from catalog.governance.rules import tag
 from catalog.schema import DataSource, SourceType
 from catalog.service import Unfit, content_of, faults_of
 from config.errors import KhayweError
 from loyalty.events import SOURCE_TYPES
-from projection import schema
 from web.api import sources as governed
 from web.api.doors import Admin, Editor, Machine, Reader
 from web.api.parts import P, Parts
-from web.api.projected import reading
+from web.console import arriving, connecting
 from web.console.gate import form_of
 from web.console.missions import Word
+from web.console.presets import preset
 from web.console.rendering import page, pretty, said, say
 
 router = APIRouter()
@@ -35,42 +33,36 @@ TYPES: tuple[str, ...] = get_args(SourceType)
 #: Fields of a mapping that are one word each.
 WORDS = (
     "customer_id_field", "event_type_field", "event_type", "value_field", "value_scale", "timestamp_field",
-    "timestamp_format", "timezone", "event_id_field", "id_format",
+    "timestamp_format", "timezone", "event_id_field", "attributes_field",
 )  # fmt: skip
 #: Fields of a mapping that have lines `name = value`.
 LINES = ("event_types", "attributes")
+#: How ids are made alike.
+IDS = ("id_remove", "id_prefixes")
+#: Members of a connection that say what comes and what its bytes are.
+BYTES = ("kafka_topic", "format", "columns", "delimiter", "avro_schema", "schema_registry", "interval")
+FORMATS = ("json", "csv", "avro")
 
 
 @router.get("/sources/")
 def sources(request: Request, parts: P, caller: Reader) -> Response:
-    """All of them, with what came and what could not be used."""
-    rejected, away = letters_by_source(parts)
-    with reading(parts) as session:
-        c = schema.events.c
-        last = dict(session.execute(select(c.source, func.max(c.occurred_at)).group_by(c.source)).all())
+    """All of them, with what came and what could not be used; asked for again every few seconds."""
     found = sorted((governed.plain(each) for each in parts.content().sources), key=lambda each: each["name"])
-    return page(request, "sources.html", sources=found, rejected=rejected, last=last, away=away)
-
-
-def letters_by_source(parts: Parts) -> tuple[Counter[str], str]:
-    """Dead letters that were not mapped again, by source; and why that cannot be said."""
-    found: dict[str, str] = {}
-    try:
-        for entry in read(parts.settings):
-            if isinstance(entry, Letter):
-                found[entry.id] = entry.source
-            else:
-                found.pop(entry.replayed, None)
-    except (KafkaAway, NoTopic) as error:
-        return Counter(), str(error)
-    return Counter(found.values()), ""
+    template = "part_sources.html" if "hx-request" in request.headers else "sources.html"
+    now, away = arriving.look(parts)
+    rejected, unread = arriving.letters_by_source(parts)
+    return page(
+        request, template, sources=found, now=now, rejected=rejected, away=away or unread,
+    )  # fmt: skip
 
 
 @router.get("/sources/new")
-def new(request: Request, parts: P, caller: Admin) -> Response:
-    """An empty editor."""
-    values = {"source_type": "billing", "is_active": "on", "connection": "{}", "timezone": "UTC"}
-    return _editor(request, parts, "", values, {})
+def new(request: Request, parts: P, caller: Admin, of: Annotated[str, Query(max_length=20)] = "") -> Response:
+    """An empty editor, or one of a type that has what is usual for it."""
+    values = {"source_type": "billing", "is_active": "on", "timezone": "UTC", "format": "json"}
+    return _editor(
+        request, parts, "", values | connecting.flat(None) | (preset(of) if of in TYPES else {}), {}
+    )
 
 
 @router.post("/sources/try")
@@ -87,7 +79,7 @@ def attempt(request: Request, parts: P, caller: Editor) -> Response:
             said = str(error)
     return page(
         request, "part_source_tried.html", faults=_by_field(faults), outcome=outcome, said=said,
-        sample=sample, fields=(*FIELDS,),
+        sample=sample, fields=FIELDS,
     )  # fmt: skip
 
 
@@ -112,10 +104,39 @@ def save(request: Request, parts: P, caller: Admin) -> Response:
                 governed.replace(parts, caller, name, given, form.get("base", ""), Response())
             else:
                 governed.add(parts, caller, given, Response())
+            secret = connecting.secret_of(form)
+            if secret:
+                governed.put_secret(parts, caller, given.name, SECRET, governed.SecretValue(value=secret))
             return RedirectResponse(f"{request.scope['root_path']}/sources/", 303)
         except Unfit as unfit:
             faults = unfit.faults
     return _editor(request, parts, name, form, _by_field(faults), 422)
+
+
+@router.post("/sources/fetch")
+def fetch(request: Request, parts: P, caller: Admin) -> Response:
+    """The first record that a poll would bring, as the sample; nothing is written."""
+    form = form_of(request)
+    source, faults = _read(form)
+    record, why = form.get("sample", ""), ""
+    if connecting.secret_of(form):
+        why = say("systems.save_first")
+    elif source is None or source.connection_config.poll is None:
+        why = "; ".join(f"{field}: {message}" for field, message in faults) or say("sources.not_polled")
+    else:
+        try:
+            found = fetched(parts.settings, source.connection_config, 1)
+            record, why = (pretty(found[0]), "") if found else (record, say("systems.no_record"))
+        except KhayweError as error:
+            why = f"{error}. {error.hint or ''}".strip()
+    return page(request, "part_source_sample.html", sample=record, why=why)
+
+
+@router.post("/sources/{name}/remove")
+def remove(request: Request, parts: P, caller: Admin, name: Name) -> Response:
+    """Its topic and records stay."""
+    governed.remove(parts, caller, name, form_of(request).get("base", ""))
+    return RedirectResponse(f"{request.scope['root_path']}/sources/", 303)
 
 
 @router.post("/sources/{name}/switch")
@@ -136,7 +157,9 @@ def sync(request: Request, parts: P, caller: Machine, name: Name) -> Response:
 
 # -- the form -------------------------------------------------------------------------------------------
 
-FIELDS = ("name", "source_type", "connection", *WORDS, *LINES)
+#: What the secret that is typed into the form is called.
+SECRET = "poll"
+FIELDS = ("name", "source_type", *BYTES, *connecting.FIELDS, *WORDS, *LINES, *IDS)
 
 
 def _newest(parts: Parts, name: str) -> str:
@@ -159,60 +182,45 @@ def _editor(
     request: Request, parts: Parts, was: str, values: dict[str, str] | Any, faults: dict[str, list[str]],
     status: int = 200,
 ) -> Response:  # fmt: skip
+    empty = dict.fromkeys((*FIELDS, "base", "sample", "is_active"), "") | connecting.flat(None)
     return page(
         request, "source.html", status, was=was, faults=faults, types=TYPES, words=WORDS, lines=LINES,
-        values=dict.fromkeys((*FIELDS, "base", "sample", "is_active"), "") | dict(values),
-        event_types=[Word(each, "") for each in sorted(SOURCE_TYPES)], fields=FIELDS,
-        polled='"poll"' in values.get("connection", ""),
+        values=empty | dict(values) | {"poll_secret_value": ""}, formats=FORMATS,
+        event_types=[Word(each, "") for each in sorted(SOURCE_TYPES)], kinds=("", *connecting.KINDS),
     )  # fmt: skip
 
 
 def _flat(found: dict[str, Any]) -> dict[str, str]:
-    mapping = dict(found["event_mapping"])
+    mapping, connection = dict(found["event_mapping"]), dict(found["connection_config"])
     values = {
         "name": found["name"], "source_type": found["source_type"],
-        "is_active": "on" if found["is_active"] else "", "connection": pretty(found["connection_config"]),
-    }  # fmt: skip
+        "is_active": "on" if found["is_active"] else "", "format": "json",
+    } | connecting.flat(connection.get("poll"))  # fmt: skip
+    for name in BYTES:
+        if connection.get(name) is not None:
+            values[name] = str(connection[name])
+    if isinstance(connection.get("interval"), int):
+        values["interval"] = connecting.spoken(connection["interval"])
+    values["columns"] = ", ".join(connection.get("columns") or ())
+    values["avro_schema"] = pretty(connection["avro_schema"]) if connection.get("avro_schema") else ""
     for name in LINES:
-        values[name] = "\n".join(f"{key} = {value}" for key, value in (mapping.pop(name, None) or {}).items())
+        values[name] = connecting.lines_of(mapping.get(name) or {})
     for name in WORDS:
-        value = mapping.pop(name, None)
-        values[name] = "" if value is None else str(value)
-    # What the form has no field for goes with it unseen, and comes back.
-    values["rest"] = json.dumps(mapping)
+        values[name] = "" if mapping.get(name) is None else str(mapping[name])
+    ids = mapping.get("id_format") or {}
+    values["id_remove"] = ids.get("remove", "")
+    values["id_prefixes"] = connecting.lines_of(ids.get("prefixes") or {})
     return values
 
 
 def _read(form: Any) -> tuple[DataSource | None, list[tuple[str, str]]]:
     """The data source that the form says, or its faults."""
-    faults: list[tuple[str, str]] = []
-    try:
-        connection = json.loads(form.get("connection", "").strip() or "{}")
-    except ValueError as error:
-        connection = {}
-        faults.append(("connection", say("sources.no_json", why=error)))
-    try:
-        mapping = json.loads(form.get("rest", "") or "{}")
-    except ValueError:
-        mapping = {}
-    for name in WORDS:
-        text = form.get(name, "").strip()
-        if text and name == "value_scale":
-            try:
-                mapping[name] = float(text)
-            except ValueError:
-                faults.append((name, say("sources.no_number")))
-        elif text:
-            mapping[name] = text
-    for name in LINES:
-        pairs = [line.partition("=") for line in form.get(name, "").splitlines() if line.strip()]
-        if any(not sign for _, sign, _ in pairs):
-            faults.append((name, say("sources.no_line")))
-        elif pairs:
-            mapping[name] = {key.strip(): value.strip() for key, _, value in pairs}
+    reference = f"vault:{form.get('name', '').strip()}.{SECRET}"
+    poll, faults = connecting.read(form, reference)
     given = {
         "name": form.get("name", "").strip(), "source_type": form.get("source_type", ""),
-        "connection_config": connection, "event_mapping": mapping, "is_active": form.get("is_active") == "on",
+        "connection_config": _bytes(form, poll, faults), "event_mapping": _mapping(form, faults),
+        "is_active": form.get("is_active") == "on",
     }  # fmt: skip
     try:
         found = DataSource.model_validate(given)
@@ -221,19 +229,75 @@ def _read(form: Any) -> tuple[DataSource | None, list[tuple[str, str]]]:
     return (None if faults else found), faults
 
 
+def _bytes(form: Any, poll: dict[str, Any] | None, faults: list[tuple[str, str]]) -> dict[str, Any]:
+    """The connection: only what the form's choices leave something to say of."""
+    found: dict[str, Any] = {"kafka_topic": form["kafka_topic"].strip()} if form.get("kafka_topic") else {}
+    if poll is not None:
+        every = form.get("interval", "").strip()
+        return found | {"poll": poll} | ({"interval": every} if every else {})
+    if form.get("format", "json") != "json":
+        found["format"] = form["format"]
+    if form.get("format") == "csv":
+        found["columns"] = [each.strip() for each in form.get("columns", "").split(",") if each.strip()]
+        found |= {"delimiter": form["delimiter"]} if form.get("delimiter") else {}
+    if form.get("format") == "avro":
+        if form.get("schema_registry", "").strip():
+            found["schema_registry"] = form["schema_registry"].strip()
+        if form.get("avro_schema", "").strip():
+            try:
+                found["avro_schema"] = json.loads(form["avro_schema"])
+            except ValueError as error:
+                faults.append(("avro_schema", say("sources.no_json", why=error)))
+    return found
+
+
+def _mapping(form: Any, faults: list[tuple[str, str]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in WORDS:
+        text = form.get(name, "").strip()
+        if text and name == "value_scale":
+            try:
+                found[name] = float(text)
+            except ValueError:
+                faults.append((name, say("sources.no_number")))
+        elif text:
+            found[name] = text
+    ids: dict[str, Any] = {"remove": form["id_remove"]} if form.get("id_remove") else {}
+    for name in (*LINES, "id_prefixes"):
+        try:
+            pairs = connecting.pairs_of(form.get(name, ""))
+        except ValueError as error:
+            faults.append((name, str(error)))
+            continue
+        if pairs and name == "id_prefixes":
+            ids["prefixes"] = pairs
+        elif pairs:
+            found[name] = pairs
+    return found | ({"id_format": ids} if ids else {})
+
+
 def _by_field(faults: list[tuple[str, str]]) -> dict[str, list[str]]:
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for field, message in faults:
-        steps = field.split(".")
-        place = (
-            "connection"
-            if steps[0] == "connection_config"
-            else steps[1]
-            if steps[0] == "event_mapping" and len(steps) > 1
-            else steps[0]
-        )
-        if place == "event_mapping":  # of the mapping as a whole: it says the field itself
-            place, _, rest = message.partition(": ")
-            message = rest or message
+    for path, why in faults:
+        place, message = _place(path, why)
         found[place if place in FIELDS else ""].append(message)
     return dict(found)
+
+
+def _place(path: str, message: str) -> tuple[str, str]:
+    """A fault by the form's field."""
+    head, *steps = path.split(".")
+    if head == "connection_config" and steps[:1] == ["poll"]:
+        return connecting.field_of(".".join(steps[1:]), message)
+    if head in ("connection_config", "event_mapping"):
+        if not steps:  # of it as a whole: it says the field itself
+            name, sign, rest = message.partition(": ")
+            name = name.replace("poll.", "poll_")
+            return (name, rest) if sign and name in FIELDS else ("", message)
+        if steps[0] == "id_format":
+            return ("id_prefixes" if steps[-1] == "prefixes" else "id_remove"), message
+        return steps[0], message
+    if not head:  # of the source as a whole
+        name, sign, rest = message.removeprefix("event_mapping.").partition(": ")
+        return (name.split(".")[0], rest) if sign else ("", message)
+    return head, message
