@@ -147,7 +147,8 @@ def test_a_campaign_manager_speaks_to_customers_and_sees_what_came_of_it(
     browser: Browser, address: str, visit: As, api: Api, pipeline: Pipeline, live: Worker, known: str
 ) -> None:
     product = {"external_product_id": "way-3", "name": "Way Data", "price": "4.5", "currency": "USD"}
-    assert api("marketer").post("/products/", json=product).status_code == 201
+    added = api("marketer").post("/products/", json=product | {"product_type": "data"})
+    assert added.status_code == 201, added.text
 
     def happens(kind: str, day: int, **attributes: str) -> None:
         event = {
