@@ -319,7 +319,7 @@ def _cells(page: str) -> dict[str, tuple[str, str, str]]:
     """By level: who fits with the edit, would be awarded, points."""
     found = {}
     for level in ("bronze", "silver", "gold", "platinum"):
-        row = re.search(rf'<tr><th scope="row"><span class="{level}">.*?</tr>', page, re.DOTALL)
+        row = re.search(rf'<th scope="row" class="nowrap"><span class="{level}">.*?</tr>', page, re.DOTALL)
         if row is None:
             return {}
         cells = [re.sub(r"<[^>]+>", "", each).strip() for each in re.findall(r"<td.*?</td>", row[0])]
