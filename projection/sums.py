@@ -7,7 +7,7 @@ from collections import defaultdict
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Select, distinct, func, select, true
+from sqlalchemy import ColumnElement, Select, distinct, func, select, true
 
 from projection import schema
 from projection.queries import _all, _between
@@ -129,9 +129,9 @@ def leaderboard(
     held = statement.subquery()
     k = schema.customers.c
     mine = select(k.customer_id).where(k.customer_id == held.c.customer_id)
-    nobody = mine.where(k.state != "open").exists()
+    nobody: ColumnElement[bool] = mine.where(k.state != "open").exists()
     if without is not None:
-        nobody |= mine.where(k.hash.in_(without)).exists()
+        nobody = nobody | mine.where(k.hash.in_(without)).exists()
     # Ranks of the first are those among the first: nobody else has to be put in order.
     first = (
         select(held.c.customer_id, held.c.value)

@@ -38,7 +38,12 @@ def shown(
     """Every page of the console with something on it: its name, its path."""
     marketer, admin = visit("marketer"), visit("admin")
     draft = marketer.post("/missions/1/switch").headers["Location"].split("/")[-2]
-    product = {"external_product_id": LOOKED, "name": LOOKED, "price": "4.5", "currency": "USD"}
+    product: dict[str, Any] = {
+        "external_product_id": LOOKED,
+        "name": LOOKED,
+        "price": "4.5",
+        "currency": "USD",
+    }
     product |= {"product_type": "data", "features": ["5 GB", "30 days"], "target_segments": ["youth"]}
     made = api("marketer").post("/products/", json=product)
     assert made.status_code == 201, made.text
@@ -80,7 +85,7 @@ def shown(
         "/sources/{name}": "/sources/looked-at",
         **{f"/{kind}/{{number}}": f"/{kind}/1" for kind in ("missions", "revisions", "badges", "offers")},
     }  # fmt: skip
-    console = next(each.app for each in app.routes if isinstance(each, Mount) and each.path == PATH)
+    console: Any = next(each.app for each in app.routes if isinstance(each, Mount) and each.path == PATH)
     routes = {path for path, ways in console.openapi()["paths"].items() if "get" in ways} - PARTS
     assert "/customers/{customer_id}/" in routes
     found = {"missing": "/nowhere"}
