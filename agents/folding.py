@@ -24,6 +24,7 @@ from agents.predicting import Predicting
 from catalog.content import Content
 from config import topics
 from config.settings import Settings
+from loyalty.census import census
 from loyalty.engine import Engine, Outcome
 from loyalty.row import LINKED
 from loyalty.standing import month_start
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two words about a revision that is waited for.
 PATIENCE = 5.0
+#: Rows that are looked at for a census: the fold waits meanwhile, for a tenth of a second.
+COUNTED = 20_000
 #: Rows come first in a store: no key of one is above.
 ROW_KEY_END = bytes([ROW_KEY[0] + 1])
 
@@ -249,6 +252,14 @@ class CustomersProcessor:
                     found.append({"customer_id": id.decode(), **grant})
         return found
 
+    def rows(self, ids: Sequence[str]) -> list[bytes | None]:
+        """Stored rows; None for customers that are unknown, or whose partition is not held."""
+        found = []
+        for id in map(str.encode, ids):
+            partition = partition_of(id, self._settings.partitions)
+            found.append(self._table.get(partition, id) if partition in self._engines else None)
+        return found
+
     def points(self) -> list[dict[str, Any]]:
         """Each held partition: points owed to open customers, by the day from which they are not."""
         return [
@@ -261,6 +272,24 @@ class CustomersProcessor:
             }
             for partition, engine in sorted(self._engines.items())
         ]
+
+    def census(self, conditions: Sequence[str], campaign: int) -> list[dict[str, Any]]:
+        """How many open customers of each held partition fit; where there are many, of some of them.
+
+        Raises ConditionError; LookupError where there is no such campaign.
+        """
+        found = []
+        for partition, engine in sorted(self._engines.items()):
+            state, revision = engine.state, engine.state.partition.revision
+            rows = state.sample(max(1, COUNTED // len(self._engines)))
+            fits, reach = census(rows, self._content(revision), revision, conditions, campaign)
+            found.append(
+                {
+                    "partition": partition, "customers": state.opened(), "looked_at": len(rows),
+                    "fits": fits, "reach": reach,
+                }
+            )  # fmt: skip
+        return found
 
     def overview(self) -> list[dict[str, Any]]:
         """Each held partition: customers, where it stands, the revision it decides by."""

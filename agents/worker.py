@@ -20,7 +20,7 @@ from agents.predicting import Predicting
 from catalog.service import CatalogService, check_settings
 from config.errors import KhayweError
 from config.settings import NoService, Settings, settings
-from loyalty import why
+from loyalty import census, why
 from loyalty.prepare import prepare
 from streams import topics
 from streams.app import customers
@@ -104,6 +104,7 @@ def parts() -> Parts:
     log.info("preparing the fold")
     prepare()
     why.prepare()
+    census.prepare()
     feed = CatalogFeed(config)
     feed.start()
     first_revision(config, feed)

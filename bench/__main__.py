@@ -15,7 +15,19 @@ from typing import Any
 
 import psutil
 
-from bench import comparison, latency, pipeline, plot, predictions, projection, restore, scaling, soak, ticks
+from bench import (
+    comparison,
+    console,
+    latency,
+    pipeline,
+    plot,
+    predictions,
+    projection,
+    restore,
+    scaling,
+    soak,
+    ticks,
+)
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -44,6 +56,7 @@ PARTS: dict[str, Callable[[], Results]] = {
     "ticks": lambda: {"khaywe": ticks.run()},
     "predictions": lambda: {"predictions": predictions.measure()},
     "projection": lambda: {"projection": projection.measure()},
+    "console": lambda: {"console": console.measure()},
 }
 
 

@@ -81,7 +81,7 @@ def demo(keep: bool, stop: bool) -> None:
             f"A demo of {home.state.started} runs in {home.shown}: it goes on, nothing is sent again.\n"
         )
         told = _report(home, None)
-        _addresses(home, told, None, running=True)
+        _addresses(home, told, home.make_key())
         return
     home.check()
     kept = False
@@ -93,11 +93,17 @@ def demo(keep: bool, stop: bool) -> None:
         gateway.close()
         _project(home)
         told = _report(home, took)
-        key = home.make_key() if keep else None
         if keep:
+            key = home.make_key()
             home.keep()
             kept = True
-        _addresses(home, told, key, running=keep)
+            _addresses(home, told, key)
+        else:
+            console.print(
+                "\nEverything stops now. `make demo KEEP=1` (khaywe demo --keep) leaves it running,\n"
+                f"to look at customers in the console and ask why. The logs stay in {home.shown}/logs.",
+                soft_wrap=True,
+            )
     except KeyboardInterrupt:
         console.print("\nStopped before its end.")
         sys.exit(130)
@@ -148,7 +154,7 @@ def _prepare(home: Home) -> None:
     started = time.monotonic()
     with ui.progress_line() as progress:
         home.start_api(progress)
-    _done(f"the REST API, its page at {home.docs_url}", started)
+    _done(f"the REST API at {home.docs_url}, the console at {home.console_url}", started)
 
 
 def _until(home: Home, done: Callable[[], bool], otherwise: str) -> None:
@@ -312,25 +318,33 @@ def _command(config: Settings, command: str, **whom: str) -> None:
         raise DemoError(f"the command {command} was {f'refused: {bad[0].reason}' if bad else 'not answered'}")
 
 
-def _addresses(home: Home, customer_id: str, key: str | None, running: bool) -> None:
-    """Where to click: `customer_id` is whose story was told; `key` opens the API, where one was made."""
+def _addresses(home: Home, customer_id: str, key: str) -> None:
+    """Where to click: `customer_id` is whose story was told; `key` opens the console and the API."""
     config = home.settings()
     with_ = " ".join(f"{name}={shlex.quote(value)}" for name, value in home.environment().items())
-    if not running:
-        console.print(
-            f"\nThe REST API's page was {home.docs_url}.\n"
-            "Everything stops now. `make demo KEEP=1` (khaywe demo --keep) leaves it running,\n"
-            f"to look at customers, tables and topics. The logs stay in {home.shown}/logs.",
-            soft_wrap=True,
-        )
-        return
-    web, url = web_url(config), make_url(config.database_url())
-    console.print("\n[bold]It runs on; look at[/bold]")
-    for what, where in (
+    web, url, id = web_url(config), make_url(config.database_url()), quote(customer_id, safe="")
+    page = f"{home.console_url}customers/{id}/"
+    performance = f"{home.api_url}{PREFIX}/campaigns/{demo_campaign.NUMBER}/performance/"
+    here = "" if home.shown == demo_home.DEFAULT else f"KHAYWE_HOME={shlex.quote(str(home.path))} "
+
+    def lines(*pairs: tuple[str, str]) -> None:
+        for what, where in pairs:
+            console.print(f"  {what:16}{where}", soft_wrap=True, markup=False)
+
+    console.print("\n[bold]It runs on[/bold]: commands find it with")
+    console.print(f"  export {with_}", soft_wrap=True, markup=False)
+    console.print(
+        f"for instance\n  {KHAYWE} customer show {customer_id}\n"
+        f"  {KHAYWE} customer predictions {customer_id}\n  {KHAYWE} why {customer_id}\n"
+        f"  {KHAYWE} command redeem --customer {customer_id} --points 10\n  {KHAYWE} points\n"
+        f"  {KHAYWE} dead-letters list\n  {KHAYWE} lag\n"
+        f'  curl -s -H "X-API-Key: {key}" {performance}',
+        soft_wrap=True,
+        markup=False,
+    )
+    console.print("and there are")
+    lines(
         ("REST API", home.docs_url),
-        ("its key", key or f"`{KHAYWE} api key create --user me --role admin` makes one"),
-        ("that customer", f"{web}/customers/{quote(customer_id, safe='')}"),
-        ("why, why not", f"{web}/customers/{quote(customer_id, safe='')}/why"),
         ("open grants", f"{web}/grants"),
         ("points owed", f"{web}/points"),
         ("tables, health", f"{web}/tables  {web}/health"),
@@ -338,22 +352,18 @@ def _addresses(home: Home, customer_id: str, key: str | None, running: bool) -> 
         ("Kafka", config.bootstrap_servers()),
         ("PostgreSQL", f"{url.host}:{url.port}/{url.database} (its password is in services.json)"),
         ("worker's log", str(home.log)),
-    ):
-        console.print(f"  {what:16}{where}", soft_wrap=True, markup=False)
-    console.print(f"\nCommands find it with\n  export {with_}", soft_wrap=True, markup=False)
-    console.print(
-        f"for instance\n  {KHAYWE} customer show {customer_id}\n"
-        f"  {KHAYWE} customer predictions {customer_id}\n  {KHAYWE} why {customer_id}\n"
-        f"  {KHAYWE} command redeem --customer {customer_id} --points 10\n  {KHAYWE} points\n"
-        f"  {KHAYWE} dead-letters list\n  {KHAYWE} lag",
-        markup=False,
     )
-    if key is not None:
-        performance = f"{home.api_url}{PREFIX}/campaigns/{demo_campaign.NUMBER}/performance/"
-        console.print(f'  curl -s -H "X-API-Key: {key}" {performance}', soft_wrap=True, markup=False)
-    here = "" if home.shown == demo_home.DEFAULT else f"KHAYWE_HOME={shlex.quote(str(home.path))} "
-    stop = f"{here}{KHAYWE} demo --stop"
-    console.print(f"\n`{stop}` stops it; the demo called again shows it again.", markup=False)
+    console.print(
+        f"`{here}{KHAYWE} demo --stop` stops it; the demo called again shows it again.", markup=False
+    )
+    console.print("\n[bold]The console[/bold]: open it in a browser, it asks for the key once")
+    lines(("address", home.console_url), ("its key", key))
+    console.print("[bold]Where to look first[/bold]")
+    lines(
+        ("a customer", f"{page}  the badges come first, each with the conditions that held"),
+        ("why not", f"{page}why  what the next badge, or any mission, still wants"),
+        ("everything", f"{home.console_url}  figures as they come; any customer by the field at the top"),
+    )
 
 
 def _stop(home: Home) -> None:

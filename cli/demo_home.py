@@ -28,6 +28,7 @@ from streams.embedded.process import Progress
 from streams.identity import free_port
 from web.api.doors import PREFIX
 from web.ask_worker import web_url
+from web.console.app import PATH as CONSOLE
 
 DEFAULT = ".khaywe-demo"
 STATE = "demo.json"
@@ -118,6 +119,11 @@ class Home:
         return f"{self.api_url}{PREFIX}/docs"
 
     @property
+    def console_url(self) -> str:
+        """The console's first page."""
+        return f"{self.api_url}{CONSOLE}/"
+
+    @property
     def used(self) -> bool:
         """Whether there is anything."""
         return self.path.exists() and any(self.path.iterdir())
@@ -192,7 +198,7 @@ class Home:
         self._await(process, "api", self.api_url)
 
     def make_key(self) -> str:
-        """A key of the API, an admin's.  Raises DemoError."""
+        """A key of the console and the API, an admin's.  Raises DemoError."""
         done = subprocess.run(
             [*KHAYWE, "api", "key", "create", "--user", "demo", "--role", "admin"],
             cwd=self.path, env=self._environment(), capture_output=True, text=True, check=False,

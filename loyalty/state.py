@@ -182,6 +182,27 @@ class State:
         slot = self._slot_of[ordinal]
         return self._cold.rows([id])[0] if slot < 0 else pack(self.rows, np.array([slot]))[0]
 
+    def sample(self, most: int) -> NDArray[Any]:
+        """Copies of open committed rows, at most so many, evenly spread over all; none is read in."""
+        ordinals = np.flatnonzero(self._due[: len(self._ids)] != NO_TIME)
+        if len(ordinals) > most:
+            ordinals = ordinals[np.arange(most) * len(ordinals) // most]
+        slots = self._slot_of[ordinals]
+        found = np.zeros(len(ordinals), ROW)
+        warm, cold = np.flatnonzero(slots >= 0), np.flatnonzero(slots < 0)
+        found.view(_RAW)[warm] = self._raw[slots[warm]]
+        ids = [self._ids[ordinal] for ordinal in ordinals[cold].tolist()]
+        stored = [(n, id, row) for n, id, row in zip(cold, ids, self._cold.rows(ids), strict=True) if row]
+        if stored:
+            places, owners, rows = zip(*stored, strict=True)
+            found.view(_RAW)[list(places)] = opened_many(owners, rows).view(_RAW)
+        is_open: NDArray[Any] = found[found["state"] == OPEN]
+        return is_open
+
+    def opened(self) -> int:
+        """Number of open rows."""
+        return int(np.count_nonzero(self._due[: len(self._ids)] != NO_TIME))
+
     def id_of(self, slot: int) -> bytes:
         """Id of the customer in a slot."""
         return self._ids[int(self._owner[slot])]

@@ -7,6 +7,7 @@ A file that cannot be used is refused when it is loaded, never when a customer w
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +167,14 @@ class Registry:
         version = version or self.active(name)
         path = self.path(name, version)
         try:
-            data = path.read_bytes()
+            stat = path.stat()
+            model = _model(path, f"{name} {version} ({path})", stat.st_mtime_ns, stat.st_size)
         except OSError as error:
             found = ", ".join(self.versions(name)) or "none"
             raise ModelError(
                 f"{name} {version} cannot be read: {error.strerror} ({path})",
                 hint=f"versions there: {found}; `khaywe ml activate` chooses one, {_anew(name)}",
             ) from None
-        model = Model(data, f"{name} {version} ({path})")
         if (model.card.name, model.version) != (name, version):
             raise _refused(f"{name} {version} ({path})", f"its card says {model.card.name} {model.version}")
         return model
@@ -195,6 +196,12 @@ class Registry:
     def path(self, name: str, version: str) -> Path:
         """Where a version's file is."""
         return self.directory / name / f"{version}{_SUFFIX}"
+
+
+@lru_cache(maxsize=64)
+def _model(path: Path, where: str, mtime_ns: int, size: int) -> Model:
+    """A file's model, read once as long as the file is the same."""
+    return Model(path.read_bytes(), where)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -34,9 +34,16 @@ from sqlalchemy.schema import CreateSchema
 from config.errors import KhayweError
 
 NAME = "projection"
-VERSION = 1
+VERSION = 2
 #: Statements that bring version n to n + 1, by n.
-UPGRADES: dict[int, Sequence[str]] = {}
+UPGRADES: dict[int, Sequence[str]] = {
+    1: (
+        f"create index badges_of_level on {NAME}.badges (number, level, customer_id)",
+        f"create index customers_not_open on {NAME}.customers (customer_id) where state <> 'open'",
+        f"create index figures_of_number on {NAME}.figures (measure, number, day)",
+        f"create index missions_active on {NAME}.missions (number) where status = 'active'",
+    ),
+}
 #: One creation at a time, however many processes start: any number nobody else uses.
 SCHEMA_LOCK = 7_310_424_011
 
@@ -105,6 +112,7 @@ customers = Table(
     Column("last_seen", _TIME, nullable=False),
     Column("recent", LargeBinary, nullable=False),  # hashes of the last usage events, oldest first
     *_place(),
+    Index("customers_not_open", "customer_id", postgresql_where=text("state <> 'open'")),
 )  # fmt: skip
 
 #: By erasures: effects recorded until then are nobody's.  `number` grows with each change.
@@ -162,6 +170,7 @@ missions = Table(
     *_place(),
     Index("missions_of", "customer_id", "started_at"),
     Index("missions_newest", "started_at", "mission_id"),
+    Index("missions_active", "number", postgresql_where=text("status = 'active'")),
 )  # fmt: skip
 
 mission_history = Table(
@@ -185,6 +194,7 @@ badges = Table(
     Column("level", SmallInteger, nullable=False),
     Column("level_name", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Index("badges_of_level", "number", "level", "customer_id"),
 )  # fmt: skip
 
 tiers = Table(
@@ -334,6 +344,7 @@ figures = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("detail", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
+    Index("figures_of_number", "measure", "number", "day"),
 )  # fmt: skip
 
 #: Days that rows are kept, by table; all others for ever.

@@ -7,7 +7,7 @@ from collections import defaultdict
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Select, distinct, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, distinct, func, select, true
 
 from projection import schema
 from projection.queries import _all, _between
@@ -128,17 +128,24 @@ def leaderboard(
         raise ValueError(f"a leaderboard is by {', '.join(LEADERS)}")
     held = statement.subquery()
     k = schema.customers.c
-    rank = func.rank().over(order_by=held.c.value.desc())
+    mine = select(k.customer_id).where(k.customer_id == held.c.customer_id)
+    nobody: ColumnElement[bool] = mine.where(k.state != "open").exists()
+    if without is not None:
+        nobody = nobody | mine.where(k.hash.in_(without)).exists()
+    # Ranks of the first are those among the first: nobody else has to be put in order.
+    first = (
+        select(held.c.customer_id, held.c.value)
+        .where(~nobody)
+        .order_by(held.c.value.desc(), held.c.customer_id)
+        .limit(limit)
+        .subquery()
+    )
+    rank = func.rank().over(order_by=first.c.value.desc())
     found = _all(
         db,
-        select(rank.label("rank"), held.c.customer_id, held.c.value)
-        .outerjoin(schema.customers, k.customer_id == held.c.customer_id)
-        .where(
-            func.coalesce(k.state, "open") == "open",
-            or_(k.hash.is_(None), k.hash.not_in(without)) if without is not None else true(),
-        )
-        .order_by(held.c.value.desc(), held.c.customer_id)
-        .limit(limit),
+        select(rank.label("rank"), first.c.customer_id, first.c.value).order_by(
+            first.c.value.desc(), first.c.customer_id
+        ),
     )
     whole = by not in schema.SCORES
     return [each | {"value": int(each["value"]) if whole else each["value"]} for each in found]

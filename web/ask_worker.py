@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import msgspec
+
 from config.errors import KhayweError
 from config.settings import Settings
+from streams.partition import partition_of
 from web.keys import shown
 
 #: Seconds a worker may take: it may have to ask the one that owns the customer.
@@ -58,13 +62,37 @@ def everywhere(config: Settings, path: str) -> list[dict[str, Any]]:
     return [ask(config, url.rstrip("/"), path) for url in sorted(workers) if workers[url]]
 
 
+def stored_rows(config: Settings, ids: Sequence[str]) -> list[bytes | None]:
+    """Rows of customers from the workers that own them, None for who is unknown.  Raises NoAnswer."""
+    found: dict[str, bytes | None] = {}
+    workers = ask(config, web_url(config), "/tables")["workers"]
+    for url, numbers in sorted(workers.items()):
+        own = [id for id in ids if partition_of(id.encode(), config.partitions) in numbers]
+        if own:
+            answer = _asked(config, url.rstrip("/"), "/rows", msgspec.json.encode(own))
+            try:
+                rows = msgspec.msgpack.decode(answer, type=list[bytes | None])
+            except msgspec.MsgspecError:
+                raise _stranger(url) from None
+            found |= dict(zip(own, rows, strict=True))
+    return [found.get(id) for id in ids]
+
+
 def ask(config: Settings, base: str, path: str) -> dict[str, Any]:
     """The JSON of a view.  Raises NoAnswer, UnknownCustomer, UnknownName."""
     try:
-        question = urllib.request.Request(f"{base}{path}", headers=shown(config))
+        found: dict[str, Any] = json.loads(_asked(config, base, path))
+    except ValueError:
+        raise _stranger(base) from None
+    return found
+
+
+def _asked(config: Settings, base: str, path: str, body: bytes | None = None) -> bytes:
+    """What a view answers.  Raises as `ask` does."""
+    try:
+        question = urllib.request.Request(f"{base}{path}", body, headers=shown(config))
         with urllib.request.urlopen(question, timeout=ANSWER_SECONDS) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
+            return bytes(answer.read())
     except urllib.error.HTTPError as error:
         try:
             why = json.load(error)["error"]
@@ -86,8 +114,6 @@ def ask(config: Settings, base: str, path: str) -> dict[str, Any]:
             f"no worker answers at {base}: {reason}",
             hint="start one: `khaywe worker`; KHAYWE_WEB_HOST and KHAYWE_WEB_PORT say where it answers",
         ) from None
-    except ValueError:
-        raise _stranger(base) from None
 
 
 def _stranger(base: str) -> NoAnswer:

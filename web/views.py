@@ -1,7 +1,7 @@
 """Web views of a worker: a customer and why, the tables, grants, points, health, metrics.
 
-All give JSON but the last.  A customer is answered by the worker that owns the partition; any other worker
-asks that one.
+All give JSON but stored rows and metrics.  A customer is answered by the worker that owns the partition; any
+other worker asks that one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import msgspec
 from faust.web import Request, Response, View
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -29,7 +30,9 @@ class Table:
     """What the app that owns the customer table can say; of customers only whose partition it owns.
 
     `customer` and `why` (id, mission, badge, campaign) give None for an unknown customer; `why` raises
-    LookupError for a name that the catalog has not, `grants` where a partition goes meanwhile.
+    LookupError for a name that the catalog has not, `grants` where a partition goes meanwhile.  `census`
+    (conditions, number of a campaign or 0) raises LookupError for a campaign that there is not, ValueError for
+    a condition.
     """
 
     customer: Callable[[str], Awaitable[dict[str, Any] | None]]
@@ -37,18 +40,22 @@ class Table:
     overview: Callable[[], Awaitable[Rows]]
     grants: Callable[[], Awaitable[Rows]]
     points: Callable[[], Awaitable[Rows]]
+    rows: Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
+    census: Callable[[Sequence[str], int], Awaitable[Rows]]
 
 
 CUSTOMERS = "customers"
 #: Marks a question from worker to worker: it is never passed on again.
 ROUTED = "Khaywe-Routed"
 ROUTE_SECONDS = 5.0
+#: Customers of one question for rows: some 5 MB of an answer.
+MOST_ROWS = 5_000
 #: Seconds without a commit, while records wait, after which a worker is no longer well.
 STALE_SECONDS = 60.0
 
 
 def table_views(app: RecordApp, table: Table) -> None:
-    """Add `/customers/{id}` and its `/why`, `/tables`, `/grants`, `/points` to the customer table's app."""
+    """Add the views of the customer table to its app."""
 
     keys = Keys(app.settings, app.settings.web_host)
 
@@ -132,6 +139,20 @@ def table_views(app: RecordApp, table: Table) -> None:
                 return self.error(503, f"a partition is moving: {error.args[0]}")
             return self.json({"worker": app.worker_name, "grants": found})
 
+    @app.page("/rows", name="rows")
+    class StoredRows(Guarded):
+        async def post(self, request: Request) -> Response:
+            """Stored rows of some customers (a JSON list of ids), as a list of MessagePack in that order."""
+            try:
+                ids = msgspec.json.decode(await request.read(), type=list[str])
+            except msgspec.MsgspecError as error:
+                return self.error(400, f"a JSON list of customer ids is wanted: {error}")
+            if len(ids) > MOST_ROWS:
+                return self.error(400, f"{len(ids):,} customers are more than {MOST_ROWS:,}")
+            return self.bytes(
+                msgspec.msgpack.encode(await table.rows(ids)), content_type="application/msgpack"
+            )
+
     @app.page("/points", name="points")
     class Points(Guarded):
         async def get(self, request: Request) -> Response:
@@ -143,6 +164,19 @@ def table_views(app: RecordApp, table: Table) -> None:
                     "partitions": partitions,
                 }
             )
+
+    @app.page("/census", name="census")
+    class Census(Guarded):
+        async def get(self, request: Request) -> Response:
+            asked = request.rel_url.query
+            number = asked.get("campaign", "0")
+            try:
+                found = list(await table.census(asked.getall("condition", []), int(number)))
+            except LookupError as error:
+                return self.error(404, str(error.args[0]))
+            except ValueError as error:
+                return self.error(400, str(error))
+            return self.json({"worker": app.worker_name, "partitions": found})
 
 
 def common_views(app: RecordApp) -> None:

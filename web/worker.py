@@ -13,7 +13,7 @@ from streams.app import customers, normalizer, projector
 from tables.errors import TableError
 from web.views import Table, common_views, table_views
 
-#: Customers whose grants are looked up together, between two batches.
+#: Customers that are looked up together, between two batches.
 TOGETHER = 500
 
 
@@ -39,6 +39,19 @@ async def points() -> Sequence[Mapping[str, Any]]:
     return await customers.work(lambda: parts().customers.points())
 
 
+async def rows(ids: Sequence[str]) -> list[bytes | None]:
+    """Stored rows of customers, None for those that this worker does not hold."""
+    found: list[bytes | None] = []
+    for start in range(0, len(ids), TOGETHER):
+        found += await customers.work(partial(parts().customers.rows, ids[start : start + TOGETHER]))
+    return found
+
+
+async def census(conditions: Sequence[str], campaign: int) -> Sequence[Mapping[str, Any]]:
+    """How many customers of those partitions fit.  Raises LookupError, ValueError."""
+    return await customers.work(lambda: parts().customers.census(conditions, campaign))
+
+
 async def grants() -> Sequence[Mapping[str, Any]]:
     """Open grants of those partitions.  Raises LookupError where one goes meanwhile."""
     # To its end, whoever stops waiting: a view that nobody closes holds its store.
@@ -57,7 +70,7 @@ async def _grants(processor: CustomersProcessor) -> Sequence[Mapping[str, Any]]:
     return found
 
 
-table_views(customers, Table(customer, why, overview, grants, points))
+table_views(customers, Table(customer, why, overview, grants, points, rows, census))
 common_views(customers)
 common_views(normalizer)
 common_views(projector)

@@ -151,13 +151,20 @@ def key_of(edit: Edit) -> tuple[str, Any]:
 
 
 def back_to(now: Content, then: Content) -> list[Edit]:
-    """The edits that make the rules of `now` say what those of `then` did; what is newer is switched off."""
+    """The edits that make the rules of `now` say what those of `then` did; what is newer is switched off.
+
+    A newer offer goes, but for one that newer rules name: that stays, and no model ranks it.
+    """
     found: list[Edit] = []
+    named = _offers_of_newer(now, then)
     for section, model in SECTIONS.items():
         old = {each[model.key]: each for each in entries(then.game, section)}
         new = {each[model.key]: each for each in entries(now.game, section)}
         for number in sorted(old.keys() | new.keys()):
-            wanted = old.get(number) or {**new[number], "active": False}
+            wanted = old.get(number)
+            if wanted is None:
+                kept = section == "offers" and new[number]["name"] in named
+                wanted = new[number] | ({"kind": ""} if kept else {"active": False})
             if wanted != new.get(number):
                 base = tag(new[number]) if number in new else None
                 found.append({"section": section, "entry": wanted, "base": base})
@@ -165,4 +172,16 @@ def back_to(now: Content, then: Content) -> list[Edit]:
         before, after = standing(then, section), standing(now, section)
         if before != after:
             found.append({"section": section, "entry": before, "base": tag(after)})
+    return found
+
+
+def _offers_of_newer(now: Content, then: Content) -> set[str]:
+    """Names of offers that rules of `now` hand out which `then` had not."""
+    found: set[str] = set()
+    for section in ("templates", "badges", "campaigns"):
+        old = {each["number"] for each in entries(then.game, section)}
+        for each in entries(now.game, section):
+            if each["number"] not in old:
+                givers = each["levels"].values() if section == "badges" else [each]
+                found |= {giver.get("rewards", giver)["offer"] or "" for giver in givers}
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import msgspec
 import pandas as pd
 import psutil
@@ -316,13 +318,12 @@ def test_a_campaign_ran_and_the_api_says_what_it_brought(ran: Ran) -> None:
     assert 0 < bought < sent
     assert cells(ran.said, "sms-gateway") == ["custom", f"{delivered:,}", f"{delivered:,}", "0"]
 
-    key = re.search(r"its key\s+(khaywe_\S+)", ran.said)
-    page = re.search(r"REST API\s+(http://\S+)/docs", ran.said)
-    assert key is not None
-    assert page is not None
-    with urllib.request.urlopen(f"{page[1]}/docs", timeout=60) as answer:
+    page = printed(ran.said, "REST API").removesuffix("/docs")
+    with urllib.request.urlopen(f"{page}/docs", timeout=60) as answer:
         assert b"/campaigns/" in answer.read()
-    asked = urllib.request.Request(f"{page[1]}/campaigns/100/performance/", headers={"X-API-Key": key[1]})
+    asked = urllib.request.Request(
+        f"{page}/campaigns/100/performance/", headers={"X-API-Key": printed(ran.said, "its key")}
+    )
     with urllib.request.urlopen(asked, timeout=60) as answer:
         brought = json.load(answer)
     for arm, figures in arms.items():
@@ -332,6 +333,34 @@ def test_a_campaign_ran_and_the_api_says_what_it_brought(ran: Ran) -> None:
         assert cells(ran.said, arm)[:3] == shown
     assert brought["uplift"]["low"] < brought["uplift"]["value"] < brought["uplift"]["high"]
     assert f"uplift {100 * brought['uplift']['value']:+.1f} percentage points" in ran.said
+
+
+def printed(said: str, what: str) -> str:
+    """What stands beside a word in the lines at the end."""
+    found = re.search(rf"^  {what}\s+(\S+)", said, re.MULTILINE)
+    assert found is not None, said[-3000:]
+    return found[1]
+
+
+def test_the_console_shows_whoever_has_its_key_the_reason_of_a_badge(ran: Ran) -> None:
+    page = printed(ran.said, "a customer")
+    assert page.startswith(printed(ran.said, "address"))
+    with httpx.Client(follow_redirects=True, timeout=60) as browser:
+        door = browser.get(page)
+        assert door.url.path == "/console/login"
+        next_ = html.unescape(re.findall(r'name="next" value="([^"]+)"', door.text)[0])
+        shown = browser.post(
+            door.url.copy_with(query=None), data={"key": printed(ran.said, "its key"), "next": next_}
+        )
+        assert str(shown.url) == page
+        badges = shown.text[shown.text.index('id="h-badges"') : shown.text.index('id="h-scores"')]
+        assert "<details open>" in badges
+        conditions = re.findall(r'<ul class="conditions">.*?</ul>', badges, re.DOTALL)
+        assert conditions
+        assert re.search(r"\w+ (>=|<|==) \S+", html.unescape(conditions[0]))
+        why_not = browser.get(printed(ran.said, "why not"))
+        assert why_not.status_code == 200
+        assert 'id="badges"' in why_not.text
 
 
 def test_one_customer_has_a_story_and_reasons(ran: Ran) -> None:
@@ -364,5 +393,9 @@ def test_a_second_one_shows_the_first_again(ran: Ran) -> None:
     assert "it goes on, nothing is sent again" in again
     assert cells(again, "cdr-app") == cells(ran.said, "cdr-app")
     assert cells(again, "treatment") == cells(ran.said, "treatment")
-    assert "api key create" in again
+    assert printed(again, "a customer") == printed(ran.said, "a customer")
+    answer = httpx.post(
+        f"{printed(again, 'address')}login", data={"key": printed(again, "its key")}, timeout=60
+    )
+    assert answer.status_code == 303, "every showing has a key that opens the console"
     assert ran.home().runs()

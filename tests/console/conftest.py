@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.faults.harness import Worker, until
 from tests.faults.pipeline import Pipeline
@@ -21,6 +23,7 @@ from tests.served import (  # noqa: F401
     pipeline,
 )
 from web.api.parts import Parts
+from web.console import kept
 from web.console.app import PATH
 from web.console.gate import GUARD
 
@@ -56,6 +59,19 @@ class Visit:
 As = Callable[[str], Visit]
 
 
+# Of a module: as long as it is open, Playwright's event loop stands in the way of others.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.fail("there is no chromium: `make browser` installs it")
+    with sync_playwright() as started:
+        made = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
 @pytest.fixture(scope="session")
 def visit(address: str, keys: dict[str, str]) -> Iterator[As]:  # noqa: F811
     """`visit(role)`: logged in."""
@@ -69,6 +85,12 @@ def visit(address: str, keys: dict[str, str]) -> Iterator[As]:  # noqa: F811
     yield of
     for each in visits.values():
         each.client.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sums_of_now() -> None:
+    """However busy the machine is, what a page sums up is of now."""
+    kept.QUICK = 600.0
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from importlib import import_module
 
 import numpy as np
 
-from loyalty import why
+from loyalty import census, why
 from loyalty.prepare import prepare
 from loyalty.row import ROW
 from ml import features
@@ -24,6 +24,7 @@ for name in (
     import_module(name)
 prepare()
 why.prepare()
+census.prepare()
 features.matrix(np.zeros(1, ROW))
 assert "streams.app" not in sys.modules, "it would have the settings of whoever imported it first"
 gc.freeze()

@@ -388,6 +388,19 @@ def test_newer_tables_are_refused(logs: Logs, sql: Sql) -> None:
         logs.take()
 
 
+def test_tables_of_the_first_version_become_those_of_now(logs: Logs, sql: Sql) -> None:
+    logs.take()
+    indexes = "select indexname, indexdef from pg_indexes where schemaname = 'projection' order by 1"
+    now = sql(indexes)
+    for statement in schema.UPGRADES[1]:
+        sql(f"drop index projection.{statement.split()[2]}")
+    sql("update projection.meta set version = 1")
+    assert sql(indexes) != now
+    logs.take()
+    assert sql(indexes) == now
+    assert sql("select version from projection.meta") == [(schema.VERSION,)]
+
+
 def test_postgresql_away_is_said(database: str) -> None:
     writer = Writer("postgresql+psycopg2://nobody@127.0.0.1:1/nothing", contents)
     with pytest.raises(Away, match="does not answer"):

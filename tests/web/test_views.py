@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 from aiohttp.test_utils import TestServer
 from sqlalchemy import create_engine
 from yarl import URL
@@ -25,7 +26,7 @@ from streams.identity import free_port
 from streams.partition import partition_of
 from streams.record_app import RecordApp
 from web.keys import HEADER
-from web.views import STALE_SECONDS, Table, common_views, faults_of, table_views
+from web.views import MOST_ROWS, STALE_SECONDS, Table, common_views, faults_of, table_views
 
 HOST = "127.0.0.1"
 
@@ -86,7 +87,15 @@ class Nodes:
                 {"partition": 1, "owed": {"2021-02-01": 7}},
             ]
 
-        table_views(app, Table(customer, why, tables, grants, points))
+        async def rows(ids: Sequence[str]) -> list[bytes | None]:
+            return [None if id == "nobody" else f"{id} by {name}".encode() for id in ids]
+
+        async def census(conditions: Sequence[str], campaign: int) -> list[dict[str, Any]]:
+            if campaign > 255:
+                raise LookupError(f"the catalog has no campaign {campaign}")
+            return [{"partition": 0, "fits": [len(each) for each in conditions]}]
+
+        table_views(app, Table(customer, why, tables, grants, points, rows, census))
         common_views(app)
         return app
 
@@ -141,6 +150,18 @@ def test_the_owner_answers_whoever_is_asked(services: Settings) -> None:
             for asked in (0, 1):
                 status, found = await nodes.get(client, asked, f"/customers/{quote(customer, safe='')}")
                 assert (status, found) == (200, {"customer_id": customer, "by": name})
+
+    run(services, test)
+
+
+def test_stored_rows_are_told_as_they_were_asked_for(services: Settings) -> None:
+    async def test(nodes: Nodes, client: aiohttp.ClientSession) -> None:
+        url = f"{nodes.urls[0].rstrip('/')}/rows"
+        async with client.post(url, json=["a", "nobody", "b"]) as answer:
+            assert msgspec.msgpack.decode(await answer.read()) == [b"a by one", None, b"b by one"]
+        for wrong in ({"ids": []}, [1], ["a"] * (MOST_ROWS + 1)):
+            async with client.post(url, json=wrong) as answer:
+                assert answer.status == 400
 
     run(services, test)
 
@@ -267,6 +288,18 @@ def test_metrics_are_prometheus_text(services: Settings) -> None:
     run(services, test)
 
 
+def test_a_census_says_what_it_cannot_count(services: Settings) -> None:
+    async def test(nodes: Nodes, client: aiohttp.ClientSession) -> None:
+        status, found = await nodes.get(client, 0, "/census?condition=abc&condition=&campaign=7")
+        assert (status, found["partitions"]) == (200, [{"partition": 0, "fits": [3, 0]}])
+        status, found = await nodes.get(client, 0, "/census?campaign=300")
+        assert (status, found["error"]) == (404, "the catalog has no campaign 300")
+        status, _ = await nodes.get(client, 0, "/census?campaign=x")
+        assert status == 400
+
+    run(services, test)
+
+
 def test_from_elsewhere_the_views_ask_for_a_key(services: Settings, database: str) -> None:
     people = People(Store(create_engine(database)))
     people._store.migrate()
@@ -283,7 +316,7 @@ def test_from_elsewhere_the_views_ask_for_a_key(services: Settings, database: st
             async with client.get(url, headers=headers) as answer:
                 return answer.status
 
-        for path in ("/tables", "/grants", "/points", "/customers/a", "/customers/a/why"):
+        for path in ("/tables", "/grants", "/points", "/census", "/customers/a", "/customers/a/why"):
             assert await status(path) == 401, path
             assert await status(path, **{HEADER: "guess"}) == 401
         for path in ("/health", "/metrics"):

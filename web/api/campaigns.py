@@ -177,7 +177,7 @@ def offer_details(parts: P, caller: Reader, number: Number) -> Details:
         name=campaign.name,
         active=campaign.active,
         offer=None if offer is None else msgspec.to_builtins(offer),
-        granting=[] if offer is None else list(_granting(offer)),
+        granting=[] if offer is None else list(granting(offer)),
         offer_config=campaign.offer_config,
         product=None if campaign.product is None else msgspec.to_builtins(campaign.product),
         product_now=_now(parts, campaign.product),
@@ -187,7 +187,7 @@ def offer_details(parts: P, caller: Reader, number: Number) -> Details:
     )
 
 
-def _granting(offer: Offer) -> Iterator[str]:
+def granting(offer: Offer) -> Iterator[str]:
     """What the operator's systems do, in words."""
     if offer.points_factor != 1:
         yield f"points are earned {offer.points_factor:g} times as many"
@@ -237,17 +237,22 @@ def preview(
     """In the language of the customer's profile, as the worker has it now.  Nothing is sent."""
     content = parts.content() if draft is None else parts.drafts.content(parts.drafts.get(draft))
     campaign = _campaign(content, number)
+    return preview_of(parts, campaign, _offer(content, campaign), customer_id)
+
+
+def preview_of(parts: Parts, campaign: Campaign, offer: Offer | None, customer_id: str) -> Preview:
+    """The same of a campaign that need not be anywhere yet.  Raises Problem, UnknownCustomer, NoAnswer."""
     known = fetch(parts.settings, customer_id)["profile"].get("language")
     language = known if known in campaign.messages else next(iter(campaign.messages), "")
     try:
         message = filled_in(
             compiled_text(campaign.messages.get(language, "")),
-            {"customer_id": customer_id, **values(campaign, _offer(content, campaign))},
+            {"customer_id": customer_id, **values(campaign, offer)},
         )
     except MessageError as error:
         raise Problem(409, f"the message in {language!r} cannot be filled in: {error}") from None
     return Preview(
-        campaign=number,
+        campaign=campaign.number,
         customer_id=customer_id,
         profile_language=known,
         language=language,

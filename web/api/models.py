@@ -17,7 +17,7 @@ from web.api.parts import P, Parts
 
 router = guarded("models")
 
-Name = Annotated[str, Path(pattern="^[a-z0-9_]{1,63}$")]
+Name = Annotated[str, Path(pattern="^[a-z0-9_-]{1,63}$")]
 
 
 class Version(BaseModel):
@@ -28,21 +28,22 @@ class Version(BaseModel):
     version: str = Field(pattern="^[A-Za-z0-9._-]{1,100}$")
 
 
-def _registry(parts: Parts) -> Registry:
+def registry(parts: Parts) -> Registry:
+    """The models that count here."""
     return Registry(parts.settings.models or SHIPPED)
 
 
 @router.get("/ml/models/", summary="List models")
 def models(parts: P, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Page:
     """Each with its versions, the one that counts, and how good that is."""
-    registry = _registry(parts)
-    return paging.of_list([_plain(registry, name) for name in registry.names()], "name", limit, cursor, str)
+    known = registry(parts)
+    return paging.of_list([_plain(known, name) for name in known.names()], "name", limit, cursor, str)
 
 
-def _plain(registry: Registry, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": name, "versions": registry.versions(name)}
+def _plain(known: Registry, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "versions": known.versions(name)}
     try:
-        card = registry.load(name).card
+        card = known.load(name).card
     except ModelError as error:
         return found | {"active": None, "error": str(error)}
     members = ("kind", "about", "data", "rows", "date", "metric", "metrics", "limits")
@@ -52,20 +53,20 @@ def _plain(registry: Registry, name: str) -> dict[str, Any]:
 @router.get("/ml/models/{name}/", summary="Show a model")
 def model(parts: P, caller: Reader, name: Name) -> dict[str, Any]:
     """The card of the version that counts, whole."""
-    registry = _registry(parts)
-    if name not in registry.names():
+    known = registry(parts)
+    if name not in known.names():
         raise NoSuch(f"there is no model {name!r}")
-    found: dict[str, Any] = msgspec.to_builtins(registry.load(name).card)
-    return found | {"versions": registry.versions(name)}
+    found: dict[str, Any] = msgspec.to_builtins(known.load(name).card)
+    return found | {"versions": known.versions(name)}
 
 
 @router.post("/ml/models/{name}/activate/", summary="Let a version count")
 def activate(parts: P, caller: Admin, name: Name, given: Version) -> dict[str, Any]:
     """Of the directory KHAYWE_MODELS as this process sees it; workers that share it take it up."""
-    registry = _registry(parts)
-    if name not in registry.names() or given.version not in registry.versions(name):
+    known = registry(parts)
+    if name not in known.names() or given.version not in known.versions(name):
         raise NoSuch(f"there is no version {given.version} of {name}")
-    before = _plain(registry, name)["active"]
-    registry.activate(name, given.version)
+    before = _plain(known, name)["active"]
+    known.activate(name, given.version)
     parts.note(caller, "activate", f"ml/models/{name}", before, given.version)
-    return _plain(registry, name)
+    return _plain(known, name)

@@ -6,6 +6,7 @@ audit log.  An erased customer leaves the hash that an erasure leaves elsewhere 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Select, Table, Text, delete, select, text
@@ -50,6 +51,13 @@ class Unlisted:
         with self._store.session() as session:
             found = session.execute(select(_unlisted.c.by).where(_unlisted.c.hash == _hash(customer_id)))
             return found.one_or_none() is not None
+
+    def among(self, customer_ids: Iterable[str]) -> set[str]:
+        """Those of them who are on the list."""
+        asked = {_hash(each): each for each in customer_ids}
+        with self._store.session() as session:
+            found = session.scalars(select(_unlisted.c.hash).where(_unlisted.c.hash.in_(list(asked))))
+            return {asked[bytes(each)] for each in found}
 
     def put(self, customer_id: str, off: bool, caller: Caller) -> None:
         """Keep a customer off leaderboards, or show it there again."""

@@ -14,6 +14,8 @@ from web.api.problems import STATUSES, Problem, faults_of_request
 from web.console import (
     arriving,
     badges,
+    campaign_editor,
+    campaigns,
     customers,
     drafts,
     entrance,
@@ -22,9 +24,11 @@ from web.console import (
     missions,
     models,
     notifications,
+    offers,
     overview,
     people,
     pipeline,
+    policy,
     products,
     sources,
     systems,
@@ -59,8 +63,8 @@ def create(parts: Parts) -> FastAPI:
     app.add_middleware(Gate, sessions=app.state.sessions)
     app.mount("/static", Versioned(directory=HERE / "static"), name="static")
     for module in (
-        entrance, overview, customers, missions, drafts, badges, products, sources, letters, pipeline, models,
-        people, systems, arriving, notifications, leaderboards,
+        entrance, overview, customers, missions, campaign_editor, campaigns, badges, offers, policy, drafts,
+        products, sources, letters, pipeline, models, people, systems, arriving, notifications, leaderboards,
     ):  # fmt: skip
         app.include_router(module.router)
     _errors(app)

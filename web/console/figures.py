@@ -31,6 +31,18 @@ def by_day(db: Any, measure: str, number: int) -> list[tuple[date, str, int]]:
     return [(day, detail, int(value)) for day, detail, value in found]
 
 
+def trends(db: Any, since: date) -> list[dict[str, Any]]:
+    """What happened by day, of all numbers together: `day`, `measure`, `detail`, `value`; oldest first."""
+    c = schema.figures.c
+    found = db.execute(
+        select(c.day, c.measure, c.detail, func.sum(c.value).label("value"))
+        .where(c.day >= since, c.measure.in_(("events", "missions", "badges", "points")))
+        .group_by(c.day, c.measure, c.detail)
+        .order_by(c.day)
+    ).mappings()
+    return [each | {"value": int(each["value"])} for each in map(dict, found)]
+
+
 def holders(db: Any) -> dict[tuple[int, int], int]:
     """How many hold each (badge, level)."""
     c = schema.badges.c

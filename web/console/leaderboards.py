@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -14,6 +14,7 @@ from web.api.doors import Commander, Reader
 from web.api.parts import P, Parts
 from web.api.projected import reading
 from web.console.gate import form_of
+from web.console.kept import kept
 from web.console.rendering import page, said, say
 
 router = APIRouter()
@@ -32,10 +33,18 @@ def leaderboards(
     with reading(parts) as session:
         as_of = queries.freshness(session)["as_of"]
         known = seasons(as_of.date()) if as_of is not None and by in sums.BY_DAY else {}
-        since, until = known.get(season, (None, None))
-        rows = sums.leaderboard(
-            session, by, SHOWN, since=since, until=until, without=unlisted.of(parts).hashes()
-        )
+    since, until = known.get(season, (None, None))
+
+    def look() -> list[dict[str, Any]]:
+        with reading(parts) as session:
+            return sums.leaderboard(
+                session, by, SHOWN, since=since, until=until, without=unlisted.of(parts).hashes()
+            )
+
+    rows = kept(parts).of(f"leaders by {by} {since} {until}", look)
+    # Whoever has just asked not to be listed is not, even where the sum is of before.
+    off = unlisted.of(parts).among(each["customer_id"] for each in rows)
+    rows = [each for each in rows if each["customer_id"] not in off]
     return page(
         request, "leaderboards.html", rows=rows, by=by, leaders=sums.LEADERS, seasons=known,
         season=season if season in known else "", since=since, until=until,

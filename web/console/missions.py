@@ -26,7 +26,9 @@ from web.api.parts import P, Parts
 from web.api.projected import reading
 from web.api.rules import Number
 from web.console import figures
+from web.console.census import meant
 from web.console.gate import form_of
+from web.console.kept import kept
 from web.console.rendering import page, said, say
 
 router = APIRouter()
@@ -51,11 +53,16 @@ _WORDS = {"goal.types", "after"}
 
 def activity(parts: Parts, measure: str) -> dict[int, dict[str, int]]:
     """What each number did so far, by status or level."""
-    found: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    with reading(parts) as session:
-        for number, detail, value in figures.by_number(session, measure):
-            found[number][detail] = value
-    return dict(found)
+
+    def look() -> dict[int, dict[str, int]]:
+        found: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        with reading(parts) as session:
+            for number, detail, value in figures.by_number(session, measure):
+                found[number][detail] = value
+        return dict(found)
+
+    found: dict[int, dict[str, int]] = kept(parts).of(f"activity {measure}", look)
+    return found
 
 
 @router.get("/missions/")
@@ -99,7 +106,10 @@ def check(request: Request, parts: P, caller: Editor) -> Response:
     if edit is not None:
         row, faults = _tried(parts, edit)
         changes = parts.drafts.changes(row) if not faults else []
-    return page(request, "part_mission_faults.html", fields=FIELDS, faults=_by_field(faults), changes=changes)
+    return page(
+        request, "part_mission_faults.html", fields=FIELDS, faults=_by_field(faults), changes=changes,
+        meant=meant(parts, form_of(request).get("eligibility", "")),
+    )  # fmt: skip
 
 
 @router.get("/missions/{number}/")

@@ -20,7 +20,9 @@ from projection import queries, schema, sums
 from web.api.doors import Reader
 from web.api.parts import P, Parts
 from web.api.projected import reading
+from web.console import figures as by_number
 from web.console.gate import COOKIE
+from web.console.kept import kept
 from web.console.rendering import page, render
 
 router = APIRouter()
@@ -37,7 +39,7 @@ RANGES = (30, 90, 365)
 
 @dataclass(slots=True)
 class Watch:
-    """The figures of a moment ago, and how many events came since earlier ones."""
+    """The figures of lately, and how many events came since earlier ones."""
 
     lock: Lock = field(default_factory=Lock)
     at: float = -1e9
@@ -45,13 +47,14 @@ class Watch:
     events: deque[tuple[float, int]] = field(default_factory=deque)
 
     def look(self, parts: Parts) -> dict[str, Any]:
-        """The figures, at most LOOK seconds old."""
+        """The figures, looked for at most every LOOK seconds."""
         with self.lock:
             now = time.monotonic()
             if now - self.at >= LOOK:
-                self.found = figures(parts)
-                self.at = time.monotonic()
-                self.events.append((self.at, self.found["events"]))
+                before, self.at = self.found, time.monotonic()
+                self.found = kept(parts).of("overview", lambda: figures(parts))
+                if self.found is not before:
+                    self.events.append((self.at, self.found["events"]))
                 while len(self.events) > 2 and self.at - self.events[0][0] > RATE_SECONDS:
                     self.events.popleft()
             first, last = self.events[0], self.events[-1]
@@ -105,13 +108,15 @@ def overview(
     """Figures and trends."""
     found = _watch(parts).look(parts)
     as_of = found["freshness"]["as_of"]
-    charts: list[dict[str, Any]] = []
-    if as_of is not None:
+
+    def look() -> list[dict[str, Any]]:
         since = as_of.date() - timedelta(days=days - 1)
         with reading(parts) as session:
-            by_day = sums.programme(session, since=since)
+            by_day = by_number.trends(session, since)
             owed = sums.owed_by_day(session, since=since)
-        charts = trends(by_day, owed, set(parts.content().policy.transaction_types))
+        return trends(by_day, owed, set(parts.content().policy.transaction_types))
+
+    charts = kept(parts).of(f"trends of {days} days", look) if as_of is not None else []
     return page(request, "overview.html", now=found, charts=charts, days=days, ranges=RANGES, levels=LEVELS)
 
 

@@ -49,7 +49,10 @@ PLACES: tuple[tuple[str, str, str | None], ...] = (
     ("overview", "/", None),
     ("customers", "/customers/", None),
     ("missions", "/missions/", None),
+    ("campaigns", "/campaigns/", None),
     ("badges", "/badges/", None),
+    ("offers", "/offers/", None),
+    ("policy", "/policy/", None),
     ("leaderboards", "/leaderboards/", None),
     ("products", "/products/", None),
     ("drafts", "/drafts/", None),
@@ -106,6 +109,8 @@ def shown(value: Any) -> str:
     """Any value of JSON, for people."""
     if value is None:
         return say("word.unknown")
+    if isinstance(value, float) and 0 < abs(value) < 100:
+        return f"{value:.4g}"  # a share, say, of which two decimals would be too few
     if isinstance(value, (bool, int, float)):
         return number(value)
     if isinstance(value, str):

@@ -122,5 +122,7 @@
     });
     field.addEventListener("blur", close);
   });
+  // On a phone the tab where one is may lie outside.
+  document.querySelector(".tabs.under [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   drawAll(document);
 })();

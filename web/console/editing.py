@@ -1,0 +1,175 @@
+"""What editors of the rules share: entries as fields of a form and back, faults, the way into a draft."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastapi import Request, Response
+from pydantic import ValidationError
+from starlette.responses import RedirectResponse
+
+from catalog.entries import SECTIONS
+from catalog.governance import rules
+from catalog.governance.audit import Caller
+from catalog.governance.drafts import DRAFT
+from catalog.governance.models import DraftRow
+from catalog.service import NoSuch, Taken, Unfit, faults_of
+from web.api.parts import Parts
+from web.console.rendering import say
+
+#: A field and what is wrong there.
+Faults = list[tuple[str, str]]
+
+
+def flat(entry: Mapping[str, Any], fields: Sequence[str]) -> dict[str, str]:
+    """An entry as a form has it: lists with commas, numbers as they are, nothing for what is not said."""
+    found: dict[str, str] = {}
+    for name in fields:
+        value: Any = entry
+        for step in name.split("."):
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if isinstance(value, bool):
+            found[name] = "on" if value else ""
+        elif isinstance(value, list):
+            found[name] = ", ".join(map(plain, value))
+        elif isinstance(value, Mapping):
+            found[name] = "\n".join(f"{key} = {plain(each)}" for key, each in value.items())
+        else:
+            found[name] = "" if value is None else plain(value)
+    return found
+
+
+def plain(value: Any) -> str:
+    """A value as one writes it: whole numbers without a point."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def nested(
+    form: Mapping[str, str], fields: Sequence[str], read: Callable[[str, str], Any]
+) -> tuple[dict[str, Any], Faults]:
+    """What fields of a form say, as an entry; `read` (field, text) raises ValueError with the reason."""
+    entry: dict[str, Any] = {}
+    faults: Faults = []
+    for name in fields:
+        text = form.get(name, "").strip()
+        try:
+            value = read(name, text)
+        except ValueError as error:
+            faults.append((name, str(error)))
+            continue
+        if value is None:
+            continue
+        node = entry
+        *path, last = name.split(".")
+        for step in path:
+            node = node.setdefault(step, {})
+        node[last] = value
+    return entry, faults
+
+
+def whole_number(text: str) -> int:
+    """Raises ValueError."""
+    try:
+        return int(text.replace(",", ""))
+    except ValueError:
+        raise ValueError(say("missions.whole")) from None
+
+
+def amount(text: str) -> float:
+    """Raises ValueError."""
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        raise ValueError(say("editing.amount")) from None
+
+
+def words(text: str) -> list[str]:
+    """Words with commas between them."""
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def standing(parts: Parts, section: str, number: int) -> dict[str, Any]:
+    """An entry as published.  Raises NoSuch."""
+    found: dict[str, Any] | None = rules.standing(parts.content(), section, number)
+    if found is None:
+        raise NoSuch(say("editing.missing", what=say(f"section.{section}"), number=number))
+    return found
+
+
+def entry_edit(
+    parts: Parts, section: str, form: Mapping[str, str], entry: dict[str, Any], faults: Faults
+) -> tuple[rules.Edit | None, Faults]:
+    """An entry's edit, or its faults.  Raises Taken where somebody has published another one meanwhile."""
+    model = SECTIONS[section]
+    number, base = form.get("number", ""), None
+    if number.isdecimal():
+        entry[model.key] = int(number)
+        base = unchanged(parts, section, form, int(number))
+    elif rules.standing(parts.content(), section, entry.get("name", "")) is not None:
+        faults.append(("name", say("editing.taken")))
+    try:
+        whole = rules.whole(model.model_validate(entry))
+    except ValidationError as error:
+        known = {field for field, _ in faults}
+        return None, faults + [each for each in faults_of(error) if each[0] not in known]
+    return (None, faults) if faults else ({"section": section, "entry": whole, "base": base}, [])
+
+
+def unchanged(parts: Parts, section: str, form: Mapping[str, str], number: int | None = None) -> str:
+    """The tag of what an editor was opened with.  Raises Taken where that is not what stands there now."""
+    before = rules.standing(parts.content(), section, number)
+    base = form.get("base", "")
+    if before is None or base != rules.tag(before):
+        raise Taken(say("editing.changed", what=say(f"section.{section}")), hint=say("problem.changed.hint"))
+    return base
+
+
+def draft_of(edit: rules.Edit) -> DraftRow:
+    """A draft of one edit, which nobody keeps."""
+    return DraftRow(status=DRAFT, note="", edits=[edit], authors=[])
+
+
+def tried(parts: Parts, edit: rules.Edit) -> tuple[list[dict[str, Any]], Faults]:
+    """What an edit would change, or why it cannot."""
+    row = draft_of(edit)
+    try:
+        parts.drafts.content(row)
+    except Unfit as unfit:
+        return [], unfit.faults
+    return parts.drafts.changes(row), []
+
+
+def saved(
+    request: Request, parts: Parts, caller: Caller, edit: rules.Edit, form: Mapping[str, str]
+) -> tuple[Response | None, Faults]:
+    """The way to the draft that has the edit, or its faults."""
+    to = form.get("draft", "")
+    try:
+        row = parts.drafts.add(
+            [edit], caller, form.get("note", "")[:500], int(to) if to.isdecimal() else None
+        )
+    except Unfit as unfit:
+        return None, unfit.faults
+    return RedirectResponse(f"{request.scope['root_path']}/drafts/{row.id}/", 303), []
+
+
+def into(parts: Parts, form: Mapping[str, str]) -> dict[str, Any]:
+    """What the end of every editor shows: drafts that the edit may go into, and why it is made."""
+    return {
+        "drafts": parts.drafts.page(None, 20, DRAFT), "note": form.get("note", ""),
+        "into": form.get("draft", ""),
+    }  # fmt: skip
+
+
+def by_field(faults: Faults, fields: Sequence[str], section: str) -> dict[str, list[str]]:
+    """Faults by the field of the form that shows them; "" has what belongs to none."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for field, message in faults:
+        # An edit of another entry of the draft says its own place: templates["..."].goal
+        place = field.removeprefix(f"{section}.")
+        while place and place not in fields:
+            place = place.rpartition(".")[0]
+        found[place].append(message if place or not field else f"{field}: {message}")
+    return dict(found)
