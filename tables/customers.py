@@ -61,10 +61,13 @@ class CustomerTable:
         started = time.perf_counter()
         share = self._share(len(self._held) + 1)
         store = RocksStore(self._directory / str(partition), topic_id(self._config, topics.CHANGELOG))
-        state, end = self._restored(partition, store, share, progress)
+        state, start, end = self._restored(partition, store, share, progress)
         self._held[partition] = _Held(state, store, end, time.monotonic())
         took = time.perf_counter() - started
-        log.info("customers/%d: %d customers restored to %d in %.2f s", partition, len(state), end, took)
+        log.info(
+            "customers/%d: %d customers restored in %.2f s, the changelog read from %d to %d",
+            partition, len(state), took, start, end,
+        )  # fmt: skip
         return state
 
     def _share(self, partitions: int) -> int:
@@ -73,12 +76,13 @@ class CustomerTable:
 
     def _restored(
         self, partition: int, store: RocksStore, share: int, progress: Progress
-    ) -> tuple[State, int]:
-        """A state restored over the store; one that turns out damaged is wiped, once."""
+    ) -> tuple[State, int, int]:
+        """A state restored over the store, and what was read; one that turns out damaged is wiped, once."""
         for again in (False, True):
             state = State(store, share)
             try:
-                return state, restore(self._config, topics.CHANGELOG, partition, store, state, progress)
+                read = restore(self._config, topics.CHANGELOG, partition, store, state, progress)
+                return state, *read
             except StoreDamaged as error:
                 log.warning("customers/%d: %s", partition, error)
                 if again:
