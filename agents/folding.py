@@ -287,7 +287,7 @@ def _require_readable(outcomes: Sequence[tuple[RecordBatch, Outcome]]) -> None:
             if NEWER in message:
                 raise KhayweError(
                     f"{batch.source.topic}/{batch.source.partition} at {offset}: {message}",
-                    hint="run the version of khaywe that wrote it, or a newer one; nothing of it was committed",
+                    hint="run the version of khaywe that wrote it, or a newer one; none of it was committed",
                 )
 
 

@@ -1,9 +1,9 @@
-"""A rolling restart of two workers under load: how long each partition stood still, and that nothing was lost.
+"""A rolling restart of two workers under load: how long partitions stand still, and that nothing is lost.
 
     python -m bench.rolling [--rate 500] [--customers 2000] [--partitions 4] [--json]
 
-Its own Kafka, PostgreSQL and two workers.  How far a partition got, and when, is read from the topics: the broker's
-own times of the records that were committed on customer-events (normaliser) and on the changelog (customers).
+Its own Kafka, PostgreSQL and two workers.  How far a partition got, and when, is read from the topics: the
+broker's times of the records that were committed on customer-events (normaliser) and changelog (customers).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Restarted:
 
 @dataclass(slots=True)
 class Rolled:
-    """A run.  `full`: hand-overs that had to read a partition's whole changelog, `tails`: those that had not."""
+    """A run.  `full`: hand-overs that read a partition's whole changelog, `tails`: those that did not."""
 
     records: int
     restarts: list[Restarted]
@@ -157,7 +157,7 @@ def _longest(times: dict[int, list[float]], begin: float, end: float) -> float:
 
 
 def _restores(crew: list[Worker], since: float) -> tuple[int, int]:
-    """Partitions restored from the log's start, and from where a store was, since then; of the workers' logs."""
+    """Partitions restored from the log's start, and from where a store was, as the logs tell since then."""
     full = tails = 0
     for worker in crew:
         for line in worker.log.read_text().splitlines():
@@ -182,7 +182,7 @@ def shown(rolled: Rolled) -> str:
         )
     calm = ", ".join(f"{topic} {seconds:.2f} s" for topic, seconds in rolled.calm.items())
     lines.append(f"without a restart: {calm}")
-    lines.append(f"hand-overs: {rolled.tails} from a store and the changelog's rest, {rolled.full} from nothing")
+    lines.append(f"restores: {rolled.tails} of a store and the changelog's rest, {rolled.full} from nothing")
     return "\n".join(lines)
 
 

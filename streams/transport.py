@@ -51,6 +51,7 @@ class Consumer(driver.Consumer):
         self._source = Source(self.app.settings, self.app.conf.id)
         #: Where the next batch of a partition must begin: the chain of positions.
         self._expected: dict[Partition, int] = {}
+        self._leaving = False
         self._looked = 0.0
         self._kept_alive = 0.0
         self._marked = 0.0
@@ -73,10 +74,18 @@ class Consumer(driver.Consumer):
         coordinator = self._thread._ensure_consumer()._coordinator
         mine = frozenset(Partition(tp.topic, tp.partition) for tp in assigned if tp.topic in self.app.anchors)
         await self._thread.call_thread(self._pause_fetcher)
+        if self._leaving:
+            return
         if coordinator.generation != generation_id:
             log.info("%s: generation %d is over before it began", self.app.conf.id, generation_id)
             return
         self.epoch = Epoch(self.app.conf.id, generation_id, coordinator.member_id, mine)
+        self._changed.set()
+
+    def let_go(self) -> None:
+        """The worker stops: a transaction under way may end, nothing else is begun."""
+        self._leaving = True
+        self.epoch = None
         self._changed.set()
 
     async def _pause_fetcher(self) -> None:

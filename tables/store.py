@@ -7,16 +7,26 @@ never older.  Deleting a store loses nothing.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
 
 from loyalty.row import FORMAT
 from loyalty.state import PARTITION_KEY, ROW_KEY
@@ -31,6 +41,14 @@ BLOCK_CACHE = 64 << 20
 WRITE_BUFFER = 16 << 20
 #: Rows in one RocksDB batch: larger ones leave the processor's caches.
 BATCH_ROWS = 500
+
+
+#: Seconds to wait for a store that another process has open.
+LOCKED_SECONDS = 2.0
+#: Seconds in which a worker that hands a partition over has closed its store.
+LETS_GO_SECONDS = 1.0
+#: Changelog records that are read in less time than waiting may take.
+WORTH_WAITING = 5_000
 
 
 class Meta(msgspec.Struct):
@@ -111,15 +129,22 @@ class RocksStore:
 
     def _open(self) -> Any:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return Rdict(str(self.path), _options())
-        except Exception as error:  # rocksdict raises bare Exception
-            if "While lock file" in str(error) or "lock hold" in str(error):
-                raise TableError(
-                    f"{self.path} is in use by another process",
-                    hint="give each worker a KHAYWE_WORKER of its own",
-                ) from None
-            log.warning("%s cannot be opened (%s); it is rebuilt from the changelog", self.path, error)
+        deadline = time.monotonic() + LOCKED_SECONDS
+        while True:
+            try:
+                return Rdict(str(self.path), _options())
+            except Exception as error:  # rocksdict raises bare Exception
+                if "While lock file" not in str(error) and "lock hold" not in str(error):
+                    log.warning(
+                        "%s cannot be opened (%s); it is rebuilt from the changelog", self.path, error
+                    )
+                    break
+                if time.monotonic() > deadline:
+                    raise TableError(
+                        f"{self.path} is in use by another process",
+                        hint="give each worker a KHAYWE_WORKER of its own",
+                    ) from None
+                time.sleep(0.02)  # perhaps another worker looks at it: `inherit`
         try:
             shutil.rmtree(self.path)
             return Rdict(str(self.path), _options())
@@ -242,6 +267,57 @@ class RocksStore:
         self._db.close()
         if self.damaged:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def inherit(left: Iterable[Path], path: Path, changelog: str, busy: set[Path]) -> Path | None:
+    """Move the store here that another worker of this machine has left, where it is further than `path`'s.
+
+    Of `left`, those that somebody has open stay where they are: who hands over is waited for, but for nobody
+    who did not let go once (`busy`: their directories).  Returns whence it came.  Whatever goes wrong, the
+    changelog has it all.
+    """
+    furthest = -1 if not path.exists() else _peek(path, changelog)
+    for other in left:
+        offset = _peek(other, changelog)
+        if offset <= furthest:
+            continue
+        waits = offset - furthest > WORTH_WAITING and other.parent not in busy
+        deadline = time.monotonic() + (LETS_GO_SECONDS if waits else 0.0)
+        while not _moved(other, path):
+            if time.monotonic() >= deadline:
+                if waits:
+                    busy.add(other.parent)
+                break
+            time.sleep(0.01)
+        else:
+            return other
+    return None
+
+
+def _moved(other: Path, path: Path) -> bool:
+    """Move a store, if nobody has it open."""
+    try:
+        with (other / "LOCK").open("r+") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as RocksDB does
+            shutil.rmtree(path, ignore_errors=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            other.rename(path)
+    except OSError:
+        return False
+    return True
+
+
+def _peek(path: Path, changelog: str) -> int:
+    """The changelog offset that a store stands for, whoever has it open; -1: it is of no use."""
+    try:
+        db = Rdict(str(path), Options(raw_mode=True), access_type=AccessType.read_only())
+        try:
+            meta = msgspec.json.decode(cast(bytes, db.get(META_KEY)), type=Meta)
+        finally:
+            db.close()
+    except Exception:  # rocksdict raises bare Exception
+        return -1
+    return meta.offset if (meta.changelog, meta.format) == (changelog, FORMAT) else -1
 
 
 _cache: list[Cache] = []

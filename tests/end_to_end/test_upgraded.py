@@ -167,7 +167,10 @@ def test_a_newer_row_in_the_changelog_stops_the_worker(pipeline: Pipeline) -> No
     with workers(worker):
         worker.start()
         said = refused(pipeline, worker, before)
-    assert f"error: {CHANGELOG}/{place}: customer c31: row has format {FORMAT + 1}, this version reads up to" in said
+    assert (
+        f"error: {CHANGELOG}/{place}: customer c31: row has format {FORMAT + 1}, this version reads up to"
+        in said
+    )
     assert "hint: run the version of khaywe that wrote it, or a newer one" in said
     producer.produce(CHANGELOG, was, ROW_KEY + b"c31", place)
     assert producer.flush(30) == 0
