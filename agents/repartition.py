@@ -83,8 +83,9 @@ def repartition(
     """
     progress("Looking at the topics", None)
     admin = AdminClient(settings.kafka_config())
-    there, before = _look(settings, admin, partitions)
+    there = _look(settings, admin, partitions)
     producer = reload.producer_of(settings)  # aborts what a run that was killed has left open
+    before = there - len(retired(settings, there))
     _require_rest(settings, behind)
     logs = len(admin.list_topics(timeout=TIMEOUT).topics[topics.CHANGELOG].partitions)
     try:
@@ -107,8 +108,8 @@ def repartition(
     return Done(before, partitions, sums, moved)
 
 
-def _look(settings: Settings, admin: AdminClient, partitions: int) -> tuple[int, int]:
-    """How many partitions there are, and how many of them customers have.  Raises Refused."""
+def _look(settings: Settings, admin: AdminClient, partitions: int) -> int:
+    """How many partitions there are.  Raises Refused."""
     present = admin.list_topics(timeout=TIMEOUT).topics
     names = [each.name for each in topics.registry(settings) if each.with_customers]
     missing = [name for name in names if name not in present]
@@ -126,7 +127,7 @@ def _look(settings: Settings, admin: AdminClient, partitions: int) -> tuple[int,
             f"topic {name} has {count} partitions, neither {there} nor {wanted}",
             hint=f"an earlier change went to {count}: finish that with `khaywe repartition {count}` first",
         )
-    return there, there - len(retired(settings, there))
+    return there
 
 
 def _require_rest(settings: Settings, behind: Callable[[], int]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -194,7 +195,7 @@ def main() -> None:
     asked.add_argument("--partitions", type=int, default=4)
     asked.add_argument("--json", action="store_true", help="for a program to read")
     given = asked.parse_args()
-    home = Path(tempfile.mkdtemp(prefix=f"{HOMES}{time.time_ns()}-"))
+    home = Path(tempfile.mkdtemp(prefix=f"{HOMES}{os.getpid()}-"))
     try:
         rolled = run(home / "home", given.rate, given.customers, given.partitions)
         plain: dict[str, Any] = asdict(rolled) | {"stall": rolled.stall}

@@ -105,6 +105,7 @@ class RecordApp(faust.App):
     async def handle(self, poll: Poll) -> None:
         """An agent's work on a poll: processed in one transaction, or dropped and read again."""
         consumer = cast(Consumer, self.consumer)
+        consumer.begun.set()
         current = consumer.current(poll)
         if current is None:
             return

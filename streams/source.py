@@ -30,13 +30,13 @@ POLL_SECONDS = 0.03
 #: cluster without brokers, as one just started tells, sometimes never finds one again.
 LOST_SECONDS = 15.0
 
-#: What librdkafka may hold of all partitions together, in one queue: a record waits for all that stand in it.  So
-#: little, that in a partition without a backlog it waits half a second at most where another one has one.
+#: What librdkafka may hold of all partitions together, in one queue: a record waits for all that stands
+#: in it, so that one of a partition without a backlog waits for little where others have one.
 QUEUE = {
-    "queued.min.messages": 10_000,
+    "queued.min.messages": 5_000,
     "queued.max.messages.kbytes": 32 << 10,
     "fetch.queue.backoff.ms": 5,
-    "fetch.message.max.bytes": 512 << 10,  # of one partition, compressed
+    "fetch.message.max.bytes": 256 << 10,  # of one partition, compressed
     "fetch.max.bytes": 4 << 20,
 }
 _NOT_FATAL = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}

@@ -66,7 +66,7 @@ class Cluster:
 
 
 def moved(table: Table, partitions: int, before: int | None = None) -> Table:
-    """What `khaywe repartition` makes of a table: those partitions that customers have left are still there."""
+    """What `khaywe repartition` makes of a table; partitions that customers have left stay, empty."""
     found = [dict(entries) for entries in table] + [{} for _ in range(partitions - len(table))]
     placing = Placing(partitions)
     for n, entries in enumerate(table):

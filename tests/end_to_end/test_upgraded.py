@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from rocksdict import Options, Rdict
 
 from config.topics import CHANGELOG, CUSTOMER_EVENTS
@@ -29,7 +29,7 @@ from streams.partition import partition_of
 from streams.positions import GroupPositions
 from tables.restore import topic_id
 from tables.store import META_KEY, Meta
-from tests.faults.harness import Worker, until, workers
+from tests.faults.harness import Worker, stand, until, workers
 from tests.faults.pipeline import EFFECTS, SOURCE, Pipeline, mixed
 from tests.loyalty.compiled_partition import CompiledPartition
 
@@ -63,11 +63,8 @@ def left_by_the_old_version(pipeline: Pipeline, worker: str) -> None:
         for key, row in entries(n).items():
             producer.produce(CHANGELOG, row, key, n)
     assert producer.flush(60) == 0
-    group = {"group.id": CUSTOMERS_GROUP, "enable.auto.commit": False}
-    member = Consumer(pipeline.settings.kafka_config(**group))
-    ends = [TopicPartition(CUSTOMER_EVENTS, n, len(old["log"])) for n, old in enumerate(OLD)]
-    member.commit(offsets=ends, asynchronous=False)
-    member.close()
+    ends = {Partition(CUSTOMER_EVENTS, n): len(old["log"]) for n, old in enumerate(OLD)}
+    stand(pipeline.settings, CUSTOMERS_GROUP, ends)
     changelog = topic_id(pipeline.settings.kafka_config(), CHANGELOG)
     for n in range(PARTITIONS):
         path = pipeline.home / "workers" / worker / "customers" / str(n)
