@@ -220,7 +220,7 @@ def shown(found: CaughtUp) -> str:
         f"the other partitions had no backlog left when {found.busy_left:,} records {busy} were left",
         f"a command there: answered in {found.command_seconds:.2f} s, "
         f"{found.command_overtook:,} records {busy} meanwhile",
-        f"a tick had passed there after {found.tick_seconds:.2f} s; {found.still_left:,} were still left then",
+        f"a tick had passed there after {found.tick_seconds:.2f} s; {found.still_left:,} were left then",
     ])  # fmt: skip
 
 

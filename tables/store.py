@@ -47,8 +47,6 @@ BATCH_ROWS = 500
 LOCKED_SECONDS = 2.0
 #: Seconds in which a worker that hands a partition over has closed its store.
 LETS_GO_SECONDS = 1.0
-#: Changelog records that are read in less time than waiting may take.
-WORTH_WAITING = 5_000
 
 
 class Meta(msgspec.Struct):
@@ -278,39 +276,51 @@ def inherit(left: Iterable[Path], path: Path, changelog: str, busy: set[Path]) -
     """
     furthest = -1 if not path.exists() else _peek(path, changelog)
     for other in left:
-        offset = _peek(other, changelog)
-        if offset <= furthest:
+        if not _let_go(other, busy) or _peek(other, changelog) <= furthest:
             continue
-        waits = offset - furthest > WORTH_WAITING and other.parent not in busy
-        deadline = time.monotonic() + (LETS_GO_SECONDS if waits else 0.0)
-        while not _moved(other, path):
-            if time.monotonic() >= deadline:
-                if waits:
-                    busy.add(other.parent)
-                break
-            time.sleep(0.01)
-        else:
-            return other
+        try:
+            _move(other, path)
+        except OSError:  # gone meanwhile, or on another disk
+            continue
+        return other
     return None
 
 
-def _moved(other: Path, path: Path) -> bool:
-    """Move a store, if nobody has it open."""
-    try:
-        with (other / "LOCK").open("r+") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as RocksDB does
-            shutil.rmtree(path, ignore_errors=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            other.rename(path)
-    except OSError:
-        return False
-    return True
+def _let_go(other: Path, busy: set[Path]) -> bool:
+    """Whether nobody has a store open any more.  What is open cannot be read: most of it is in memory."""
+    deadline = time.monotonic() + (0.0 if other.parent in busy else LETS_GO_SECONDS)
+    while True:
+        try:
+            with (other / "LOCK").open("r+") as lock:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as RocksDB does
+            return True
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() >= deadline:
+                busy.add(other.parent)
+                return False
+            time.sleep(0.01)
+        except OSError:
+            return False
+
+
+def _move(other: Path, path: Path) -> None:
+    """Put a store in place of another one.  Raises OSError, and then both are where they were."""
+    with (other / "LOCK").open("r+") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        here = path.with_name(f"{path.name}.left")
+        shutil.rmtree(here, ignore_errors=True)
+        other.rename(here)
+        shutil.rmtree(path, ignore_errors=True)
+        here.rename(path)
 
 
 def _peek(path: Path, changelog: str) -> int:
     """The changelog offset that a store stands for, whoever has it open; -1: it is of no use."""
+    options = Options(raw_mode=True)
+    options.set_keep_log_file_num(2)
     try:
-        db = Rdict(str(path), Options(raw_mode=True), access_type=AccessType.read_only())
+        db = Rdict(str(path), options, access_type=AccessType.read_only())
         try:
             meta = msgspec.json.decode(cast(bytes, db.get(META_KEY)), type=Meta)
         finally:

@@ -84,7 +84,9 @@ def check(pipeline: Pipeline, ends: list[dict[int, int]]) -> None:
         if stage:
             table = moved(table, number)
             assert not any(table[number:])
-        since = [m for m in log if begins.get(m.partition(), 0) <= m.offset() < ends[stage][m.partition()]]
+        since = [
+            m for m in log if begins.get(m.partition(), 0) <= m.offset() < ends[stage].get(m.partition(), 0)
+        ]
         assert {m.partition() for m in since} == set(range(number))
         assert all(partition_of(m.key(), number) == m.partition() for m in since if m.key())
         for n in range(number):
