@@ -167,7 +167,7 @@ def test_moved_twice_is_moved_once() -> None:
     assert moved(once, 5, before=2) == once
     assert sum(misplaced(n, entries, 5) for n, entries in enumerate(cluster.table)) > 0
     back = moved(once, 2)
-    assert moved(back, 2) == back
+    assert moved(back, 2, before=2) == back
 
 
 def test_a_copy_of_a_stub_does_not_erase_who_came_back() -> None:
