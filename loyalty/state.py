@@ -505,9 +505,9 @@ def opened_many(ids: Sequence[bytes], rows: Sequence[bytes]) -> NDArray[Any]:
         if all(map(is_packed, rows)):
             return unpack(rows)
         # As bytes: numpy copies a record field by field, and what lies between them would be anything.
-        return np.concatenate(
-            [current(row, id).view(_RAW) for id, row in zip(ids, rows, strict=True)]
-        ).view(ROW)
+        return np.concatenate([current(row, id).view(_RAW) for id, row in zip(ids, rows, strict=True)]).view(
+            ROW
+        )
     except RowFormatError:
         _refuse(ids, rows)
         raise
