@@ -23,10 +23,11 @@ from agents.portrait import open_grants, portrait, why_or_not
 from agents.predicting import Predicting
 from catalog.content import Content
 from config import topics
+from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.census import census
 from loyalty.engine import Engine, Outcome
-from loyalty.row import LINKED
+from loyalty.row import FORMAT, LINKED
 from loyalty.standing import month_start
 from loyalty.state import ROW_KEY, opened_many
 from loyalty.upgrade import current
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 PATIENCE = 5.0
 #: Rows that are looked at for a census: the fold waits meanwhile, for a tenth of a second.
 COUNTED = 20_000
+#: Words of a row that a newer version wrote (`loyalty.row`); in a `_merge` it is no fault of the record.
+NEWER = f"this version reads up to {FORMAT}"
 #: Rows come first in a store: no key of one is above.
 ROW_KEY_END = bytes([ROW_KEY[0] + 1])
 
@@ -119,6 +122,7 @@ class CustomersProcessor:
                     rest.append((batch, steps))
             metrics.STAGE_SECONDS.labels(CUSTOMERS_GROUP, "fold").inc(time.perf_counter() - started)
             if outcomes:
+                _require_readable(outcomes)
                 self._commit(outcomes, commit)
             work = rest
 
@@ -303,6 +307,17 @@ class CustomersProcessor:
             }
             for partition in sorted(self._engines)
         ]
+
+
+def _require_readable(outcomes: Sequence[tuple[RecordBatch, Outcome]]) -> None:
+    """Stop rather than set aside what only a newer version can read.  Raises KhayweError."""
+    for batch, outcome in outcomes:
+        for offset, _, message in outcome.dead:
+            if NEWER in message:
+                raise KhayweError(
+                    f"{batch.source.topic}/{batch.source.partition} at {offset}: {message}",
+                    hint="run the version of khaywe that wrote it, or a newer one; none of it was committed",
+                )
 
 
 def _restoring(epoch: Epoch, partition: int, done: int, total: int) -> bool:

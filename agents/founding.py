@@ -33,6 +33,7 @@ from projection import founding
 from projection.eras import Contents, Eras
 from projection.writer import TOPICS, Start, Writer
 from streams.batches import Aborted, Partition
+from streams.topics import width
 from tables import snapshots
 from tables.errors import TableError
 
@@ -53,7 +54,7 @@ def _fill(settings: Settings, contents: Contents, cursor: Any) -> None:
     erased = _erased(settings)
     founding.erased(cursor, erased.items())
     admin = AdminClient(settings.kafka_config(log_level=2))
-    places = [Partition(topic, number) for topic in TOPICS for number in range(settings.partitions)]
+    places = [Partition(topic, number) for topic in TOPICS for number in range(width(settings))]
     found = starts(admin, places)
     cut = {place[1] for place, start in found.items() if start.low and place[0] not in _COMPACTED}
     known: set[bytes] = set()

@@ -20,6 +20,7 @@ from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll
 from streams.names import PROJECTOR_GROUP
 from streams.source import Source
+from streams.topics import width
 
 log = logging.getLogger(__name__)
 
@@ -114,5 +115,5 @@ class Follower:
 
 
 def every(settings: Settings) -> list[Partition]:
-    """Every partition that is projected."""
-    return [Partition(topic, number) for topic in TOPICS for number in range(settings.partitions)]
+    """Every partition that is projected.  Raises KafkaException."""
+    return [Partition(topic, number) for topic in TOPICS for number in range(width(settings))]

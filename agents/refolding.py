@@ -163,9 +163,11 @@ def plan(settings: Settings, since: str | None, ends: Mapping[int, int] | None =
     places = held(settings, [topics.CUSTOMER_EVENTS])
     found = []
     for place, (begin, end) in sorted(places.items()):
+        if place.partition >= settings.partitions:
+            continue  # customers have left it
         end = max(begin, min(end, end if ends is None else ends.get(place.partition, 0)))
         root = snapshots.directory(settings)
-        found.append(_begun(root, place.partition, len(places), (begin, end), log, since))
+        found.append(_begun(root, place.partition, settings.partitions, (begin, end), log, since))
     return found
 
 

@@ -1,16 +1,18 @@
-"""More partitions for customers: the table moved, then the topics grown.  docs/decisions/0006-repartition.md.
+"""Another number of partitions for customers: the table moved, then topics grown that are too small.
+
+docs/decisions/0006-repartition.md has more partitions, 0007-fewer-partitions.md fewer.
 
 The steps, with a kill test for each gap between two of them; run again, each does what is still to be done:
 
 1. `looked`: no worker runs, nothing waits in customer-events, all partitions stand at the same tick and
    revision, the topics have the old number of partitions or the new one.
-2. `held`: a transaction holds the groups' positions as they are.  A worker that starts now waits until it
-   ends.  With a last look that there is none.
-3. `fenced`: the changelog has the new number.  From here on no worker starts, with either number: topics that
-   do not all have KHAYWE_PARTITIONS partitions are refused.
+2. `held`: a transaction holds the groups' positions as they are, and says which partitions are left.  A
+   worker that starts now waits until it ends.  With a last look that there is none.
+3. `fenced`: the changelog has the new number, if that is more than it had.  From here on no worker starts,
+   with either number: topics that do not all have KHAYWE_PARTITIONS partitions in use are refused.
 4. `sent`: in that transaction, what moves is in its new place and deleted in the old.
 5. `moved`: the transaction is committed.
-6. `grown`: all other topics have the new number, customer-events last.
+6. `grown`: all other topics have the new number or more, customer-events last.
 7. `verified`: every entry lies where its customer does; customers and points are as many as before.
 """
 
@@ -32,8 +34,8 @@ from config.settings import Settings
 from loyalty.row import RowFormatError
 from streams.batches import Partition
 from streams.names import CUSTOMERS_GROUP, NORMALIZER_GROUP, PROJECTOR_GROUP
-from streams.positions import GroupPositions
-from streams.topics import TIMEOUT, await_topics
+from streams.positions import RETIRED, GroupPositions
+from streams.topics import TIMEOUT, await_topics, retired
 from tables import reload
 from tables.errors import TableError
 from tables.restore import bounds
@@ -81,54 +83,51 @@ def repartition(
     """
     progress("Looking at the topics", None)
     admin = AdminClient(settings.kafka_config())
-    before = _look(settings, admin, partitions)
+    there = _look(settings, admin, partitions)
     producer = reload.producer_of(settings)  # aborts what a run that was killed has left open
+    before = there - len(retired(settings, there))
     _require_rest(settings, behind)
-    there = len(admin.list_topics(timeout=TIMEOUT).topics[topics.CHANGELOG].partitions)
+    logs = len(admin.list_topics(timeout=TIMEOUT).topics[topics.CHANGELOG].partitions)
     try:
-        _table(settings, there, partitions, progress).common(before)
+        _table(settings, logs, partitions, progress).common(before)
     except Uneven as error:
         raise Refused(
             f"partitions differ: {error}",
             hint="run workers until `khaywe lag` shows nothing behind, stop them, then run this again",
         ) from None
     on_step("looked")
-    sums, moved = _move(settings, admin, producer, before, partitions, behind, progress, on_step)
+    sums, moved = _move(settings, admin, producer, there, before, partitions, behind, progress, on_step)
     on_step("moved")
     progress("Growing the other topics", None)
     names = [each.name for each in topics.registry(settings) if each.with_customers]
     _grow(admin, [*(n for n in names if n != topics.CUSTOMER_EVENTS), topics.CUSTOMER_EVENTS], partitions)
     on_step("grown")
     progress("Counting again", None)
-    _verify(settings, partitions, sums)
+    _verify(settings, max(there, partitions), partitions, sums)
     on_step("verified")
     return Done(before, partitions, sums, moved)
 
 
 def _look(settings: Settings, admin: AdminClient, partitions: int) -> int:
-    """How many partitions customers have.  Raises Refused."""
+    """How many partitions there are.  Raises Refused."""
     present = admin.list_topics(timeout=TIMEOUT).topics
     names = [each.name for each in topics.registry(settings) if each.with_customers]
     missing = [name for name in names if name not in present]
     if missing:
         raise Refused(f"there is no topic {missing[0]}", hint="run `khaywe topics create` first")
     counts = {name: len(present[name].partitions) for name in names}
-    before = counts[topics.CUSTOMER_EVENTS]
-    if partitions < before:
-        raise Refused(
-            f"customers have {before} partitions; Kafka takes none of a topic away",
-            hint="a worker that owns several is no slower: start fewer workers instead",
-        )
+    there = counts[topics.CUSTOMER_EVENTS]
     if partitions > MOST_PARTITIONS:
         raise Refused(f"{partitions:,} partitions are more than {MOST_PARTITIONS:,}", hint="choose fewer")
-    odd = {name: count for name, count in counts.items() if count not in (before, partitions)}
+    wanted = max(there, partitions)  # Kafka takes none of a topic away
+    odd = {name: count for name, count in counts.items() if count not in (there, wanted)}
     if odd:
         name, count = next(iter(odd.items()))
         raise Refused(
-            f"topic {name} has {count} partitions, neither {before} nor {partitions}",
+            f"topic {name} has {count} partitions, neither {there} nor {wanted}",
             hint=f"an earlier change went to {count}: finish that with `khaywe repartition {count}` first",
         )
-    return before
+    return there
 
 
 def _require_rest(settings: Settings, behind: Callable[[], int]) -> None:
@@ -166,6 +165,7 @@ def _move(
     settings: Settings,
     admin: AdminClient,
     producer: Producer,
+    there: int,
     before: int,
     partitions: int,
     behind: Callable[[], int],
@@ -174,17 +174,18 @@ def _move(
 ) -> tuple[Sums, int]:
     producer.begin_transaction()
     try:
-        _hold(settings, producer, CUSTOMERS_GROUP, topics.CUSTOMER_EVENTS, before)
-        _hold(settings, producer, NORMALIZER_GROUP, topics.CUSTOMER_COMMANDS, before)
+        _hold(settings, producer, CUSTOMERS_GROUP, topics.CUSTOMER_EVENTS, there, partitions)
+        _hold(settings, producer, NORMALIZER_GROUP, topics.CUSTOMER_COMMANDS, there, there)
         _require_rest(settings, behind)
         on_step("held")
         _grow(admin, [topics.CHANGELOG], partitions)
         on_step("fenced")
         # As of now: what this transaction writes stands behind it, and is not read.
-        ends = {n: bounds(settings.kafka_config(), topics.CHANGELOG, n) for n in range(partitions)}
-        placing, moved = _table(settings, partitions, partitions, progress), 0
+        logs = max(there, partitions)
+        ends = {n: bounds(settings.kafka_config(), topics.CHANGELOG, n) for n in range(logs)}
+        placing, moved = _table(settings, logs, partitions, progress), 0
         for n, place in ends.items():
-            progress("Moving customers", n / partitions)
+            progress("Moving customers", n / logs)
             moved += _send(producer, placing.move(n, read(settings, n, *place)))
         moved += _send(producer, placing.rest(before))
         if producer.flush(FLUSH_SECONDS):
@@ -207,12 +208,12 @@ def _move(
 
 
 def _table(
-    settings: Settings, there: int, partitions: int, progress: Callable[[str, float | None], None]
+    settings: Settings, logs: int, partitions: int, progress: Callable[[str, float | None], None]
 ) -> Placing:
     """The table as it is committed, in the partitions that are there.  Raises Refused for rows unread."""
     placing = Placing(partitions)
-    for n in range(there):
-        progress("Reading the customer table", n / there)
+    for n in range(logs):
+        progress("Reading the customer table", n / logs)
         try:
             placing.look(n, read(settings, n, *bounds(settings.kafka_config(), topics.CHANGELOG, n)))
         except RowFormatError as error:
@@ -223,16 +224,24 @@ def _table(
     return placing
 
 
-def _hold(settings: Settings, producer: Producer, group: str, topic: str, before: int) -> None:
-    """A group's positions, as they are, in the transaction: whoever takes over waits until it ends."""
+def _hold(settings: Settings, producer: Producer, group: str, topic: str, there: int, used: int) -> None:
+    """A group's positions, as they are, in the transaction: whoever takes over waits until it ends.
+
+    Those from `used` on are marked as left, with a position where they had none.
+    """
     asker = GroupPositions(settings, group, stable=True)
     try:
-        held = asker.of(Partition(topic, n) for n in range(before))
+        held = asker.of(Partition(topic, n) for n in range(there))
     finally:
         asker.close()
+    for n in range(used, there):
+        held.setdefault(Partition(topic, n), bounds(settings.kafka_config(), topic, n)[1])
     if not held:
         return
-    positions = [TopicPartition(*place, offset) for place, offset in held.items()]
+    positions = [
+        TopicPartition(*place, offset, RETIRED if place.partition >= used else "")
+        for place, offset in held.items()
+    ]
     member = Consumer(settings.kafka_config(**{"group.id": group}))  # never joins
     try:
         producer.send_offsets_to_transaction(positions, member.consumer_group_metadata(), CALL_SECONDS)
@@ -302,11 +311,11 @@ def _take(message: Any, found: dict[bytes, bytes], end: int) -> int:
     raise KafkaException(error)
 
 
-def _verify(settings: Settings, partitions: int, sums: Sums) -> None:
+def _verify(settings: Settings, logs: int, partitions: int, sums: Sums) -> None:
     """Raises Refused where something is lost, doubled or in the wrong place."""
     found = Sums()
     wrong = 0
-    for n in range(partitions):
+    for n in range(logs):
         entries = read(settings, n, *bounds(settings.kafka_config(), topics.CHANGELOG, n))
         found.add(entries)
         wrong += misplaced(n, entries, partitions)

@@ -1,4 +1,4 @@
-"""Where each entry of the customer table belongs when there are more partitions, and what must not change.
+"""Where each entry of the customer table belongs in another number of partitions, and what must not change.
 
 Pure: the content of changelog partitions in, what each of them must get out.  Rows and side entries, those of
 accounts (`template:7`) too, go where murmur2 places the customer's id.  Two kinds belong to no customer: each
@@ -125,6 +125,12 @@ class Placing:
             row = msgspec.structs.replace(common, owed=owed)
             if self._known.get(partition) != row and (row != PartitionRow() or partition in self._known):
                 yield partition, PARTITION_KEY, msgspec.json.encode(row)
+        # Where there are fewer now, nothing stays behind.
+        for partition, stubs in sorted(self._stubs.items()):
+            if partition >= self.partitions:
+                yield from ((partition, key, None) for key in sorted(stubs))
+                if partition in self._known:
+                    yield partition, PARTITION_KEY, None
 
     def common(self, before: int) -> PartitionRow:
         """The row of all partitions, but for what is owed.  Raises Uneven."""

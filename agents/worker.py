@@ -63,7 +63,7 @@ def check(settings: Settings) -> None:
 
 
 def first_revision(settings: Settings, feed: CatalogFeed) -> None:
-    """Wait for the catalog; where there is none yet, the settings make its first revision.
+    """Wait for the catalog; one that is not in this Kafka is published, or made of the settings.
 
     Raises KhayweError where there is neither catalog nor PostgreSQL, or where settings differ from it.
     """
@@ -71,7 +71,7 @@ def first_revision(settings: Settings, feed: CatalogFeed) -> None:
         try:
             service = CatalogService(settings.database_url(), settings)
             service.ensure_first_revision()
-            service.publish_outbox(Producer(settings.producer_config()))
+            service.publish_again(Producer(settings.producer_config()))  # perhaps this Kafka is a new one
             service.close()
         except NoService as error:
             raise KhayweError(f"the catalog is empty and {error}", hint="run `khaywe up`") from error

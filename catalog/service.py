@@ -422,6 +422,12 @@ class CatalogService:
         except (OperationalError, ProgrammingError) as error:
             raise _told(error) from None
 
+    def publish_again(self, producer: Producer) -> int:
+        """Publish every revision, to a Kafka that has none.  Raises CatalogError as `publish_outbox`."""
+        with self._locked(OUTBOX_LOCK) as session:
+            session.execute(update(OutboxRow).values(published_at=None))
+        return self.publish_outbox(producer)
+
     def publish_outbox(self, producer: Producer) -> int:
         """Publish what waits, in order; returns how many.  One process at a time, the others wait.
 

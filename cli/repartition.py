@@ -1,4 +1,4 @@
-"""`khaywe repartition`: more partitions for customers, while all workers are stopped."""
+"""`khaywe repartition`: more partitions for customers or fewer, while all workers are stopped."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from streams.names import CUSTOMERS_GROUP
 @click.argument("partitions", type=click.IntRange(min=1))
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 def repartition(partitions: int, as_json: bool) -> None:
-    """Give customers PARTITIONS partitions: more than they have.
+    """Give customers PARTITIONS partitions: more than they have, or fewer.
 
     All workers must be stopped, and nothing may wait to be folded or projected.  Customers move to where
-    their ids belong, in one transaction; then the topics grow.  Killed at any point, it is run again and goes
-    on.
+    their ids belong, in one transaction; then topics that are too small grow.  Kafka takes no partition away:
+    those that customers have left stay, empty.  Killed at any point, it is run again and goes on.
     Afterwards everything is started with KHAYWE_PARTITIONS=PARTITIONS.
     """
     config = settings()

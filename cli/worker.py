@@ -89,7 +89,9 @@ def worker(agents: str) -> None:
         service.execute_from_commandline()
     except SystemExit as end:
         if end.code:
-            raise KhayweError("the worker stopped on an error; its reason stands above") from None
+            reasons = (app.crash_reason for app in chosen)
+            known = next((reason for reason in reasons if isinstance(reason, KhayweError)), None)
+            raise known or KhayweError("the worker stopped on an error; its reason stands above") from None
     finally:
         for each in beside:
             each.stop()

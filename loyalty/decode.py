@@ -105,7 +105,7 @@ _MONEY_FLAGS = ("paid_from", "_backfill", "on_time")
 _scanner = Scanner(_KINDS, _MONEY_FLAGS)
 
 
-class Records(Sequence[Record]):
+class Records:
     """Records by index, each decoded when it is asked for."""
 
     __slots__ = ("_causes", "_found", "_raws")
@@ -117,7 +117,10 @@ class Records(Sequence[Record]):
     def __len__(self) -> int:
         return len(self._raws)
 
-    def __getitem__(self, i: Any) -> Any:
+    def __iter__(self) -> Iterator[Record]:
+        return map(self.__getitem__, range(len(self._raws)))
+
+    def __getitem__(self, i: int) -> Record:
         """The record at an index from 0."""
         record = self._found.get(i)
         if record is None:
@@ -270,7 +273,7 @@ def _fill(
 
 
 def _foretold(
-    records: Sequence[Record], events: NDArray[np.void]
+    records: Records, events: NDArray[np.void]
 ) -> tuple[dict[int, _Answer], dict[int, tuple[str, str]]]:
     """Index -> what a `_prediction` says; index -> reason and message of one that cannot be read."""
     found: dict[int, _Answer] = {}
@@ -324,7 +327,7 @@ def _whole(says: dict[str, Any], name: str, least: int, most: int) -> int:
 
 
 def _refusals(
-    records: Sequence[Record], ids: list[bytes], events: NDArray[np.void], decoded: Iterable[int]
+    records: Records, ids: list[bytes], events: NDArray[np.void], decoded: Iterable[int]
 ) -> dict[int, tuple[str, str]]:
     """Index -> reason and message of what is no record though it could be read."""
     refused: dict[int, tuple[str, str]] = {}

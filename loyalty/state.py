@@ -525,7 +525,10 @@ def opened_many(ids: Sequence[bytes], rows: Sequence[bytes]) -> NDArray[Any]:
     try:
         if all(map(is_packed, rows)):
             return unpack(rows)
-        return np.concatenate([current(row, id) for id, row in zip(ids, rows, strict=True)])
+        # As bytes: numpy copies a record field by field, and what lies between them would be anything.
+        return np.concatenate([current(row, id).view(_RAW) for id, row in zip(ids, rows, strict=True)]).view(
+            ROW
+        )
     except RowFormatError:
         _refuse(ids, rows)
         raise

@@ -10,6 +10,7 @@ from config import topics
 from config.settings import Settings, settings
 from streams import metrics
 from streams.identity import free_port, worker_name
+from streams.managers import CustomersAssignor
 from streams.names import CUSTOMERS_GROUP, NORMALIZER_GROUP, PROJECTOR_GROUP
 from streams.record_app import RecordApp
 
@@ -23,7 +24,9 @@ def build(config: Settings) -> tuple[RecordApp, RecordApp, RecordApp]:
     port = free_port(config.web_host, config.web_port)
     web = {"web_port": port, "web_bind": config.web_host, "autodiscover": FOUND}
     normalizer = RecordApp(NORMALIZER_GROUP, topics.CUSTOMER_COMMANDS, config, worker, **web)
-    customers = RecordApp(CUSTOMERS_GROUP, topics.CUSTOMER_EVENTS, config, worker, **web)
+    customers = RecordApp(
+        CUSTOMERS_GROUP, topics.CUSTOMER_EVENTS, config, worker, PartitionAssignor=CustomersAssignor, **web
+    )
     customers.Table(
         "customers",
         partitions=config.partitions,

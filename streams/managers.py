@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.manager import TableManager
 from faust.types import TP
 
@@ -46,6 +47,16 @@ class RecordTables(TableManager):
         """Web views answer from the start; they say themselves which partitions are ready."""
         await asyncio.sleep(0)
         return False
+
+
+class CustomersAssignor(PartitionAssignor):
+    """Faust's assignor, which leaves out the partitions that customers have left."""
+
+    app: RecordApp
+
+    def _get_copartitioned_groups(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        found = super()._get_copartitioned_groups(*args, **kwargs)
+        return {min(number, self.app.settings.partitions): groups for number, groups in found.items()}
 
 
 def passthrough(app: Any, message: Any) -> Any:

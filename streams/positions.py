@@ -17,6 +17,8 @@ from config.settings import Settings
 from streams.batches import Partition
 
 ASK_SECONDS = 10.0
+#: What is committed beside the position of a partition that customers have left (docs/decisions/0007).
+RETIRED = "retired"
 
 
 def log_offsets(
@@ -52,15 +54,21 @@ class GroupPositions:
 
         Raises KafkaException: Kafka away, no stable answer within `timeout` seconds.
         """
+        return {place: found.offset for place, found in self._of(partitions, timeout).items()}
+
+    def retired(self, partitions: Iterable[Partition], timeout: float = ASK_SECONDS) -> set[Partition]:
+        """Those of them that customers have left.  Raises as `of`."""
+        found = self._of(partitions, timeout)
+        return {place for place, committed in found.items() if committed.metadata == RETIRED}
+
+    def _of(self, partitions: Iterable[Partition], timeout: float) -> dict[Partition, TopicPartition]:
         asked = [TopicPartition(*place) for place in sorted(partitions)]
-        if not asked:
-            return {}
         positions = {}
-        for found in self._consumer.committed(asked, timeout):
+        for found in self._consumer.committed(asked, timeout) if asked else ():
             if found.error is not None:
                 raise KafkaException(found.error)
             if found.offset >= 0:
-                positions[Partition(found.topic, found.partition)] = found.offset
+                positions[Partition(found.topic, found.partition)] = found
         return positions
 
     def close(self) -> None:

@@ -34,6 +34,8 @@ T = TypeVar("T")
 KEEP_SECONDS = 3600.0
 #: Seconds a worker may take to stop.
 STOP_SECONDS = 20.0
+#: Seconds between two heartbeats: by them a member hears that partitions move, which stand still until then.
+HEARTBEAT_SECONDS = 0.5
 
 
 class PollSchema(Schema[Any, Any]):
@@ -78,7 +80,7 @@ class RecordApp(faust.App):
             broker_producer=_urls("kafka", config),
             broker_credentials=_credentials(config),
             broker_session_timeout=config.session_timeout,
-            broker_heartbeat_interval=config.session_timeout / 5,
+            broker_heartbeat_interval=min(HEARTBEAT_SECONDS, config.session_timeout / 5),
             broker_request_timeout=max(40.0, config.session_timeout * 2),
             broker_rebalance_timeout=60.0,
             broker_max_poll_interval=600.0,
@@ -111,6 +113,7 @@ class RecordApp(faust.App):
     async def handle(self, poll: Poll) -> None:
         """An agent's work on a poll: processed in one transaction, or dropped and read again."""
         consumer = cast(Consumer, self.consumer)
+        consumer.begun.set()
         current = consumer.current(poll)
         if current is None:
             return
@@ -183,8 +186,11 @@ class RecordApp(faust.App):
         last_resort = threading.Timer(STOP_SECONDS, self._leave)
         last_resort.daemon = True
         last_resort.start()
-        await super().on_stop()
+        # Before the group is left: what is stored then need not be restored by the heir on this machine.
+        if self._consumer is not None:
+            cast(Consumer, self._consumer).let_go()
         await self.work(self.processor.close)
+        await super().on_stop()
         await self.work(self.transactor.close)
         self._working.shutdown(wait=False)
 

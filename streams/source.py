@@ -30,6 +30,15 @@ POLL_SECONDS = 0.03
 #: cluster without brokers, as one just started tells, sometimes never finds one again.
 LOST_SECONDS = 15.0
 
+#: What librdkafka may hold of all partitions together, in one queue: a record waits for all that stands
+#: in it, so that one of a partition without a backlog waits for little where others have one.
+QUEUE = {
+    "queued.min.messages": 5_000,
+    "queued.max.messages.kbytes": 32 << 10,
+    "fetch.queue.backoff.ms": 5,
+    "fetch.message.max.bytes": 256 << 10,  # of one partition, compressed
+    "fetch.max.bytes": 4 << 20,
+}
 _NOT_FATAL = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 
 
@@ -59,9 +68,7 @@ class Source:
                     "enable.partition.eof": True,
                     "fetch.wait.max.ms": 100,
                     "fetch.error.backoff.ms": 100,
-                    "fetch.message.max.bytes": 4 << 20,
-                    "queued.min.messages": 50_000,
-                    "queued.max.messages.kbytes": 64 << 10,
+                    **QUEUE,
                     "check.crcs": True,
                     "allow.auto.create.topics": False,
                 })

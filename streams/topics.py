@@ -22,7 +22,10 @@ from confluent_kafka.admin import (
 
 from config.errors import KhayweError
 from config.settings import Settings
-from config.topics import Topic, raw, raw_topic, registry
+from config.topics import CUSTOMER_EVENTS, Topic, raw, raw_topic, registry
+from streams.batches import Partition
+from streams.names import CUSTOMERS_GROUP
+from streams.positions import GroupPositions
 
 TIMEOUT = 30.0  # seconds for one question to the brokers, and for a change to come through
 PAUSE = 0.02  # seconds between two questions whether it has
@@ -125,7 +128,26 @@ def check(settings: Settings) -> list[Problem]:
     """
     wanted = registry(settings)
     found = find(settings, [topic.name for topic in wanted])
-    return [problem for topic in wanted for problem in _problems(topic, found.get(topic.name), settings)]
+    log = found.get(CUSTOMER_EVENTS)
+    spare = 0 if log is None else len(retired(settings, log.partitions))
+    return [
+        problem for topic in wanted for problem in _problems(topic, found.get(topic.name), settings, spare)
+    ]
+
+
+def retired(settings: Settings, partitions: int) -> set[int]:
+    """Which of so many partitions customers have left, having fewer now.  Raises KafkaException."""
+    asker = GroupPositions(settings, CUSTOMERS_GROUP, stable=True)
+    try:
+        left = asker.retired(Partition(CUSTOMER_EVENTS, number) for number in range(partitions))
+    finally:
+        asker.close()
+    return {place.partition for place in left}
+
+
+def width(settings: Settings) -> int:
+    """Partitions of customer-events, those that customers have left too.  Raises KafkaException."""
+    return len(_admin(settings).list_topics(timeout=TIMEOUT).topics[CUSTOMER_EVENTS].partitions)
 
 
 def _admin(settings: Settings) -> AdminClient:
@@ -199,16 +221,21 @@ def _hint(error: KafkaException) -> str:
             return HINT
 
 
-def _problems(topic: Topic, found: Found | None, settings: Settings) -> list[Problem]:
+def _problems(topic: Topic, found: Found | None, settings: Settings, spare: int) -> list[Problem]:
+    """`spare`: partitions that are there and not used, as customers have left them."""
     if found is None:
         return [Problem(topic.name, "is missing", "khaywe topics create")]
     problems = []
-    partitions = topic.partitions(settings)
-    if found.partitions != partitions:
+    partitions, spare = topic.partitions(settings), spare if topic.with_customers else 0
+    used = found.partitions - spare
+    if used != partitions:
         todo = "delete it and run khaywe topics create: its records are lost"
         if topic.with_customers:
-            todo = f"KHAYWE_PARTITIONS={found.partitions}, if all others have so many too; else {todo}"
-        problems.append(Problem(topic.name, f"has {found.partitions} partitions, not {partitions}", todo))
+            todo = f"KHAYWE_PARTITIONS={used}, if all others have so many too; else {todo}"
+        what = f"has {used} partitions, not {partitions}"
+        if spare:
+            what = f"has {found.partitions} partitions, customers in {used}, not {partitions} of them"
+        problems.append(Problem(topic.name, what, todo))
     if found.replication < settings.replication:
         what = f"has {found.replication} replicas, not {settings.replication}"
         problems.append(Problem(topic.name, what, "reassign its partitions, or lower KHAYWE_REPLICATION"))

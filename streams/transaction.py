@@ -26,8 +26,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from config.settings import Settings
+from config.topics import CUSTOMER_EVENTS
 from streams import metrics
 from streams.batches import Aborted, Epoch, Fill, Partition
+from streams.partition import partition_of
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +78,10 @@ def group_metadata(epoch: Epoch) -> bytes:
 class _Sink:
     """Queues the records of the open transaction and remembers where the batches of rows ended."""
 
-    def __init__(self, producer: Producer) -> None:
+    def __init__(self, producer: Producer, within: int) -> None:
+        """`within`: customer-events is placed in so many partitions; 0: in all that there are."""
         self._producer = producer
+        self._within = within
         self.sent: Counter[str] = Counter()
         self.ends: dict[Partition, int] = {}
         self.failed: KafkaError | None = None
@@ -91,6 +95,8 @@ class _Sink:
         headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
         produce: Any = self._producer.produce
+        if self._within and partition < 0 and key is not None and topic == CUSTOMER_EVENTS:
+            partition = partition_of(key, self._within)
         while True:
             try:
                 if headers is None:
@@ -137,6 +143,8 @@ class Transactor:
         self._id = f"{app}-{worker}"
         self.on_step = on_step
         self._producer: Producer | None = None
+        #: See `_Sink`; None until it was looked up.  It does not change while workers run.
+        self._within: int | None = None
 
     def open(self) -> None:
         """Initialise the producer; what an earlier one of this name left open is aborted by the broker."""
@@ -149,6 +157,9 @@ class Transactor:
             except Hung as error:
                 log.warning("%s: %s; trying with a new producer", self._id, error)
                 continue
+            if self._within is None:
+                there = producer.list_topics(CUSTOMER_EVENTS, CALL_SECONDS).topics[CUSTOMER_EVENTS].partitions
+                self._within = self._settings.partitions if len(there) > self._settings.partitions else 0
             self._producer = producer
 
     def _made(self) -> Producer:
@@ -173,7 +184,7 @@ class Transactor:
         producer = self._producer
         assert producer is not None
         started = time.perf_counter()
-        sink = _Sink(producer)
+        sink = _Sink(producer, self._within or 0)
         try:
             producer.begin_transaction()
             self.on_step("begun")

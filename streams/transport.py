@@ -51,6 +51,10 @@ class Consumer(driver.Consumer):
         self._source = Source(self.app.settings, self.app.conf.id)
         #: Where the next batch of a partition must begin: the chain of positions.
         self._expected: dict[Partition, int] = {}
+        self._leaving = False
+        #: Set while no poll waits for the agent: one at work and one ready are enough, more only wait longer.
+        self.begun = asyncio.Event()
+        self.begun.set()
         self._looked = 0.0
         self._kept_alive = 0.0
         self._marked = 0.0
@@ -73,10 +77,18 @@ class Consumer(driver.Consumer):
         coordinator = self._thread._ensure_consumer()._coordinator
         mine = frozenset(Partition(tp.topic, tp.partition) for tp in assigned if tp.topic in self.app.anchors)
         await self._thread.call_thread(self._pause_fetcher)
+        if self._leaving:
+            return
         if coordinator.generation != generation_id:
             log.info("%s: generation %d is over before it began", self.app.conf.id, generation_id)
             return
         self.epoch = Epoch(self.app.conf.id, generation_id, coordinator.member_id, mine)
+        self._changed.set()
+
+    def let_go(self) -> None:
+        """The worker stops: a transaction under way may end, nothing else is begun."""
+        self._leaving = True
+        self.epoch = None
         self._changed.set()
 
     async def _pause_fetcher(self) -> None:
@@ -129,6 +141,10 @@ class Consumer(driver.Consumer):
                     await self._take(epoch)
                     continue
                 await self._follow_reads(epoch)
+                if not self.begun.is_set():
+                    await self.wait_first(self.begun.wait(), timeout=HEARTBEAT_SECONDS)
+                    await self._stay()
+                    continue
                 batches = await loop.run_in_executor(
                     self._fetching, self._source.poll, self.app.settings.poll_records
                 )
@@ -140,15 +156,20 @@ class Consumer(driver.Consumer):
                 log.warning("%s: waiting: %s", self.app.conf.id, reason)
                 await self.sleep(0.5)
                 continue
+            await self._stay()
             now = time.monotonic()
-            if now - self._kept_alive > HEARTBEAT_SECONDS:
-                self._kept_alive = now
-                await self._thread.call_thread(self._keep_alive)
             if epoch is not self.epoch or not (batches or now - self._marked > HEARTBEAT_SECONDS):
                 continue
             self._marked = now
             await self._emit(Poll(epoch, batches))
         await loop.run_in_executor(self._fetching, self._source.close)
+
+    async def _stay(self) -> None:
+        """Stay a member of the group."""
+        now = time.monotonic()
+        if now - self._kept_alive > HEARTBEAT_SECONDS:
+            self._kept_alive = now
+            await self._thread.call_thread(self._keep_alive)
 
     async def _wait_changed(self) -> None:
         await self.wait_first(self._changed.wait(), timeout=1.0)
@@ -162,6 +183,7 @@ class Consumer(driver.Consumer):
             place.topic, place.partition, 0, time.time(), 0, [], None, cast(Any, poll), None, 0, 0,
             TP(place.topic, place.partition), generation_id=poll.epoch.generation,
         )  # fmt: skip
+        self.begun.clear()
         await self.wait_first(self.callback(message), self.suspend_flow.wait())
 
     async def _take(self, epoch: Epoch) -> None:
@@ -193,6 +215,7 @@ class Consumer(driver.Consumer):
         self._expected = dict(positions)
         await loop.run_in_executor(self._fetching, self._source.assign, positions)
         epoch.taken = True
+        self.begun.set()
         self._looked = time.monotonic()
         metrics.TAKEOVERS.labels(app.conf.id).inc()
         metrics.TAKEOVER_SECONDS.labels(app.conf.id).set(time.perf_counter() - started)

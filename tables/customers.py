@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from config import topics
@@ -16,7 +17,7 @@ from config.settings import Settings
 from loyalty.state import State
 from tables.errors import StoreDamaged, TableError
 from tables.restore import Progress, restore, topic_id
-from tables.store import RocksStore, View
+from tables.store import RocksStore, View, inherit
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,13 @@ class CustomerTable:
 
     def __init__(self, settings: Settings, worker: str) -> None:
         self._config: dict[str, Any] = settings.kafka_config()
-        self._directory = settings.home_dir / "workers" / worker / "customers"
+        self._workers = settings.home_dir / "workers"
+        self._directory = self._workers / worker / "customers"
         self._cache_rows = settings.cache_rows
         self._interval = settings.store_interval
         self._held: dict[int, _Held] = {}
+        #: Directories of workers that keep their stores: see `tables.store.inherit`.
+        self._busy: set[Path] = set()
 
     @property
     def partitions(self) -> list[int]:
@@ -60,11 +64,19 @@ class CustomerTable:
         """
         started = time.perf_counter()
         share = self._share(len(self._held) + 1)
-        store = RocksStore(self._directory / str(partition), topic_id(self._config, topics.CHANGELOG))
-        state, end = self._restored(partition, store, share, progress)
+        path, changelog = self._directory / str(partition), topic_id(self._config, topics.CHANGELOG)
+        others = (each for each in self._workers.glob(f"*/customers/{partition}") if each != path)
+        came = inherit(others, path, changelog, self._busy)
+        if came is not None:
+            log.info("customers/%d: goes on with what %s has left", partition, came)
+        store = RocksStore(path, changelog)
+        state, start, end = self._restored(partition, store, share, progress)
         self._held[partition] = _Held(state, store, end, time.monotonic())
         took = time.perf_counter() - started
-        log.info("customers/%d: %d customers restored to %d in %.2f s", partition, len(state), end, took)
+        log.info(
+            "customers/%d: %d customers restored in %.2f s, the changelog read from %d to %d",
+            partition, len(state), took, start, end,
+        )  # fmt: skip
         return state
 
     def _share(self, partitions: int) -> int:
@@ -73,12 +85,13 @@ class CustomerTable:
 
     def _restored(
         self, partition: int, store: RocksStore, share: int, progress: Progress
-    ) -> tuple[State, int]:
-        """A state restored over the store; one that turns out damaged is wiped, once."""
+    ) -> tuple[State, int, int]:
+        """A state restored over the store, and what was read; one that turns out damaged is wiped, once."""
         for again in (False, True):
             state = State(store, share)
             try:
-                return state, restore(self._config, topics.CHANGELOG, partition, store, state, progress)
+                read = restore(self._config, topics.CHANGELOG, partition, store, state, progress)
+                return state, *read
             except StoreDamaged as error:
                 log.warning("customers/%d: %s", partition, error)
                 if again:

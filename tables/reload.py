@@ -107,14 +107,14 @@ def plan(settings: Settings, group: str, paths: Sequence[Path], force: bool) -> 
         if topic not in present:
             raise TableError(f"there is no topic {topic}", hint="run `khaywe topics create` first")
     require_nobody(config, group)
-    count = len(present[topics.CHANGELOG].partitions)
+    count = min(len(present[topics.CHANGELOG].partitions), settings.partitions)
     headers = {partition: snapshots.read_header(file) for partition, file in files.items()}
     for partition, header in headers.items():
         if header.partitions != count:
             raise TableError(
                 f"{files[partition]} was written with {header.partitions} partitions, topic "
                 f"{topics.CHANGELOG} has {count}: customers would be in the wrong ones",
-                hint=f"make the topics with KHAYWE_PARTITIONS={header.partitions}",
+                hint=f"set KHAYWE_PARTITIONS={header.partitions}, and make the topics with it",
             )
     missing = sorted(set(range(count)) - files.keys())
     if missing and not force:

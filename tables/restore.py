@@ -64,8 +64,8 @@ def restore(
     store: RocksStore,
     state: State,
     progress: Progress,
-) -> int:
-    """Read the changelog from the store's offset to its end as of now; returns that end.
+) -> tuple[int, int]:
+    """Read the changelog from the store's offset to its end as of now; returns both.
 
     The state must be new.  Waits while Kafka is away, and for open transactions.  Raises TableError for rows
     of a newer format, StoreDamaged, KafkaException, Interrupted.
@@ -96,7 +96,7 @@ def restore(
         progress(partition, end - held, end - held)
     finally:
         consumer.close()
-    return end
+    return held, end
 
 
 def _unusable(store: RocksStore, held: int, start: int, end: int) -> str:

@@ -7,16 +7,26 @@ never older.  Deleting a store loses nothing.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
 
 from loyalty.row import FORMAT
 from loyalty.state import PARTITION_KEY, ROW_KEY
@@ -31,6 +41,12 @@ BLOCK_CACHE = 64 << 20
 WRITE_BUFFER = 16 << 20
 #: Rows in one RocksDB batch: larger ones leave the processor's caches.
 BATCH_ROWS = 500
+
+
+#: Seconds to wait for a store that another process has open.
+LOCKED_SECONDS = 2.0
+#: Seconds in which a worker that hands a partition over has closed its store.
+LETS_GO_SECONDS = 1.0
 
 
 class Meta(msgspec.Struct):
@@ -111,15 +127,22 @@ class RocksStore:
 
     def _open(self) -> Any:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return Rdict(str(self.path), _options())
-        except Exception as error:  # rocksdict raises bare Exception
-            if "While lock file" in str(error) or "lock hold" in str(error):
-                raise TableError(
-                    f"{self.path} is in use by another process",
-                    hint="give each worker a KHAYWE_WORKER of its own",
-                ) from None
-            log.warning("%s cannot be opened (%s); it is rebuilt from the changelog", self.path, error)
+        deadline = time.monotonic() + LOCKED_SECONDS
+        while True:
+            try:
+                return Rdict(str(self.path), _options())
+            except Exception as error:  # rocksdict raises bare Exception
+                if "While lock file" not in str(error) and "lock hold" not in str(error):
+                    log.warning(
+                        "%s cannot be opened (%s); it is rebuilt from the changelog", self.path, error
+                    )
+                    break
+                if time.monotonic() > deadline:
+                    raise TableError(
+                        f"{self.path} is in use by another process",
+                        hint="give each worker a KHAYWE_WORKER of its own",
+                    ) from None
+                time.sleep(0.02)  # perhaps another worker looks at it: `inherit`
         try:
             shutil.rmtree(self.path)
             return Rdict(str(self.path), _options())
@@ -242,6 +265,69 @@ class RocksStore:
         self._db.close()
         if self.damaged:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def inherit(left: Iterable[Path], path: Path, changelog: str, busy: set[Path]) -> Path | None:
+    """Move the store here that another worker of this machine has left, where it is further than `path`'s.
+
+    Of `left`, those that somebody has open stay where they are: who hands over is waited for, but for nobody
+    who did not let go once (`busy`: their directories).  Returns whence it came.  Whatever goes wrong, the
+    changelog has it all.
+    """
+    furthest = -1 if not path.exists() else _peek(path, changelog)
+    for other in left:
+        if not _let_go(other, busy) or _peek(other, changelog) <= furthest:
+            continue
+        try:
+            _move(other, path)
+        except OSError:  # gone meanwhile, or on another disk
+            continue
+        return other
+    return None
+
+
+def _let_go(other: Path, busy: set[Path]) -> bool:
+    """Whether nobody has a store open any more.  What is open cannot be read: most of it is in memory."""
+    deadline = time.monotonic() + (0.0 if other.parent in busy else LETS_GO_SECONDS)
+    while True:
+        try:
+            with (other / "LOCK").open("r+") as lock:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as RocksDB does
+            return True
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() >= deadline:
+                busy.add(other.parent)
+                return False
+            time.sleep(0.01)
+        except OSError:
+            return False
+
+
+def _move(other: Path, path: Path) -> None:
+    """Put a store in place of another one.  Raises OSError, and then both are where they were."""
+    with (other / "LOCK").open("r+") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        here = path.with_name(f"{path.name}.left")
+        shutil.rmtree(here, ignore_errors=True)
+        other.rename(here)
+        shutil.rmtree(path, ignore_errors=True)
+        here.rename(path)
+
+
+def _peek(path: Path, changelog: str) -> int:
+    """The changelog offset that a store stands for, whoever has it open; -1: it is of no use."""
+    options = Options(raw_mode=True)
+    options.set_keep_log_file_num(2)
+    try:
+        db = Rdict(str(path), options, access_type=AccessType.read_only())
+        try:
+            meta = msgspec.json.decode(cast(bytes, db.get(META_KEY)), type=Meta)
+        finally:
+            db.close()
+    except Exception:  # rocksdict raises bare Exception
+        return -1
+    return meta.offset if (meta.changelog, meta.format) == (changelog, FORMAT) else -1
 
 
 _cache: list[Cache] = []

@@ -31,8 +31,8 @@ class Table:
 
     `customer` and `why` (id, mission, badge, campaign) give None for an unknown customer; `why` raises
     LookupError for a name that the catalog has not, `grants` where a partition goes meanwhile.  `census`
-    (conditions, number of a campaign or 0) raises LookupError for a campaign that there is not, ValueError for
-    a condition.
+    (conditions, number of a campaign or 0) raises LookupError for a campaign that there is not, ValueError
+    for a condition.
     """
 
     customer: Callable[[str], Awaitable[dict[str, Any] | None]]

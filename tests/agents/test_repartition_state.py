@@ -1,4 +1,4 @@
-"""Moved to more partitions in the middle of a log, the table is as if there always had been so many."""
+"""Moved to more partitions or fewer amid a log, the table is as if there always had been so many."""
 
 from __future__ import annotations
 
@@ -54,10 +54,11 @@ class Cluster:
     def table(self) -> Table:
         return [dict(fold.changelog.content) for fold in self.partitions]
 
-    def grown(self, partitions: int) -> Cluster:
-        """The same customers in more partitions."""
-        made = Cluster(partitions)
-        for fold, entries in zip(made.partitions, moved(self.table, partitions), strict=True):
+    def changed(self, partitions: int) -> Cluster:
+        """The same customers in another number of partitions."""
+        made, table = Cluster(partitions), moved(self.table, partitions)
+        assert not any(table[partitions:])
+        for fold, entries in zip(made.partitions, table[:partitions], strict=True):
             fold.changelog.content = entries
             fold._start()
         made.effects = self.effects
@@ -65,7 +66,7 @@ class Cluster:
 
 
 def moved(table: Table, partitions: int, before: int | None = None) -> Table:
-    """What `khaywe repartition` makes of a table."""
+    """What `khaywe repartition` makes of a table; partitions that customers have left stay, empty."""
     found = [dict(entries) for entries in table] + [{} for _ in range(partitions - len(table))]
     placing = Placing(partitions)
     for n, entries in enumerate(table):
@@ -122,7 +123,7 @@ def log(seed: int, revisions: tuple[int, ...]) -> list[list[bytes]]:
     return segments
 
 
-@pytest.mark.parametrize(("before", "after", "seed"), [(1, 2, 3), (2, 5, 4)])
+@pytest.mark.parametrize(("before", "after", "seed"), [(1, 2, 3), (2, 5, 4), (5, 2, 4), (3, 1, 3)])
 def test_as_if_there_always_were_so_many(before: int, after: int, seed: int) -> None:
     segments = [[v for v in segment if b"customer_link" not in v] for segment in log(seed, ALONE)]
     always, changed = Cluster(after), Cluster(before)
@@ -131,7 +132,7 @@ def test_as_if_there_always_were_so_many(before: int, after: int, seed: int) -> 
             total = sums(changed.table)
             assert total.erased
             assert total.points
-            changed = changed.grown(after)
+            changed = changed.changed(after)
             assert sums(changed.table) == total
         always.fold(segment)
         changed.fold(segment)
@@ -151,6 +152,11 @@ def test_links_and_shared_budgets_move_as_they_are() -> None:
     assert customers(grown) == customers(cluster.table)
     assert sums(grown) == sums(cluster.table)
     assert not any(misplaced(n, entries, 7) for n, entries in enumerate(grown))
+    fewer = moved(grown, 3)
+    assert customers(fewer) == customers(cluster.table)
+    assert sums(fewer) == sums(cluster.table)
+    assert not any(fewer[3:])
+    assert moved(fewer, 2, before=3)[:2] == moved(cluster.table, 2)
 
 
 def test_moved_twice_is_moved_once() -> None:
@@ -160,6 +166,8 @@ def test_moved_twice_is_moved_once() -> None:
     once = moved(cluster.table, 5)
     assert moved(once, 5, before=2) == once
     assert sum(misplaced(n, entries, 5) for n, entries in enumerate(cluster.table)) > 0
+    back = moved(once, 2)
+    assert moved(back, 2, before=2) == back
 
 
 def test_a_copy_of_a_stub_does_not_erase_who_came_back() -> None:
@@ -167,10 +175,12 @@ def test_a_copy_of_a_stub_does_not_erase_who_came_back() -> None:
     cluster = Cluster(2)
     cluster.fold([marker(20), *(event(who, "sms", day + "1", 1, f"s{who}") for who in "abcdef")])
     cluster.fold([command(who, day + "2", f"e{who}", "erase") for who in "abc"])
-    grown = cluster.grown(3)
+    grown = cluster.changed(3)
     assert all(sum(key.startswith(ERASED) for key in entries) == 3 for entries in grown.table)
     grown.fold([event("a", "opt_in", day + "3", 1, "back"), event("b", "sms", day + "3", 1, "no")])
-    again = grown.grown(7)
+    again = grown.changed(7)
+    assert all(sum(key.startswith(ERASED) for key in entries) == 2 for entries in again.table)
+    again = again.changed(2)
     assert all(sum(key.startswith(ERASED) for key in entries) == 2 for entries in again.table)
     again.fold([event(who, "sms", day + "4", 1, f"t{who}") for who in "abcdef"])
     assert sorted(key[1:].decode() for key in customers(again.table) if key[:1] == b"c") == [

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from agents import repartition as module
@@ -26,10 +26,12 @@ from tables.restore import bounds
 from tests import homes
 from tests.agents.test_repartition_state import ALONE, Cluster, Table, customers, log, moved
 from tests.faults import forked
-from tests.faults.harness import until
+from tests.faults.harness import stand, until
 
 BEFORE = 2
 STEPS = ("looked", "held", "fenced", "sent", "moved", "grown", "verified")
+#: Those that leave the transaction open.
+OPEN = STEPS[1:4]
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +59,7 @@ def alone(table: Table) -> Iterator[Settings]:
             for _ in range(10):
                 producer.produce(CUSTOMER_EVENTS, b"{}", b"x", n)
         assert producer.flush(30) == 0
-        member = Consumer(settings.kafka_config(**{"group.id": CUSTOMERS_GROUP, "enable.auto.commit": False}))
-        member.commit(
-            offsets=[TopicPartition(CUSTOMER_EVENTS, n, 10) for n in range(BEFORE)], asynchronous=False
-        )
-        member.close()
+        stand(settings, CUSTOMERS_GROUP, {Partition(CUSTOMER_EVENTS, n): 10 for n in range(BEFORE)})
         yield settings
     finally:
         homes.end(settings)
@@ -75,6 +73,16 @@ def run(settings: Settings, *args: str) -> subprocess.CompletedProcess[str]:
 
 def khaywe(settings: Settings, *args: str) -> subprocess.CompletedProcess[str]:
     return run(settings, "tests.faults.khaywe", *args)
+
+
+def starts(settings: Settings, partitions: int) -> bool:
+    """Whether a worker that is started now, with that number, goes on."""
+    try:
+        return not topics.check(settings.model_copy(update={"partitions": partitions}))
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError._TIMED_OUT:
+            return False  # waits for the end of the transaction
+        raise
 
 
 def counts(settings: Settings) -> dict[str, int]:
@@ -95,9 +103,9 @@ def there(settings: Settings) -> Table:
 
 
 def test_it_refuses_with_words(alone: Settings) -> None:
-    said = khaywe(alone, "repartition", "1")
+    said = khaywe(alone, "repartition", "5000")
     assert said.returncode == 1
-    assert "customers have 2 partitions; Kafka takes none of a topic away" in said.stderr
+    assert "5,000 partitions are more than 4,096" in said.stderr
 
     member = Consumer(alone.kafka_config(**{"group.id": CUSTOMERS_GROUP, "enable.auto.commit": False}))
     member.subscribe([CUSTOMER_EVENTS])
@@ -115,11 +123,11 @@ def test_killed_at_every_step_it_goes_on(alone: Settings, table: Table) -> None:
     for step in STEPS:
         killed = run(alone, "tests.agents.repartition_process", str(after), step)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        fenced = STEPS.index("fenced") <= STEPS.index(step) < STEPS.index("grown")
-        for partitions in (BEFORE, after):
-            # A worker that is started now, with the one number or the other.
-            problems = topics.check(alone.model_copy(update={"partitions": partitions}))
-            assert bool(problems) == (fenced or partitions == (after if step in STEPS[:2] else BEFORE))
+        if step == "sent":
+            assert not starts(alone, BEFORE)
+        elif step not in OPEN:
+            assert starts(alone, BEFORE) == (step == "looked")
+            assert starts(alone, after) == (step in ("grown", "verified"))
     ends = [bounds(alone.kafka_config(), CHANGELOG, n) for n in range(after)]
     said = khaywe(alone, "repartition", str(after))
     assert said.returncode == 0, said.stderr
@@ -133,6 +141,45 @@ def test_killed_at_every_step_it_goes_on(alone: Settings, table: Table) -> None:
     asker = GroupPositions(alone, CUSTOMERS_GROUP, stable=True)
     assert asker.of(places) == dict.fromkeys(places[:BEFORE], 10)
     asker.close()
+
+
+def test_killed_at_every_step_to_fewer_it_goes_on(alone: Settings, table: Table) -> None:
+    """The topics stay as they are: until the transaction is committed all is as before, then all is done."""
+    before, after = BEFORE + 1, 1
+    for step in STEPS:
+        killed = run(alone, "tests.agents.repartition_process", str(after), step)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        if step not in OPEN:
+            assert starts(alone, before) == (step == "looked")
+            assert starts(alone, after) == (step != "looked")
+    ends = [bounds(alone.kafka_config(), CHANGELOG, n) for n in range(before)]
+    said = khaywe(alone, "repartition", str(after))
+    assert said.returncode == 0, said.stderr
+    assert f"each in one of {after} partitions" in said.stdout
+    assert [bounds(alone.kafka_config(), CHANGELOG, n) for n in range(before)] == ends
+    assert set(counts(alone).values()) == {before}  # Kafka takes none away
+    assert there(alone) == moved(moved(table, before), after)
+    assert customers(there(alone)) == customers(table)
+    (problem, *_) = topics.check(alone.model_copy(update={"partitions": before}))
+    assert "has 3 partitions, customers in 1, not 3 of them; KHAYWE_PARTITIONS=1" in str(problem)
+    places = [Partition(CUSTOMER_EVENTS, n) for n in range(before)]
+    asker = GroupPositions(alone, CUSTOMERS_GROUP, stable=True)
+    assert asker.of(places) == {place: 0 if place.partition >= BEFORE else 10 for place in places}
+    assert asker.retired(places) == set(places[after:])
+    asker.close()
+
+
+def test_into_partitions_that_customers_had_left(alone: Settings, table: Table) -> None:
+    said = khaywe(alone, "repartition", str(BEFORE))
+    assert said.returncode == 0, said.stderr
+    assert customers(there(alone)) == customers(table)
+    assert there(alone)[BEFORE:] == [{}]
+    assert not topics.check(alone.model_copy(update={"partitions": BEFORE}))
+    assert topics.check(alone.model_copy(update={"partitions": BEFORE + 1}))
+    said = khaywe(alone, "repartition", str(BEFORE + 1))
+    assert said.returncode == 0, said.stderr
+    assert there(alone) == moved(table, BEFORE + 1)
+    assert not topics.check(alone.model_copy(update={"partitions": BEFORE + 1}))
 
 
 def test_what_is_not_folded_is_waited_for(alone: Settings) -> None:

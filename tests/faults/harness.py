@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agents.recorded import Reader, held
 from config.settings import Settings
@@ -28,6 +28,27 @@ def until(what: str, holds: Callable[[], object], seconds: float = 180.0, log: P
             tail = "\n" + log.read_text()[-4000:] if log is not None and log.exists() else ""
             raise AssertionError(f"not within {seconds:.0f} s: {what}{tail}")
         time.sleep(0.05)
+
+
+def stand(settings: Settings, group: str, positions: dict[Partition, int]) -> None:
+    """Commit a group's positions, though the broker's coordinator may be loading still."""
+    member = Consumer(settings.kafka_config(**{"group.id": group, "enable.auto.commit": False}))
+
+    def done() -> bool:
+        try:
+            member.commit(
+                offsets=[TopicPartition(*place, at) for place, at in positions.items()], asynchronous=False
+            )
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.COORDINATOR_LOAD_IN_PROGRESS:
+                return False
+            raise
+        return True
+
+    try:
+        until("positions are committed", done, 60)
+    finally:
+        member.close()
 
 
 class Worker:

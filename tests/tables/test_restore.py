@@ -47,7 +47,7 @@ class Log:
             self.words += 1
             return go_on()
 
-        return state, restore(self.settings.kafka_config(), self.topic, 0, self.store, state, progress)
+        return state, restore(self.settings.kafka_config(), self.topic, 0, self.store, state, progress)[1]
 
     def reopen(self) -> None:
         if self.store is not None:
