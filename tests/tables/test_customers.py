@@ -180,9 +180,11 @@ def test_a_store_damaged_later_is_rebuilt_when_taken_again(
     table.drop(0)
 
 
-def index_only(_: object, topic: str, partition: int, store: RocksStore, state: State, __: object) -> int:
+def index_only(
+    _: object, topic: str, partition: int, store: RocksStore, state: State, __: object
+) -> tuple[int, int]:
     state.load_many([key(n)[1:] for n in range(5_000)], [row(10 + n) for n in range(5_000)])
-    return 5_000
+    return 5_000, 5_000
 
 
 def test_a_damaged_store_is_let_go_of_without_a_word_of_error(settings: Settings) -> None:
