@@ -1,19 +1,27 @@
 """The fold alone, without Kafka and RocksDB: `python -m bench.fold`.
 
 CDRs, app events and payments of 100,000 customers over a month, in batches of 5,000, over a state in memory.
-Printed: what decoding takes, and what a batch takes from bytes to effects and changelog records, with scores
-alone, with the game of `catalog/seed`, and with ten times its templates.  CPU time, so that neighbours matter
-less.
+Printed: what decoding takes, of records as the normaliser writes them and of others; what mapping takes, of a
+simple source and record by record; and what a batch takes from bytes to effects and changelog records, with
+scores alone, with the game of `catalog/seed`, and with ten times its templates.  CPU time, so that neighbours
+matter less.
 """
 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from bench.generate import cdr_blocks
+from bench.pipeline import SOURCE
 from catalog import draft
+from catalog.content import SourceContent
+from catalog.mapping import Mapped, compile_mapping, encode_event
+from catalog.plain_mapping import PlainMapping
 from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.decode import decode
 from loyalty.engine import Engine
@@ -87,6 +95,26 @@ def decode_alone(batches: list[Log]) -> float:
     return time.process_time() - started
 
 
+def map_alone() -> tuple[float, float]:
+    """Seconds to map as many raw records, together and one by one."""
+    source, arrived = SourceContent(**SOURCE), 1_767_500_000_000
+    many, one = PlainMapping(source, Decisions()), compile_mapping(source, Decisions())
+    parse = msgspec.json.Decoder(dict[str, Any]).decode
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    raws = [raw for _, block in cdr_blocks(7, CUSTOMERS, EVENTS, 2, start) for raw in block]
+    many.map(raws[:BATCH], [arrived] * BATCH)  # compiles
+    started = time.process_time()
+    for first in range(0, EVENTS, BATCH):
+        if None in many.map(raws[first : first + BATCH], [arrived] * BATCH):
+            raise RuntimeError("a plain record was left")
+    between = time.process_time()
+    for raw in raws:
+        mapped = one(parse(raw), arrived, raw)
+        assert isinstance(mapped, Mapped)
+        encode_event(mapped, source.name, arrived)
+    return between - started, time.process_time() - between
+
+
 def whole(batches: list[Log], game: Game) -> tuple[float, int, int]:
     """Seconds from bytes to effects and changelog records, and how many there were of each."""
     content = Content(game=game)
@@ -101,12 +129,19 @@ def whole(batches: list[Log], game: Game) -> tuple[float, int, int]:
     return time.process_time() - started, effects, changed
 
 
+def _show(what: str, seconds: float) -> None:
+    print(f"{what}: {seconds / EVENTS * 1e6:.2f} us an event, {EVENTS / seconds:,.0f} events/s")
+
+
 def main() -> None:
     """Print the figures."""
     batches = generate()
     whole(batches[:1], Game())  # compiles
-    seconds = decode_alone(batches)
-    print(f"decode: {seconds / EVENTS * 1e6:.2f} us an event, {EVENTS / seconds:,.0f} events/s")
+    spaced: list[Log] = [[(n, raw.replace(b",", b", ", 1)) for n, raw in batch if raw] for batch in batches]
+    for what, log in (("decode", batches), ("decode, with a space in each record", spaced)):
+        _show(what, decode_alone(log))
+    for what, seconds in zip(("map together", "map one by one"), map_alone(), strict=True):
+        _show(what, seconds)
     for name, game in games().items():
         seconds, effects, changed = whole(batches, game)
         print(

@@ -46,7 +46,7 @@ DAYS = 2
 WEB_PORT = 16_066
 WARM = 0.2  # share of the events that make customers known
 
-SOURCE = {
+SOURCE: dict[str, Any] = {
     "name": "cdr",
     "source_type": "cdr",
     "event_mapping": {
