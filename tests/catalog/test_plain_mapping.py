@@ -104,6 +104,22 @@ def test_good_records_are_mapped_here(number: int) -> None:
         same(number, msgspec.json.encode(fields(number) | {"at": at}))
 
 
+WRITTEN = (
+    b"0.0000001", b"0.00001", b"0.0005", b"0.001", b"0.0010", b"12.50", b"1.0", b"1.00", b"0.10", b"0.0",
+    b"-0.0", b"-0", b"00.1", b"100000000000000.0", b"99999999999999.9", b"0.00000000000001", b"-5", b"-5.50",
+    b"1.", b"123456789012345",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_numbers_are_written_as_ever(written: bytes) -> None:
+    for number in range(len(SIMPLE)):
+        raw = good(number).replace(b'"v":1', b'"v":' + written)
+        assert written in raw
+        same(number, raw.replace(b'"sms"', b'"recharge"'))
+        same(number, raw)
+
+
 @settings(max_examples=1_000, deadline=None)
 @given(
     number=st.integers(0, len(SIMPLE) - 1),
