@@ -401,6 +401,6 @@ def _shares(shares: list[float]) -> list[float]:
 
 
 def _today(values: Any) -> drift.Today:
-    found = drift.Today(values, datetime(2026, 1, 1, tzinfo=UTC), 0.0)
+    found = drift.Today(values, datetime(2026, 1, 1, tzinfo=UTC))
     assert found.enough
     return found

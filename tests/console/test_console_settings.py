@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from tests.console import upstream as upstreams
 from tests.console.conftest import As
 from tests.console.forms import fault, hidden
 from tests.console.upstream import TOKEN, Upstream
@@ -34,9 +35,8 @@ from web.console.sources import TYPES
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
-    found = Upstream()
-    yield found
-    found.close()
+    with upstreams.upstream() as found:
+        yield found
 
 
 # -- data sources ---------------------------------------------------------------------------------------

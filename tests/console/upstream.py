@@ -1,43 +1,34 @@
-"""A system of the operator's over real HTTP: lists of records for who shows the token, and what was asked."""
+"""A system that data sources and product systems poll: lists of JSON behind a bearer token."""
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
+
+from tests.catalog.http_api import Answer, Asked, serving
 
 TOKEN = "t0ken-of-the-upstream"
 
 
+@dataclass
 class Upstream:
     """`lists[path]` is what a path gives, as `{"items": [...]}`."""
 
-    def __init__(self) -> None:
-        self.lists: dict[str, list[dict[str, Any]]] = {}
-        self.asked: list[str] = []
-        upstream = self
+    url: str
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                upstream.asked.append(self.path)
-                allowed = self.headers.get("Authorization") == f"Bearer {TOKEN}"
-                body = json.dumps({"items": upstream.lists.get(self.path.split("?")[0], [])}).encode()
-                self.send_response(200 if allowed else 403)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Quiet."""
+@contextmanager
+def upstream() -> Iterator[Upstream]:
+    """It, on a free port."""
+    with serving() as api:
+        found = Upstream(api.url)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        def answer(asked: Asked) -> Answer:
+            allowed = asked.headers.get("Authorization") == f"Bearer {TOKEN}"
+            return Answer({"items": found.lists.get(asked.path, [])}, 200 if allowed else 403)
 
-    def close(self) -> None:
-        """Answer nobody any more."""
-        self._server.shutdown()
-        self._server.server_close()
+        api.answer = answer
+        yield found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,7 +23,6 @@ from web.api.parts import Parts
 MOST = 3_000
 #: Seconds for which they are kept: drift takes days.
 KEPT = 60.0
-_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,6 @@ class Today:
 
     values: Matrix
     newest: datetime | None
-    taken: float
 
     def __len__(self) -> int:
         return len(self.values)
@@ -47,11 +43,7 @@ class Today:
 
 def today(parts: Parts) -> Today:
     """What the projection has, not older than KEPT."""
-    with _lock:
-        known: Today | None = parts.kept.get(Today)
-        if known is None or time.monotonic() - known.taken > KEPT:
-            known = parts.kept[Today] = _read(parts)
-        return known
+    return parts.lately(Today, _read, KEPT)
 
 
 def _read(parts: Parts) -> Today:
@@ -64,7 +56,7 @@ def _read(parts: Parts) -> Today:
             .where(told.set == SETS[INLINE], told.feature_set == FEATURE_SET)
         ).all()
     values = np.array([row.features for row in found], np.float32).reshape(-1, len(features.NAMES))
-    return Today(values, max((row.as_of for row in found), default=None), time.monotonic())
+    return Today(values, max((row.as_of for row in found), default=None))
 
 
 def drift(now: Today, model: Model) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from threading import Lock
+from time import monotonic
+from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Request
 
@@ -26,6 +29,8 @@ from web.api.oidc import Oidc
 from web.api.sending import Sending
 from web.api.simulating import Simulations
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Parts:
@@ -47,6 +52,7 @@ class Parts:
     #: What routers keep between requests, by its type.
     kept: dict[type[Any], Any] = field(default_factory=dict)
     _content: Content | None = field(default=None)
+    _looking: Lock = field(default_factory=Lock)
 
     @staticmethod
     def open(settings: Settings) -> Parts:
@@ -98,6 +104,15 @@ class Parts:
         if self._content is None or not newest or newest[0].number != self._content.revision:
             self._content = self.catalog.latest()
         return self._content
+
+    def lately(self, kind: type[T], look: Callable[[Parts], T], seconds: float) -> T:
+        """What `look` gives, not older than that; one looks at a time."""
+        with self._looking:
+            at, found = self.kept.get(kind, (0.0, None))
+            if found is None or monotonic() - at > seconds:
+                found = look(self)
+                self.kept[kind] = monotonic(), found
+            return cast(T, found)
 
     def note(self, caller: Caller, action: str, resource: str, before: Any = None, after: Any = None) -> None:
         """Write a change that was made elsewhere into the audit log."""

@@ -6,8 +6,6 @@ the same ones.  Their rows come from the workers; scores and conditions are the 
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,7 +25,6 @@ from web.ask_worker import stored_rows
 MOST = 3_000
 #: Seconds for which a sample is looked at again: somebody is writing meanwhile.
 KEPT = 60.0
-_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,6 @@ class Sample:
     rows: NDArray[np.void]
     total: int
     at: datetime
-    taken: float
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,11 +45,7 @@ class Sample:
 
 def sample(parts: Parts) -> Sample:
     """At most MOST customers, not older than KEPT.  Raises NoAnswer where no worker answers."""
-    with _lock:
-        known: Sample | None = parts.kept.get(Sample)
-        if known is None or time.monotonic() - known.taken > KEPT:
-            known = parts.kept[Sample] = _taken(parts)
-        return known
+    return parts.lately(Sample, _taken, KEPT)
 
 
 def ids(parts: Parts, most: int) -> list[str]:
@@ -75,7 +67,7 @@ def _taken(parts: Parts) -> Sample:
         if row is not None
     ]
     rows = opened_many([id.encode() for id, _ in found], [row for _, row in found]) if found else _NONE
-    return Sample(rows[rows["state"] == OPEN], total, datetime.now(UTC), time.monotonic())
+    return Sample(rows[rows["state"] == OPEN], total, datetime.now(UTC))
 
 
 _NONE = np.zeros(0, ROW)

@@ -173,3 +173,13 @@ def by_field(faults: Faults, fields: Sequence[str], section: str) -> dict[str, l
             place = place.rpartition(".")[0]
         found[place].append(message if place or not field else f"{field}: {message}")
     return dict(found)
+
+
+def verdict(
+    parts: Parts, section: str, fields: Sequence[str], edit: rules.Edit | None, faults: Faults
+) -> dict[str, Any]:
+    """For an editor's page: what is wrong by field, else what the edit would change."""
+    changes: list[dict[str, Any]] = []
+    if edit is not None:
+        changes, faults = tried(parts, edit)
+    return {"faults": by_field(faults, fields, section), "changes": changes, "fits": edit is not None}

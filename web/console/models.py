@@ -59,7 +59,7 @@ def asking(request: Request, parts: P, caller: Editor) -> Response:
 @router.post("/models/asking/check")
 def check(request: Request, parts: P, caller: Editor) -> Response:
     """What is wrong with what stands in the editor, or what it would change."""
-    values = _verdict(parts, *_read(parts, form_of(request)))
+    values = editing.verdict(parts, SECTION, FIELDS, *_read(parts, form_of(request)))
     return page(request, "part_offer_verdict.html", oob=True, places=("step", "hours"), **values)
 
 
@@ -233,16 +233,8 @@ def _editor(
     return page(
         request, "models_asking.html", status, values=dict.fromkeys(FIELDS, "") | dict(values),
         base=values.get("base", ""), oob=False, **editing.into(parts, values),
-        **_verdict(parts, None, faults),
+        **editing.verdict(parts, SECTION, FIELDS, None, faults),
     )  # fmt: skip
-
-
-def _verdict(parts: Parts, edit: rules.Edit | None, faults: editing.Faults) -> dict[str, Any]:
-    changes: list[dict[str, Any]] = []
-    if edit is not None:
-        changes, faults = editing.tried(parts, edit)
-    shown = editing.by_field(faults, FIELDS, SECTION)
-    return {"faults": shown, "changes": changes, "fits": edit is not None}
 
 
 def _read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, editing.Faults]:

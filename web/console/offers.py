@@ -68,7 +68,7 @@ def new(request: Request, parts: P, caller: Editor) -> Response:
 def check(request: Request, parts: P, caller: Editor) -> Response:
     """What is wrong with what stands in the editor, or what it would change."""
     edit, faults = _read(parts, form_of(request))
-    values = _verdict(parts, edit, faults)
+    values = editing.verdict(parts, SECTION, FIELDS, edit, faults)
     return page(request, "part_offer_verdict.html", oob=True, places=FIELDS, **values)
 
 
@@ -168,16 +168,8 @@ def _editor(
         base=values.get("base", ""), kinds=KINDS, value_segments=VALUES, oob=False,
         segments=[Word(each["name"], ", ".join(each["used_by"])) for each in segments_of(content.game)],
         currency=content.decisions.currency, **editing.into(parts, values),
-        **_verdict(parts, None, faults),
+        **editing.verdict(parts, SECTION, FIELDS, None, faults),
     )  # fmt: skip
-
-
-def _verdict(parts: Parts, edit: rules.Edit | None, faults: editing.Faults) -> dict[str, Any]:
-    changes: list[dict[str, Any]] = []
-    if edit is not None:
-        changes, faults = editing.tried(parts, edit)
-    shown = editing.by_field(faults, FIELDS, SECTION)
-    return {"faults": shown, "changes": changes, "fits": edit is not None}
 
 
 def _read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, editing.Faults]:
