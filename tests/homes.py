@@ -27,7 +27,7 @@ def quiet(_what: str, _share: float | None) -> None:
 def up(settings: Settings) -> None:
     """Start both in the home of these settings, or what of them does not run."""
     home = settings.home_dir
-    if not (home / "kafka").exists():
+    if not any((home / name).exists() for name in ("kafka", "postgres")):
         home.mkdir(parents=True, exist_ok=True)
         # Not Python's copy: files keep their owner, whom PostgreSQL runs as.
         subprocess.run(["cp", "-a", f"{_laid_out()}/.", str(home)], check=True)
