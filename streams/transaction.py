@@ -154,13 +154,20 @@ class Transactor:
             producer = self._made()
             try:
                 self._patiently(lambda: producer.init_transactions(CALL_SECONDS), "initialise the producer")  # noqa: B023
+                if self._within is None:
+                    self._within = self._placed_within(producer)
             except Hung as error:
                 log.warning("%s: %s; trying with a new producer", self._id, error)
                 continue
-            if self._within is None:
-                there = producer.list_topics(CUSTOMER_EVENTS, CALL_SECONDS).topics[CUSTOMER_EVENTS].partitions
-                self._within = self._settings.partitions if len(there) > self._settings.partitions else 0
             self._producer = producer
+
+    def _placed_within(self, producer: Producer) -> int:
+        """See `_Sink`.  Raises Hung."""
+        try:
+            there = producer.list_topics(CUSTOMER_EVENTS, CALL_SECONDS).topics[CUSTOMER_EVENTS].partitions
+        except KafkaException as error:
+            raise Hung(f"cannot see {CUSTOMER_EVENTS}: {error.args[0].str()}") from None
+        return self._settings.partitions if len(there) > self._settings.partitions else 0
 
     def _made(self) -> Producer:
         timeout = int(self._settings.transaction_timeout * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,6 +38,10 @@ class Lost:
     def init_transactions(self, timeout: float) -> None:
         self._call("init")
 
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        self._call("topics")
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={})})
+
     def begin_transaction(self) -> None: ...
 
     def flush(self) -> None: ...
@@ -48,14 +53,14 @@ class Lost:
         self._call("commit")
 
 
-@pytest.mark.parametrize("fails", ["init", "offsets", "commit"])
+@pytest.mark.parametrize("fails", ["init", "topics", "offsets", "commit"])
 def test_a_producer_without_its_coordinator_is_given_up(fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transaction, "Producer", Lost)
     monkeypatch.setattr(transaction, "HUNG_SECONDS", 0.2)
     Lost.made, Lost.fails = 0, fails
     transactor = Transactor(Settings(_env_file=None, kafka="nowhere:1"), "app", "worker")
     epoch = Epoch("app", 1, "member", frozenset({PLACE}))
-    if fails != "init":
+    if fails in ("offsets", "commit"):
         with pytest.raises(Aborted):
             transactor.run(epoch, {PLACE: 1}, lambda sink: None)
     assert transactor.run(epoch, {PLACE: 1}, lambda sink: None) == {}
