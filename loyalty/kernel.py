@@ -332,7 +332,7 @@ def fold(
         row = rows[slot]
         if kind == _PREDICTION:
             answer = answers[event.extra]
-            if row.state != OPEN or at < row.opened_at or at <= row.foretold_at[answer.daily]:
+            if row.state != OPEN or at < row.opened_at or at < row.foretold_at[answer.daily]:
                 counts[PREDICTIONS_IGNORED] += 1
                 continue
             if not find_all(row, tables, desk):

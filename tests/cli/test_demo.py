@@ -198,7 +198,8 @@ def cells(said: str, first: str) -> list[str]:
     return re.split(r"\s{2,}", next(line for line in lines if line.startswith(f"{first} ")).strip())[1:]
 
 
-def test_the_scores_are_those_that_pandas_has(ran: Ran) -> None:
+def published(ran: Ran) -> pd.DataFrame:
+    """The newest scores of every customer."""
     found: dict[str, dict[str, float]] = {}
     tail = Tail(ran.home().settings(), BEHAVIOR_SCORES)
     for record in tail.to_end():
@@ -206,11 +207,14 @@ def test_the_scores_are_those_that_pandas_has(ran: Ran) -> None:
         assert effect["as_of"] <= "2020-03-01T00:00:00.000Z"
         found[effect["customer_id"]] = effect["scores"]
     tail.close()
-    published = pd.DataFrame.from_dict(found, orient="index").sort_index()
-    models = foretold(ran.home().settings())
+    return pd.DataFrame.from_dict(found, orient="index").sort_index()
+
+
+def test_the_scores_are_those_that_pandas_has(ran: Ran) -> None:
+    models, scores = foretold(ran.home().settings()), published(ran)
     assert len(models.churn) > 900
     assert len(models.ltv) > 900
-    pd.testing.assert_frame_equal(published, expected(models), check_names=False, check_exact=True)
+    pd.testing.assert_frame_equal(scores, expected(models), check_names=False, check_exact=True)
 
 
 def test_it_says_what_went_in_and_what_came_out(ran: Ran) -> None:

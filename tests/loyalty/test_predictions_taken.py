@@ -92,8 +92,8 @@ def test_amounts_are_kept_in_the_currency_s_smallest_unit() -> None:
     assert found == [13, 1_235, 12_346]  # 12.345 is half-way: to even
 
 
-@pytest.mark.parametrize(("when", "taken"), [(NOON - 1, 0), (NOON, 0), (NOON + 1, 1)])
-def test_an_answer_no_younger_than_the_last_is_ignored(when: int, taken: int) -> None:
+@pytest.mark.parametrize(("when", "taken"), [(NOON - 1, 0), (NOON, 1), (NOON + 1, 1)])
+def test_an_answer_older_than_the_last_is_ignored(when: int, taken: int) -> None:
     ours = Folded(content())
     ours.fold(marker(1), complaint(ADA, NOON), prediction(ADA, NOON, "inline", churn=0.9))
     ours.fold(prediction(ADA, when, "inline", churn=0.1))

@@ -57,7 +57,7 @@ class Predictions(Campaigns):
             self.counts["ignored_erased"] += 1
             return
         c, which, asked = self.customers.get(record.customer_id), record.attributes["set"], record.occurred_at
-        if c is None or c.state != OPEN or asked < c.opened_at or asked <= c.foretold_at[which]:
+        if c is None or c.state != OPEN or asked < c.opened_at or asked < c.foretold_at[which]:
             self.counts["predictions_ignored"] += 1
             return
         self.counts["predictions_taken"] += 1
