@@ -26,8 +26,9 @@ from config import topics
 from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.census import census
+from loyalty.decode import NEWER
 from loyalty.engine import Engine, Outcome
-from loyalty.row import FORMAT, LINKED
+from loyalty.row import LINKED
 from loyalty.standing import month_start
 from loyalty.state import ROW_KEY, opened_many
 from loyalty.upgrade import current
@@ -47,8 +48,6 @@ log = logging.getLogger(__name__)
 PATIENCE = 5.0
 #: Rows that are looked at for a census: the fold waits meanwhile, for a tenth of a second.
 COUNTED = 20_000
-#: Words of a row that a newer version wrote (`loyalty.row`); in a `_merge` it is no fault of the record.
-NEWER = f"this version reads up to {FORMAT}"
 #: Rows come first in a store: no key of one is above.
 ROW_KEY_END = bytes([ROW_KEY[0] + 1])
 
@@ -312,8 +311,8 @@ class CustomersProcessor:
 def _require_readable(outcomes: Sequence[tuple[RecordBatch, Outcome]]) -> None:
     """Stop rather than set aside what only a newer version can read.  Raises KhayweError."""
     for batch, outcome in outcomes:
-        for offset, _, message in outcome.dead:
-            if NEWER in message:
+        for offset, reason, message in outcome.dead:
+            if reason == NEWER:
                 raise KhayweError(
                     f"{batch.source.topic}/{batch.source.partition} at {offset}: {message}",
                     hint="run the version of khaywe that wrote it, or a newer one; none of it was committed",

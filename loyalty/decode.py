@@ -52,7 +52,7 @@ from loyalty.row import (
     FORETOLD,
     OPEN,
     PROPENSITY,
-    RowFormatError,
+    NewerRow,
 )  # fmt: skip
 from loyalty.scan import Scanner
 from loyalty.times import NO_TIME, parse_many
@@ -84,7 +84,8 @@ _LARGEST = sys.float_info.max
 _END_OF_TIME = 4_102_444_800_000  # 2100-01-01
 _HEX16 = re.compile(r"[0-9a-f]{16}")
 
-UNDECODABLE, UNKNOWN_EVENT_TYPE = "undecodable", "unknown_event_type"
+#: Reasons of what is put aside.  NEWER is no fault of the record: whoever folds is to stop.
+UNDECODABLE, UNKNOWN_EVENT_TYPE, NEWER = "undecodable", "unknown_event_type", "newer_row"
 
 
 class Record(msgspec.Struct, gc=False):
@@ -162,6 +163,14 @@ class Batch:
 
 class _Refused(ValueError):
     """No record; the message names the field."""
+
+    reason = UNDECODABLE
+
+
+class _Newer(_Refused):
+    """A record that a newer version can read."""
+
+    reason = NEWER
 
 
 class _Answer(NamedTuple):
@@ -338,7 +347,7 @@ def _refusals(
         try:
             _check(records[i])
         except _Refused as error:
-            refused[i] = UNDECODABLE, str(error)
+            refused[i] = error.reason, str(error)
     for i in decoded:
         if not ids[i] and events["kind"][i] not in (TICK, MARKER, COMMAND):
             refused[i] = UNDECODABLE, "customer_id: empty"
@@ -388,7 +397,9 @@ def carried_row(record: Record) -> NDArray[np.void]:
         raise _Refused("attributes.row: no string")
     try:
         row = current(b64decode(packed, validate=True), record.customer_id.encode())
-    except (ValueError, RowFormatError) as error:
+    except NewerRow as error:
+        raise _Newer(f"attributes.row: {error}") from None
+    except ValueError as error:
         raise _Refused(f"attributes.row: {error}") from None
     if row["state"][0] != OPEN:
         raise _Refused("attributes.row: not of an open customer")

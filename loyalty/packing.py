@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
-from loyalty.row import FORMAT, ROW, RowFormatError, plain, read
+from loyalty.row import FORMAT, ROW, NewerRow, RowFormatError, plain, read
 
 WORDS = ROW.itemsize // 8
 _FIRST = 16  # bit of the first word: those before are the format
@@ -110,8 +110,7 @@ def opened(data: bytes) -> NDArray[np.void]:
         return unpack([data])
     found = int.from_bytes(data[:2], "little")
     if found & _MARK and found & ~_MARK > FORMAT:
-        found &= ~_MARK
-        raise RowFormatError(f"row has format {found}, this version reads up to {FORMAT}: upgrade khaywe")
+        raise NewerRow(found & ~_MARK)
     return read(data)
 
 

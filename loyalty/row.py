@@ -143,6 +143,13 @@ class RowFormatError(ValueError):
     """Bytes that are no row this version reads."""
 
 
+class NewerRow(RowFormatError):
+    """A row that a newer version wrote."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(f"row has format {found}, this version reads up to {FORMAT}: upgrade khaywe")
+
+
 def empty() -> NDArray[np.void]:
     """One row, shape (1,), as it is before anything was written: all zeros."""
     return np.zeros(1, ROW)
@@ -152,7 +159,7 @@ def read(data: bytes) -> NDArray[np.void]:
     """The row of its bytes, shape (1,), writable.  Raises RowFormatError."""
     found = int.from_bytes(data[:2], "little")
     if found > FORMAT:
-        raise RowFormatError(f"row has format {found}, this version reads up to {FORMAT}: upgrade khaywe")
+        raise NewerRow(found)
     if len(data) != ROW.itemsize:
         raise RowFormatError(f"row has {len(data)} bytes, format {found} has {ROW.itemsize}: not a row")
     return np.frombuffer(data, ROW).copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from loyalty.decode import Record, _scanner, decode
 from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64
+from loyalty.row import FORMAT
 from loyalty.times import parse_many
 
 PLAIN = (
@@ -136,6 +138,22 @@ def test_the_normalisers_form_is_read() -> None:
 )
 def test_other_forms_are_left_alone(raw: bytes) -> None:
     assert not _same(raw)
+
+
+def test_only_a_row_of_a_newer_version_is_called_newer() -> None:
+    """Whoever folds stops there: no record may say so of itself."""
+    words = f"row has format {FORMAT + 1}, this version reads up to {FORMAT}: upgrade khaywe"
+    newer = b64encode((FORMAT + 1).to_bytes(2, "little")).decode()
+    fields = json.loads(PLAIN)
+    raws = [
+        fields | {"event_type": words},
+        fields | {"event_type": "_merge", "attributes": {"row": words}},
+        fields | {"event_type": "_merge", "attributes": {"row": newer}},
+    ]
+    found = decode([(n, json.dumps(raw).encode()) for n, raw in enumerate(raws)]).dead
+    assert [reason for _, reason, _ in found] == ["unknown_event_type", "undecodable", "newer_row"]
+    assert words in found[0][2]
+    assert words in found[2][2]
 
 
 def test_a_batch_is_the_same_whoever_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
