@@ -18,8 +18,7 @@ from itertools import groupby
 from urllib.parse import quote
 
 import click
-from confluent_kafka import IsolationLevel, Producer
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Producer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -40,12 +39,10 @@ from cli.demo_report import Figures, figures, report
 from cli.ingest import Sender
 from cli.projection import look, nothing
 from config.settings import Settings
-from config.topics import PREDICTIONS, raw_topic
+from config.topics import raw_topic
 from projection.writer import Writer
 from streams import topics as on_brokers
-from streams.batches import Partition
 from streams.embedded import services
-from streams.positions import log_offsets
 from web.api.doors import PREFIX
 from web.ask_worker import web_url
 
@@ -55,8 +52,6 @@ LOOK_SECONDS = 0.1
 SHOW_SECONDS = 0.3
 #: Seconds without any progress after which something is wrong.
 STUCK_SECONDS = 120.0
-#: Recalculations until no model is asked any more.
-MOST_ROUNDS = 10
 ANSWER_SECONDS = 60.0
 
 #: How this command was called: what can be typed again.
@@ -289,25 +284,11 @@ def _settle(home: Home, gateway: Gateway) -> None:
         lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
         gateway.answer_all()
         lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
-        # A score that moves may ask the models once more, and their answer moves the risk.
-        told = -1
-        for _ in range(MOST_ROUNDS):
-            before, told = told, _predictions(config)
-            if before == told:
-                break
-            _command(config, RECALCULATE, segment="all")
-            lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
+        _command(config, RECALCULATE, segment="all")
+        lag.wait(pipeline, STUCK_SECONDS, lambda what, _: None)
     finally:
         pipeline.close()
     _done(f"every customer brought to {moment} (khaywe tick), all scores published", started)
-
-
-def _predictions(config: Settings) -> int:
-    """How far the log of predictions goes, what is being committed included."""
-    places = [Partition(PREDICTIONS, n) for n in range(config.partitions)]
-    admin = AdminClient(config.kafka_config())
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    return sum(log_offsets(admin, places, latest, IsolationLevel.READ_UNCOMMITTED).values())
 
 
 def _project(home: Home) -> None:
