@@ -126,7 +126,7 @@ class CustomersProcessor:
             work = rest
 
     def _fold(self, batch: RecordBatch) -> Iterator[Outcome]:
-        records = [(int(record.offset() or 0), record.value()) for record in batch.records]
+        records = list(zip(batch.records.offsets, batch.records.values, strict=True))
         return self._engines[batch.source.partition].fold(records, batch.end)
 
     def _commit(self, outcomes: list[tuple[RecordBatch, Outcome]], commit: Commit) -> None:
@@ -154,7 +154,7 @@ class CustomersProcessor:
                     send(topics.CUSTOMER_EVENTS, value, key)
                 self._send_dead(sink, batch, outcome)
                 changed = changes[batch.source.partition]
-                sink.send_many(topics.CHANGELOG, batch.source.partition, changed.keys, changed.values)
+                sink.send_many(topics.CHANGELOG, changed.keys, changed.values, batch.source.partition)
 
         ends = commit(offsets, fill)
         started = time.perf_counter()
@@ -173,9 +173,11 @@ class CustomersProcessor:
     def _send_dead(self, sink: Sink, batch: RecordBatch, outcome: Outcome) -> None:
         if not outcome.dead:
             return
-        records = {record.offset(): record for record in batch.records}
+        at = {offset: n for n, offset in enumerate(batch.records.offsets)}
         for offset, reason, message in outcome.dead:
-            letter = dead_letters.letter(records[offset], dead_letters.CUSTOMERS, "", reason, message)
+            letter = dead_letters.letter(
+                batch.records[at[offset]], dead_letters.CUSTOMERS, "", reason, message
+            )
             sink.send(topics.DEAD_LETTERS, dead_letters.encode(letter), letter.topic.encode())
 
     def _content(self, revision: int) -> Content:

@@ -37,8 +37,9 @@ class Output:
             for partition in range(partitions):
                 send(topics.CUSTOMER_EVENTS, value, None, partition)
         topic = topics.CUSTOMER_EVENTS
-        for key, value in self.events:
-            send(topic, value, key)
+        if self.events:
+            keys, values = zip(*self.events, strict=True)
+            sink.send_many(topic, keys, values)
         for value in self.everywhere:
             for partition in range(partitions):
                 send(topic, value, None, partition)

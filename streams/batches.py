@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from confluent_kafka import Message
+from streams.librdkafka import Headers
+from streams.records import Records
 
 
 class Partition(NamedTuple):
@@ -31,7 +32,7 @@ class RecordBatch:
     source: Partition
     begin: int
     end: int
-    records: Sequence[Message]
+    records: Records
 
 
 @dataclass(eq=False, slots=True)
@@ -76,9 +77,10 @@ class Sink(Protocol):
         """Queue a record; without a partition it is placed by murmur2 of its key."""
 
     def send_many(
-        self, topic: str, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
-    ) -> None:
-        """Queue many records of one partition; the transaction then knows the offset after the last one."""
+        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], partition: int = -1,
+        headers: Headers | None = None,
+    ) -> None:  # fmt: skip
+        """Queue many records; with a partition the transaction then knows the offset after the last one."""
 
 
 class Commit(Protocol):

@@ -29,6 +29,7 @@ from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS
 from streams import metrics
 from streams.batches import Aborted, Epoch, Fill, Partition
+from streams.librdkafka import Headers, produce
 from streams.partition import partition_of
 
 log = logging.getLogger(__name__)
@@ -94,37 +95,48 @@ class _Sink:
         partition: int = -1,
         headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
-        produce: Any = self._producer.produce
+        put: Any = self._producer.produce
         if self._within and partition < 0 and key is not None and topic == CUSTOMER_EVENTS:
             partition = partition_of(key, self._within)
         while True:
             try:
                 if headers is None:
-                    produce(topic, value, key, partition)
+                    put(topic, value, key, partition)
                 else:
-                    produce(topic, value, key, partition, headers=headers)
+                    put(topic, value, key, partition, headers=headers)
                 break
             except BufferError:
-                self._producer.poll(0.05)
+                self._make_room()
         self.sent[topic] += 1
 
     def send_many(
-        self, topic: str, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
-    ) -> None:
+        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], partition: int = -1,
+        headers: Headers | None = None,
+    ) -> None:  # fmt: skip
         if not keys:
             return
-        produce, last = self._producer.produce, len(keys) - 1
-        for n, (key, value) in enumerate(zip(keys, values, strict=True)):
-            while True:
-                try:
-                    if n < last:
-                        produce(topic, value, key, partition)  # cheaper than produce_batch and its dicts
-                    else:
-                        produce(topic, value, key, partition, on_delivery=self._delivered)
-                    break
-                except BufferError:
-                    self._producer.poll(0.05)
-        self.sent[topic] += len(keys)
+        if self._within and partition < 0 and topic == CUSTOMER_EVENTS:
+            for key, value in zip(keys, values, strict=True):
+                self.send(topic, value, key)
+            return
+        # The last one tells where it came to lie, and that of compiled code could not.
+        rest = len(keys) - (partition >= 0)
+        produce(self._producer, topic, partition, keys[:rest], values[:rest], headers, self._make_room)
+        self.sent[topic] += rest
+        if partition >= 0:
+            self._send_last(topic, values[-1], keys[-1], partition)
+
+    def _send_last(self, topic: str, value: bytes | None, key: bytes | None, partition: int) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, on_delivery=self._delivered)
+                break
+            except BufferError:
+                self._make_room()
+        self.sent[topic] += 1
+
+    def _make_room(self) -> None:
+        self._producer.poll(0.05)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
