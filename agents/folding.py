@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice, takewhile
+from itertools import chain, groupby, islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.census import census
 from loyalty.decode import NEWER
+from loyalty.effects import Effect
 from loyalty.engine import Engine, Outcome
 from loyalty.row import LINKED
 from loyalty.standing import month_start
@@ -34,6 +35,7 @@ from loyalty.state import ROW_KEY, opened_many
 from loyalty.upgrade import current
 from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch, Sink
+from streams.librdkafka import Headers
 from streams.names import CUSTOMERS_GROUP
 from streams.partition import partition_of
 from tables.customers import CustomerTable
@@ -141,17 +143,15 @@ class CustomersProcessor:
         metrics.STAGE_SECONDS.labels(CUSTOMERS_GROUP, "predict").inc(time.perf_counter() - started)
 
         def fill(sink: Sink) -> None:
-            send = sink.send
-            # First, so that whoever is erased in the same transaction is so after it.
-            for effect in foretold.effects:
-                send(effect.topic, effect.value, effect.key, -1, effect.headers)
-            for key, value in foretold.forwards:
-                send(topics.CUSTOMER_EVENTS, value, key)
+            # What is foretold first, so that whoever is erased in the same transaction is so after it.
+            effects = [foretold.effects, *(outcome.effects for _, outcome in outcomes)]
+            _send_effects(sink, chain.from_iterable(effects))
+            passed_on = [foretold.forwards, *(outcome.forwards for _, outcome in outcomes)]
+            forwards = list(chain.from_iterable(passed_on))
+            if forwards:
+                keys, values = zip(*forwards, strict=True)
+                sink.send_many(topics.CUSTOMER_EVENTS, keys, values)
             for batch, outcome in outcomes:
-                for effect in outcome.effects:
-                    send(effect.topic, effect.value, effect.key, -1, effect.headers)
-                for key, value in outcome.forwards:
-                    send(topics.CUSTOMER_EVENTS, value, key)
                 self._send_dead(sink, batch, outcome)
                 changed = changes[batch.source.partition]
                 sink.send_many(topics.CHANGELOG, changed.keys, changed.values, batch.source.partition)
@@ -308,6 +308,22 @@ class CustomersProcessor:
             }
             for partition in sorted(self._engines)
         ]
+
+
+def _send_effects(sink: Sink, effects: Iterable[Effect]) -> None:
+    """Queue effects; those of a topic in their order."""
+    by_topic: defaultdict[str, list[Effect]] = defaultdict(list)
+    for effect in effects:
+        by_topic[effect.topic].append(effect)
+    for topic, told in by_topic.items():
+        for named, run in groupby(told, lambda effect: bool(effect.headers)):  # tombstones have none
+            found = list(run)
+            keys, values = [effect.key for effect in found], [effect.value for effect in found]
+            headers = None
+            if named:
+                (name, _), *common = found[0].headers
+                headers = Headers(name, [effect.headers[0][1] for effect in found], common)
+            sink.send_many(topic, keys, values, headers=headers)
 
 
 def _require_readable(outcomes: Sequence[tuple[RecordBatch, Outcome]]) -> None:
