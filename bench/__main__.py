@@ -42,7 +42,7 @@ def peers() -> Results:
     for name, figures in latency.run(rates).items():
         engines[name]["latency"] = figures
     return {
-        "comparison": {"khaywe": found["khaywe"], "librdkafka": found["librdkafka"]},
+        "comparison": {name: figures for name, figures in found.items() if name != "peers"},
         "peers": found["peers"],
     }
 
