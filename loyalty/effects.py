@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import cache
 from hashlib import blake2b
+from itertools import repeat
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from loyalty.blake2 import HEX
 from loyalty.decode import Record
 from loyalty.game import Sold
+from loyalty.times import iso
+from loyalty.writing import Page, Texts
 
 BEHAVIOR_SCORES = "behavior-scores"
 COMMAND_RESULTS = "command-results"
@@ -39,12 +47,17 @@ STATUSES = (
 
 
 class Effect(msgspec.Struct, frozen=True, gc=False):
-    """A record to produce."""
+    """A record to produce; `id` is what consumers know it again by, empty of a tombstone."""
 
     topic: str
     key: bytes
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    id: bytes = b""
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """CloudEvents headers; a tombstone has none."""
+        return [("ce_id", self.id), *_headers(self.topic)] if self.id else []
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -194,6 +207,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     conditions: list[Comparison]
 
 
+@cache
 def _headers(topic: str) -> list[tuple[str, bytes]]:
     return [
         ("ce_source", SOURCE.encode()),
@@ -203,15 +217,12 @@ def _headers(topic: str) -> list[tuple[str, bytes]]:
     ]
 
 
-_HEADERS = {
-    topic: _headers(topic)
-    for topic in (
-        BEHAVIOR_SCORES, COMMAND_RESULTS, MISSION_PROGRESS, BADGE_AWARDS, REWARD_GRANTS, DECISIONS, ERASURES,
-        PREDICTIONS, CAMPAIGN_TRIGGERS,
-    )
-}  # fmt: skip
 _NOTHING = blake2b(digest_size=16)
 _encode = msgspec.json.Encoder().encode
+_REASONS = Texts.of([reason.encode() for reason in REASONS])
+
+Which = NDArray[np.int64]  # moments of effects
+Ids = NDArray[np.uint8]  # of effects, (effects, HEX)
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
@@ -232,11 +243,6 @@ def plain(value: Any) -> str:
 def quoted(text: str) -> str:
     """A text as JSON; most have nothing to escape."""
     return f'"{text}"' if text.isalnum() and text.isascii() else _encode(text).decode()
-
-
-def plain_many(values: list[float]) -> list[str]:
-    """Each number as JSON."""
-    return _encode(values)[1:-1].decode().split(",")
 
 
 def moment(key: bytes, at: str, revision: int, source: str, event_id: str, customer_id: str) -> Moment:
@@ -288,7 +294,7 @@ def told(topic: str, of: Moment, id: str, members: str) -> Effect:
     Written as text, which takes a third of the time of building the structs above; tests read it as these.
     """
     value = f'{{"effect_id":"{id}",{of.head},{members}}}'.encode()
-    return Effect(topic, of.key, value, [("ce_id", id.encode()), *_HEADERS[topic]])
+    return Effect(topic, of.key, value, id.encode())
 
 
 def erased(key: bytes, at: str) -> list[Effect]:
@@ -296,21 +302,98 @@ def erased(key: bytes, at: str) -> list[Effect]:
     hash_ = digest(key).hex()
     value = _encode({"customer_hash": hash_, "erased_at": at})
     return [
-        Effect(BEHAVIOR_SCORES, key, None, []),
-        Effect(PREDICTIONS, key + b":inline", None, []),
-        Effect(PREDICTIONS, key + b":daily", None, []),
-        Effect(ERASURES, hash_.encode(), value, [("ce_id", hash_.encode()), *_HEADERS[ERASURES]]),
+        Effect(BEHAVIOR_SCORES, key, None),
+        Effect(PREDICTIONS, key + b":inline", None),
+        Effect(PREDICTIONS, key + b":daily", None),
+        Effect(ERASURES, hash_.encode(), value, hash_.encode()),
     ]
 
 
-def scores_effect(of: Moment, reason: str, scores: list[str]) -> Effect:
-    """A publication of the five scores (hundredths / 100, as JSON)."""
-    engagement, revenue, loyalty, risk, digital = scores
-    members = (
-        f'"as_of":"{of.at}","reason":"{reason}","scores":{{"engagement":{engagement},'
-        f'"revenue":{revenue},"loyalty":{loyalty},"risk":{risk},"digital":{digital}}}'
-    )
-    return told(BEHAVIOR_SCORES, of, effect_id(of, "scores"), members)
+class Moments:
+    """The moments of many effects, by index, in the form in which compiled code copies them."""
+
+    def __init__(
+        self, keys: Sequence[bytes], as_of: NDArray[np.int64], revision: NDArray[np.int64],
+        sources: Sequence[bytes], event_ids: Sequence[bytes],
+    ) -> None:  # fmt: skip
+        self.keys, self.as_of, self.sources, self.event_ids = keys, as_of, sources, event_ids
+        self.customers = Texts.of(keys)
+        source, event_id = Texts.of(sources), Texts.of(event_ids)
+        head = Page(len(keys))
+        head.text(b'"customer_id":')
+        head.quote(self.customers)
+        head.text(b',"occurred_at":"')
+        head.time(as_of)
+        head.text(b'","revision":')
+        head.value(revision)
+        head.text(b',"cause":{"source":')
+        head.quote(source)
+        head.text(b',"event_id":')
+        head.quote(event_id)
+        head.text(b"}")
+        tail = Page(len(keys))
+        tail.text(b"\x1f")
+        tail.value(revision)
+        tail.text(b"\x1f")
+        tail.pick(source)
+        tail.text(b"\x1f")
+        tail.pick(event_id)
+        tail.text(b"\x1f")
+        self.heads, self.tails = head.written(), tail.written()
+
+    def __getitem__(self, n: int) -> Moment:
+        """One of them."""
+        id = self.keys[n]
+        head, tail = self.heads[n].decode(), self.tails[n].decode()
+        return Moment(id, id.decode(), iso(int(self.as_of[n])), head, tail)
+
+    def ids(self, which: Which, rule: Callable[[Page], None]) -> Ids:
+        """As `effect_id` of these moments, (len(which), HEX); `rule` writes what it is."""
+        page = Page(len(which))
+        page.pick(self.customers, which)
+        page.text(b"\x1f")
+        rule(page)
+        page.pick(self.tails, which)
+        page.text(b"0")
+        return page.written().hashed()
+
+    def page(self, which: Which, ids: Ids) -> Page:
+        """What values of effects of these moments begin with."""
+        page = Page(len(which))
+        page.text(b'{"effect_id":"')
+        page.hex(ids)
+        page.text(b'",')
+        page.pick(self.heads, which)
+        return page
+
+    def told(self, topic: str, which: Which, ids: Ids, page: Page) -> list[Effect]:
+        """The effects whose values stand on a page."""
+        keys = map(self.keys.__getitem__, which.tolist())
+        return list(map(Effect, repeat(topic), keys, page.written().split(), hexes(ids)))
+
+
+def hexes(ids: Ids) -> list[bytes]:
+    """Each id as text."""
+    return ids.view(f"S{HEX}").ravel().tolist()
+
+
+def publications(
+    of: Moments, which: Which, reasons: NDArray[np.uint8], scores: NDArray[np.uint16]
+) -> list[Effect]:
+    """Publications of the five scores (hundredths, (len(which), 5)); `reasons` by place in REASONS."""
+    ids = of.ids(which, lambda page: page.text(b"scores"))
+    page = of.page(which, ids)
+    page.text(b',"as_of":"')
+    page.time(of.as_of[which])
+    page.text(b'","reason":"')
+    page.pick(_REASONS, reasons)
+    before = b'","scores":{"'
+    for name, column in zip(Scores.__struct_fields__, scores.T, strict=True):
+        page.text(before + name.encode() + b'":')
+        page.hundredths(column)
+        before = b',"'
+    page.text(b"}}")
+    return of.told(BEHAVIOR_SCORES, which, ids, page)
 
 
 def result_effect(

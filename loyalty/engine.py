@@ -67,14 +67,13 @@ from loyalty.decode import (
 )
 from loyalty.effects import (
     NOBODY,
-    REASONS,
     SOURCE,
     Cause,
+    Moments,
+    Which,
     digest,
-    moment,
-    plain_many,
+    publications,
     result_effect,
-    scores_effect,
 )
 from loyalty.events import CODES, MONEY
 from loyalty.links import merge_record, path_of, rekeyed
@@ -269,27 +268,25 @@ class Engine:
         Events of the effects count from `start` of the batch; `ids` are the customers of the effects.
         """
         revision, records, side, teller = self.state.partition.revision, batch.records, self.side, self.teller
-        as_ofs, scores = iso_many(found["as_of"]), plain_many((found["scores"] / 100).ravel().tolist())
-        by_time = np.flatnonzero(found["cause"] != BY_EVENT)
-        at = dict(zip(by_time.tolist(), iso_many(found["caused_at"][by_time]), strict=True))
+        moments, which = self._moments(batch, start, found, ids)
+        chosen = np.flatnonzero(found["kind"] == PUBLICATION)
+        published = iter(
+            publications(moments, which[chosen], found["detail"][chosen], found["scores"][chosen])
+        )
         kinds = found["kind"]
         game = {kind: teller.columns(found, kind) for kind in np.unique(kinds).tolist() if kind >= MISSION}
-        causes = records.causes(start + found["event"].astype(np.int64))
-        names = (found[name].tolist() for name in ("kind", "detail", "cause", "event", "caused_at", "as_of"))
-        last, of, source, event_id = None, NOBODY, "", ""
-        rows = zip(causes, *names, strict=True)
-        for n, (origin, kind, detail, cause, event, caused_at, as_of) in enumerate(rows):
-            i, id = start + event, ids[n]
-            now = (event, cause, caused_at, as_of, id)
-            if now != last:
-                last = now
-                if cause == BY_EVENT:
-                    source, event_id = origin
-                else:
-                    source, event_id = SOURCE, f"{_BY.get(cause, 'tick')}:{at[n]}"
-                of = moment(id, as_ofs[n], revision, source, event_id, id.decode())
+        names = (found[name].tolist() for name in ("kind", "detail", "cause", "event", "as_of"))
+        last, of = -1, NOBODY
+        for n, (m, kind, detail, cause, event, as_of) in enumerate(zip(which.tolist(), *names, strict=True)):
             if kind == PUBLICATION:
-                out.effects.append(scores_effect(of, REASONS[detail], scores[5 * n : 5 * n + 5]))
+                out.effects.append(next(published))
+                continue
+            i, id = start + event, ids[n]
+            if m != last:
+                last, of = m, moments[m]
+            if kind == ASK:
+                by = Cause(moments.sources[m].decode(), moments.event_ids[m].decode())
+                out.asks.append(Ask(id, detail, as_of, revision, by))
             elif kind == MISSION:
                 teller.mission(of, next(game[kind]), self.seen, out.effects, out.forwards)
             elif kind == BADGE:
@@ -302,8 +299,6 @@ class Engine:
                 teller.tier(of, next(game[kind]), revision, out.effects)
             elif kind == OPEN_GRANTS:
                 teller.repeat_open(of, next(game[kind]), out.effects)
-            elif kind == ASK:
-                out.asks.append(Ask(id, detail, as_of, revision, Cause(source, event_id)))
             elif kind == CAMPAIGN:
                 told = next(game[kind])
                 self.campaigns.campaign(of, told, revision, self.seen, out.effects, out.forwards)
@@ -322,6 +317,25 @@ class Engine:
                 side.forget_grants(id)
         refreshed = (found["kind"] == PUBLICATION) & (found["detail"] == REFRESH)
         out.counts["refreshes"] += int(np.count_nonzero(refreshed))
+
+    def _moments(self, batch: Batch, start: int, found: Found, ids: list[bytes]) -> tuple[Moments, Which]:
+        """The moments of effects, and which of them is an effect's."""
+        new = np.ones(len(found), np.bool_)
+        new[1:] = False
+        for name in ("event", "slot", "cause", "caused_at", "as_of"):
+            new[1:] |= found[name][1:] != found[name][:-1]
+        firsts = np.flatnonzero(new)
+        first = found[firsts]
+        origins = list(batch.records.causes(start + first["event"].astype(np.int64)))
+        sources, event_ids = [source for source, _ in origins], [event_id for _, event_id in origins]
+        timed = np.flatnonzero(first["cause"] != BY_EVENT)
+        for m, cause, at in zip(
+            timed.tolist(), first["cause"][timed].tolist(), iso_many(first["caused_at"][timed]), strict=True
+        ):
+            sources[m], event_ids[m] = SOURCE.encode(), f"{_BY.get(cause, 'tick')}:{at}".encode()
+        keys = [ids[n] for n in firsts.tolist()]
+        revision = np.full(len(keys), self.state.partition.revision)
+        return Moments(keys, first["as_of"], revision, sources, event_ids), np.cumsum(new, dtype=np.int64) - 1
 
     def _link(self, batch: Batch, i: int, row: bytes, out: Outcome) -> None:
         record, id = batch.records[i], batch.ids[i]
