@@ -89,12 +89,12 @@ def _compress(h: NDArray[np.uint64], m: NDArray[np.uint64], length: Any, last: A
 
 
 @compiled
-def _digests(data: NDArray[np.uint8], ends: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+def _digests(data: NDArray[np.uint8], places: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
     block, h = np.empty(_BLOCK, np.uint8), np.empty(8, np.uint64)
     m = block.view(np.uint64)
-    start = 0
-    for n in range(ends.shape[0]):
-        end, at = ends[n], start
+    for n in range(out.shape[0]):
+        start, end = places[n], places[n + 1]
+        at = start
         h[:] = _IV
         h[0] = _FIRST
         while True:
@@ -110,11 +110,13 @@ def _digests(data: NDArray[np.uint8], ends: NDArray[np.int64], out: NDArray[np.u
             byte = (h[i >> 3] >> np.uint64(8 * (i & 7))) & np.uint64(255)
             out[n, 2 * i] = _DIGITS[byte >> np.uint64(4)]
             out[n, 2 * i + 1] = _DIGITS[byte & np.uint64(15)]
-        start = end
 
 
-def digests(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The hash of each text as HEX hexadecimal digits, (texts, HEX); the texts end at `ends` of `data`."""
-    out = np.empty((len(ends), HEX), np.uint8)
-    _digests(data, ends, out)
+def digests(data: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The hash of each text as HEX hexadecimal digits, (texts, HEX).
+
+    `places` of `data` are where each begins, and where the last ends.
+    """
+    out = np.empty((len(places) - 1, HEX), np.uint8)
+    _digests(data, places, out)
     return out

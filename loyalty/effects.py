@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, cached_property
 from hashlib import blake2b
 from itertools import repeat
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from loyalty.blake2 import HEX
 from loyalty.decode import Record
 from loyalty.game import Sold
-from loyalty.times import iso
+from loyalty.times import iso_many
 from loyalty.writing import Page, Texts
 
 BEHAVIOR_SCORES = "behavior-scores"
@@ -245,6 +245,11 @@ def quoted(text: str) -> str:
     return f'"{text}"' if text.isalnum() and text.isascii() else _encode(text).decode()
 
 
+def plain_many(values: list[float]) -> list[str]:
+    """Each number as JSON."""
+    return _encode(values)[1:-1].decode().split(",")
+
+
 def moment(key: bytes, at: str, revision: int, source: str, event_id: str, customer_id: str) -> Moment:
     """A cause (source and event_id) at work on a customer at a time; `key` is that of its records."""
     return Moment(
@@ -309,52 +314,88 @@ def erased(key: bytes, at: str) -> list[Effect]:
     ]
 
 
+def scores_effect(of: Moment, reason: str, scores: list[str]) -> Effect:
+    """A publication of the five scores (hundredths / 100, as JSON)."""
+    engagement, revenue, loyalty, risk, digital = scores
+    members = (
+        f'"as_of":"{of.at}","reason":"{reason}","scores":{{"engagement":{engagement},'
+        f'"revenue":{revenue},"loyalty":{loyalty},"risk":{risk},"digital":{digital}}}'
+    )
+    return told(BEHAVIOR_SCORES, of, effect_id(of, "scores"), members)
+
+
 class Moments:
-    """The moments of many effects, by index, in the form in which compiled code copies them."""
+    """The moments of many effects, by index; for compiled code in the form in which it copies them."""
 
     def __init__(
-        self, keys: Sequence[bytes], as_of: NDArray[np.int64], revision: NDArray[np.int64],
-        sources: Sequence[bytes], event_ids: Sequence[bytes],
+        self, keys: Sequence[bytes], as_of: NDArray[np.int64], revision: int, sources: Sequence[bytes],
+        event_ids: Sequence[bytes],
     ) -> None:  # fmt: skip
         self.keys, self.as_of, self.sources, self.event_ids = keys, as_of, sources, event_ids
-        self.customers = Texts.of(keys)
-        source, event_id = Texts.of(sources), Texts.of(event_ids)
-        head = Page(len(keys))
-        head.text(b'"customer_id":')
-        head.quote(self.customers)
-        head.text(b',"occurred_at":"')
-        head.time(as_of)
-        head.text(b'","revision":')
-        head.value(revision)
-        head.text(b',"cause":{"source":')
-        head.quote(source)
-        head.text(b',"event_id":')
-        head.quote(event_id)
-        head.text(b"}")
-        tail = Page(len(keys))
-        tail.text(b"\x1f")
-        tail.value(revision)
-        tail.text(b"\x1f")
-        tail.pick(source)
-        tail.text(b"\x1f")
-        tail.pick(event_id)
-        tail.text(b"\x1f")
-        self.heads, self.tails = head.written(), tail.written()
+        self._revision = revision
+        self._times = iso_many(as_of)
+        self._last, self._moment = -1, NOBODY
 
     def __getitem__(self, n: int) -> Moment:
         """One of them."""
-        id = self.keys[n]
-        head, tail = self.heads[n].decode(), self.tails[n].decode()
-        return Moment(id, id.decode(), iso(int(self.as_of[n])), head, tail)
+        if n != self._last:
+            key, source, event_id = self.keys[n], self.sources[n].decode(), self.event_ids[n].decode()
+            self._moment = moment(key, self._times[n], self._revision, source, event_id, key.decode())
+            self._last = n
+        return self._moment
 
-    def ids(self, which: Which, rule: Callable[[Page], None]) -> Ids:
+    @cached_property
+    def customers(self) -> Texts:
+        """Their ids."""
+        return Texts.of(self.keys)
+
+    @cached_property
+    def heads(self) -> Texts:
+        """As `Moment.head`."""
+        page = Page(len(self.keys))
+        page.text(b'"customer_id":')
+        page.quote(self.customers)
+        page.text(b',"occurred_at":"')
+        page.time(self.as_of)
+        page.text(f'","revision":{self._revision},"cause":{{"source":'.encode())
+        page.quote(self._sources)
+        page.text(b',"event_id":')
+        page.quote(self._event_ids)
+        page.text(b"}")
+        return page.written()
+
+    @cached_property
+    def tails(self) -> Texts:
+        """As `Moment.tail`."""
+        page = Page(len(self.keys))
+        page.text(f"\x1f{self._revision}\x1f".encode())
+        page.pick(self._sources)
+        page.text(b"\x1f")
+        page.pick(self._event_ids)
+        page.text(b"\x1f")
+        return page.written()
+
+    @cached_property
+    def _sources(self) -> Texts:
+        return Texts.of(self.sources)
+
+    @cached_property
+    def _event_ids(self) -> Texts:
+        return Texts.of(self.event_ids)
+
+    def ids(
+        self, which: Which, rule: Callable[[Page], None], ordinal: NDArray[np.uint8] | None = None
+    ) -> Ids:
         """As `effect_id` of these moments, (len(which), HEX); `rule` writes what it is."""
         page = Page(len(which))
         page.pick(self.customers, which)
         page.text(b"\x1f")
         rule(page)
         page.pick(self.tails, which)
-        page.text(b"0")
+        if ordinal is None:
+            page.text(b"0")
+        else:
+            page.value(ordinal)
         return page.written().hashed()
 
     def page(self, which: Which, ids: Ids) -> Page:
@@ -367,7 +408,8 @@ class Moments:
         return page
 
     def told(self, topic: str, which: Which, ids: Ids, page: Page) -> list[Effect]:
-        """The effects whose values stand on a page."""
+        """The effects whose values stand on a page, but for their end."""
+        page.text(b"}")
         keys = map(self.keys.__getitem__, which.tolist())
         return list(map(Effect, repeat(topic), keys, page.written().split(), hexes(ids)))
 
@@ -377,10 +419,19 @@ def hexes(ids: Ids) -> list[bytes]:
     return ids.view(f"S{HEX}").ravel().tolist()
 
 
+def scores_effects(
+    of: Moments, which: Which, reasons: NDArray[np.uint8], scores: NDArray[np.uint16]
+) -> Iterator[Effect]:
+    """Publications of the five scores (hundredths, (len(which), 5)); `reasons` by place in REASONS."""
+    texts = plain_many((scores / 100).ravel().tolist())
+    for n, (m, reason) in enumerate(zip(which.tolist(), reasons.tolist(), strict=True)):
+        yield scores_effect(of[m], REASONS[reason], texts[5 * n : 5 * n + 5])
+
+
 def publications(
     of: Moments, which: Which, reasons: NDArray[np.uint8], scores: NDArray[np.uint16]
-) -> list[Effect]:
-    """Publications of the five scores (hundredths, (len(which), 5)); `reasons` by place in REASONS."""
+) -> Iterator[Effect]:
+    """The same, written together."""
     ids = of.ids(which, lambda page: page.text(b"scores"))
     page = of.page(which, ids)
     page.text(b',"as_of":"')
@@ -392,8 +443,8 @@ def publications(
         page.text(before + name.encode() + b'":')
         page.hundredths(column)
         before = b',"'
-    page.text(b"}}")
-    return of.told(BEHAVIOR_SCORES, which, ids, page)
+    page.text(b"}")
+    return iter(of.told(BEHAVIOR_SCORES, which, ids, page))
 
 
 def result_effect(

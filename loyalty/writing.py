@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,8 @@ _DIGITS = 9  # that any float32 is known by
 _LITERALS = np.frombuffer(b"nulltruefalse", np.uint8)
 _HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)
 _SHORT = np.frombuffer(b"btn?fr", np.uint8)  # escapes of 8 to 13 by a letter, but for 11
+_NOWHERE: NDArray[np.int64] = np.zeros(0, np.int64)
+_encode = msgspec.json.Encoder().encode
 _TEN, _HUNDRED, _ZERO = np.uint64(10), np.uint64(100), np.uint64(48)
 _TENS: NDArray[np.float64] = np.array([10.0**n for n in range(23)])  # exact in float64
 _PIECE = np.dtype(
@@ -34,32 +38,38 @@ _PIECE = np.dtype(
 
 @dataclass(slots=True)
 class Texts:
-    """Texts one after the other: where each ends in `data`."""
+    """Texts one after the other: `places` of `data` are where each begins, and where the last ends."""
 
     data: NDArray[np.uint8]
-    ends: NDArray[np.int64]
+    places: NDArray[np.int64]
 
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> Texts:
         """These texts."""
-        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-        return cls(np.frombuffer(b"".join(texts), np.uint8), np.cumsum(lengths))
+        places = np.array([0, *accumulate(map(len, texts))], np.int64)
+        return cls(np.frombuffer(b"".join(texts), np.uint8), places)
 
     def __len__(self) -> int:
-        return len(self.ends)
-
-    def __getitem__(self, n: int) -> bytes:
-        """One of them."""
-        return self.data[self.ends[n - 1] if n else 0 : self.ends[n]].tobytes()
+        return len(self.places) - 1
 
     def split(self) -> list[bytes]:
         """Each text."""
-        whole, ends = self.data.tobytes(), self.ends.tolist()
-        return [whole[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+        whole = self.data.tobytes()
+        return [whole[a:b] for a, b in pairwise(self.places.tolist())]
 
     def hashed(self) -> NDArray[np.uint8]:
         """The BLAKE2b of each text in hexadecimal digits, (texts, HEX)."""
-        return digests(self.data, self.ends)
+        return digests(self.data, self.places)
+
+
+def floats(values: NDArray[np.float64]) -> Texts:
+    """Each number as msgspec writes it: as few digits as read back to the same float64, NaN as null."""
+    data = np.frombuffer(_encode(values.tolist()), np.uint8)[1:-1]
+    commas = np.flatnonzero(data == ord(","))
+    places = np.zeros(len(values) + 1, np.int64)
+    places[1:-1] = commas - np.arange(len(commas))
+    places[-1] = len(data) - len(commas)
+    return Texts(data[data != ord(",")], places)
 
 
 class Page:
@@ -136,10 +146,11 @@ class Page:
 
     def written(self) -> Texts:
         """The text of each row."""
-        constant = Texts(np.frombuffer(bytes(self._constant), np.uint8), np.array([len(self._constant)]))
-        texts = [constant, *self._texts]
-        before = np.cumsum([0, *(len(each.data) for each in texts)])
-        starts = [np.concatenate(([0], each.ends)) + at for each, at in zip(texts, before, strict=False)]
+        data, starts, at = [np.frombuffer(self._constant, np.uint8)], [_NOWHERE], len(self._constant)
+        for each in self._texts:
+            data.append(each.data)
+            starts.append(each.places + at)
+            at += len(each.data)
         integers = np.empty((self.rows, len(self._integers)), np.int64)
         for at, column in enumerate(self._integers):
             integers[:, at] = column
@@ -148,13 +159,12 @@ class Page:
             floats[:, at] = column
         words = np.concatenate(self._words, 1) if self._words else np.zeros((self.rows, 0), np.uint32)
         hexes = np.concatenate(self._hex, 1) if self._hex else np.zeros((self.rows, 0), np.uint8)
-        out, ends = np.empty(self._room, np.uint8), np.empty(self.rows, np.int64)
+        out, places = np.empty(self._room, np.uint8), np.zeros(self.rows + 1, np.int64)
         _write(
-            np.array(self._pieces, _PIECE), np.concatenate([each.data for each in texts]),
-            np.concatenate(starts[1:]) if self._texts else np.zeros(0, np.int64), integers, floats, hexes,
-            words, self._lists, _TENS, out, ends,
+            np.array(self._pieces, _PIECE), np.concatenate(data), np.concatenate(starts), integers, floats,
+            hexes, words, self._lists, _TENS, out, places,
         )  # fmt: skip
-        return Texts(out[: ends[-1] if self.rows else 0], ends)
+        return Texts(out[: places[-1]], places)
 
     def _put(self, kind: int, first: int = 0, count: int = 0) -> None:
         self._pieces.append((kind, first, count, 0))
@@ -172,8 +182,8 @@ class Page:
         first = sum(len(each) + 1 for each in self._texts[:place])
         self._put(kind, len(self._integers), first)
         self._integers.append(np.arange(self.rows) if which is None else which)
-        lengths = np.diff(texts.ends, prepend=0)
-        total = int((lengths if which is None else lengths[which]).sum())
+        places = texts.places
+        total = len(texts.data) if which is None else int((places[1:] - places[:-1])[which].sum())
         self._room += total * growth + 2 * self.rows
 
 
@@ -182,10 +192,10 @@ def _write(
     pieces: Any, texts: NDArray[np.uint8], starts: NDArray[np.int64],
     integers: NDArray[np.int64], floats: NDArray[np.float64], hexes: NDArray[np.uint8],
     words: NDArray[np.uint32], lists: NDArray[np.float32], tens: NDArray[np.float64],
-    out: NDArray[np.uint8], ends: NDArray[np.int64],
+    out: NDArray[np.uint8], places: NDArray[np.int64],
 ) -> None:  # fmt: skip
     at = 0
-    for row in range(len(ends)):
+    for row in range(len(places) - 1):
         n = 0
         while n < len(pieces):
             piece = pieces[n]
@@ -230,7 +240,7 @@ def _write(
                         at = _number(value, tens, out, at)
             elif integers[row, first] < 0:
                 n += count
-        ends[row] = at
+        places[row + 1] = at
 
 
 @compiled

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from loyalty.asking import DAILY, INLINE, MEMBERS, SETS, Ask, prediction_id, prediction_record
 from loyalty.content import Decisions
-from loyalty import effects
-from loyalty.effects import PREDICTIONS, Cause, effect_id, moment
+from loyalty.effects import PREDICTIONS, Cause, moment, scores_effect
 from loyalty.game import Game, Offer
 from loyalty.hashing import word_hash
 from loyalty.row import ROW
@@ -103,8 +102,9 @@ def test_records_have_the_head_and_headers_of_other_effects() -> None:
     place, record = records(INLINE)[5]
     ask = asks()[place]
     at, id = iso(ask.as_of), ask.id.decode()
-    of = moment(ask.id, at, 4, ask.cause.source, ask.cause.event_id, id)
-    like = effects.told("behavior-scores", of, effect_id(of, "scores"), '"reason":"moved"')
+    like = scores_effect(
+        moment(ask.id, at, 4, ask.cause.source, ask.cause.event_id, id), "moved", ["1.0"] * 5
+    )
     head = json.loads(like.value or b"")
     assert list(record)[:5] == list(head)[:5]
     assert {name: record[name] for name in list(head)[1:5]} == {name: head[name] for name in list(head)[1:5]}
