@@ -17,8 +17,8 @@ compiled = njit(nogil=True, cache=True, error_model="numpy")
 # numba keeps compiled code until the file of the function itself changes; what it took over from these is old
 # code by then.  So whatever uses them has the stamp in the type of an argument (`policy.POLICY`).
 _TAKEN_OVER = (
-    "calendar", "campaign_rules", "campaigns", "columns", "compiled", "conditions", "counters", "emit",
-    "events", "features", "game", "generation", "hashing", "missions", "moving", "points", "policy",
+    "blake2", "calendar", "campaign_rules", "campaigns", "columns", "compiled", "conditions", "counters",
+    "emit", "events", "features", "game", "generation", "hashing", "missions", "moving", "points", "policy",
     "rewards", "row", "rules", "scan", "scores", "slots", "texts", "times", "vocabulary",
 )  # fmt: skip
 STAMP = blake2b(

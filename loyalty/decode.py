@@ -128,15 +128,15 @@ class Records:
             record = self._found[i] = _decode(self._raws[i])
         return record
 
-    def causes(self, which: NDArray[np.int64]) -> Iterator[tuple[str, str]]:
+    def causes(self, which: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes]]:
         """Source and event_id of these records, without decoding them."""
         raws, found = self._raws, self._found
         for i, a, b, c, d in zip(which.tolist(), *self._causes[:, which].tolist(), strict=True):
             record, raw = found.get(i), raws[i]
             if record is None:
-                yield raw[a:b].decode(), raw[c:d].decode()
+                yield raw[a:b], raw[c:d]
             else:
-                yield record.source, record.event_id
+                yield record.source.encode(), record.event_id.encode()
 
 
 @dataclass(slots=True)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, cached_property
 from hashlib import blake2b
+from itertools import repeat
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from loyalty.blake2 import HEX
 from loyalty.decode import Record
 from loyalty.game import Sold
+from loyalty.times import iso_many
+from loyalty.writing import Page, Texts
 
 BEHAVIOR_SCORES = "behavior-scores"
 COMMAND_RESULTS = "command-results"
@@ -39,12 +47,17 @@ STATUSES = (
 
 
 class Effect(msgspec.Struct, frozen=True, gc=False):
-    """A record to produce."""
+    """A record to produce; `id` is what consumers know it again by, empty of a tombstone."""
 
     topic: str
     key: bytes
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    id: bytes = b""
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """CloudEvents headers; a tombstone has none."""
+        return [("ce_id", self.id), *_headers(self.topic)] if self.id else []
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -194,6 +207,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     conditions: list[Comparison]
 
 
+@cache
 def _headers(topic: str) -> list[tuple[str, bytes]]:
     return [
         ("ce_source", SOURCE.encode()),
@@ -203,15 +217,12 @@ def _headers(topic: str) -> list[tuple[str, bytes]]:
     ]
 
 
-_HEADERS = {
-    topic: _headers(topic)
-    for topic in (
-        BEHAVIOR_SCORES, COMMAND_RESULTS, MISSION_PROGRESS, BADGE_AWARDS, REWARD_GRANTS, DECISIONS, ERASURES,
-        PREDICTIONS, CAMPAIGN_TRIGGERS,
-    )
-}  # fmt: skip
 _NOTHING = blake2b(digest_size=16)
 _encode = msgspec.json.Encoder().encode
+_REASONS = Texts.of([reason.encode() for reason in REASONS])
+
+Which = NDArray[np.int64]  # moments of effects
+Ids = NDArray[np.uint8]  # of effects, (effects, HEX)
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
@@ -288,7 +299,7 @@ def told(topic: str, of: Moment, id: str, members: str) -> Effect:
     Written as text, which takes a third of the time of building the structs above; tests read it as these.
     """
     value = f'{{"effect_id":"{id}",{of.head},{members}}}'.encode()
-    return Effect(topic, of.key, value, [("ce_id", id.encode()), *_HEADERS[topic]])
+    return Effect(topic, of.key, value, id.encode())
 
 
 def erased(key: bytes, at: str) -> list[Effect]:
@@ -296,10 +307,10 @@ def erased(key: bytes, at: str) -> list[Effect]:
     hash_ = digest(key).hex()
     value = _encode({"customer_hash": hash_, "erased_at": at})
     return [
-        Effect(BEHAVIOR_SCORES, key, None, []),
-        Effect(PREDICTIONS, key + b":inline", None, []),
-        Effect(PREDICTIONS, key + b":daily", None, []),
-        Effect(ERASURES, hash_.encode(), value, [("ce_id", hash_.encode()), *_HEADERS[ERASURES]]),
+        Effect(BEHAVIOR_SCORES, key, None),
+        Effect(PREDICTIONS, key + b":inline", None),
+        Effect(PREDICTIONS, key + b":daily", None),
+        Effect(ERASURES, hash_.encode(), value, hash_.encode()),
     ]
 
 
@@ -311,6 +322,129 @@ def scores_effect(of: Moment, reason: str, scores: list[str]) -> Effect:
         f'"revenue":{revenue},"loyalty":{loyalty},"risk":{risk},"digital":{digital}}}'
     )
     return told(BEHAVIOR_SCORES, of, effect_id(of, "scores"), members)
+
+
+class Moments:
+    """The moments of many effects, by index; for compiled code in the form in which it copies them."""
+
+    def __init__(
+        self, keys: Sequence[bytes], as_of: NDArray[np.int64], revision: int, sources: Sequence[bytes],
+        event_ids: Sequence[bytes],
+    ) -> None:  # fmt: skip
+        self.keys, self.as_of, self.sources, self.event_ids = keys, as_of, sources, event_ids
+        self._revision = revision
+        self._times = iso_many(as_of)
+        self._last, self._moment = -1, NOBODY
+
+    def __getitem__(self, n: int) -> Moment:
+        """One of them."""
+        if n != self._last:
+            key, source, event_id = self.keys[n], self.sources[n].decode(), self.event_ids[n].decode()
+            self._moment = moment(key, self._times[n], self._revision, source, event_id, key.decode())
+            self._last = n
+        return self._moment
+
+    @cached_property
+    def customers(self) -> Texts:
+        """Their ids."""
+        return Texts.of(self.keys)
+
+    @cached_property
+    def heads(self) -> Texts:
+        """As `Moment.head`."""
+        page = Page(len(self.keys))
+        page.text(b'"customer_id":')
+        page.quote(self.customers)
+        page.text(b',"occurred_at":"')
+        page.time(self.as_of)
+        page.text(f'","revision":{self._revision},"cause":{{"source":'.encode())
+        page.quote(self._sources)
+        page.text(b',"event_id":')
+        page.quote(self._event_ids)
+        page.text(b"}")
+        return page.written()
+
+    @cached_property
+    def tails(self) -> Texts:
+        """As `Moment.tail`."""
+        page = Page(len(self.keys))
+        page.text(f"\x1f{self._revision}\x1f".encode())
+        page.pick(self._sources)
+        page.text(b"\x1f")
+        page.pick(self._event_ids)
+        page.text(b"\x1f")
+        return page.written()
+
+    @cached_property
+    def _sources(self) -> Texts:
+        return Texts.of(self.sources)
+
+    @cached_property
+    def _event_ids(self) -> Texts:
+        return Texts.of(self.event_ids)
+
+    def ids(
+        self, which: Which, rule: Callable[[Page], None], ordinal: NDArray[np.uint8] | None = None
+    ) -> Ids:
+        """As `effect_id` of these moments, (len(which), HEX); `rule` writes what it is."""
+        page = Page(len(which))
+        page.pick(self.customers, which)
+        page.text(b"\x1f")
+        rule(page)
+        page.pick(self.tails, which)
+        if ordinal is None:
+            page.text(b"0")
+        else:
+            page.value(ordinal)
+        return page.written().hashed()
+
+    def page(self, which: Which, ids: Ids) -> Page:
+        """What values of effects of these moments begin with."""
+        page = Page(len(which))
+        page.text(b'{"effect_id":"')
+        page.hex(ids)
+        page.text(b'",')
+        page.pick(self.heads, which)
+        return page
+
+    def told(self, topic: str, which: Which, ids: Ids, page: Page) -> list[Effect]:
+        """The effects whose values stand on a page, but for their end."""
+        page.text(b"}")
+        keys = map(self.keys.__getitem__, which.tolist())
+        return list(map(Effect, repeat(topic), keys, page.written().split(), hexes(ids)))
+
+
+def hexes(ids: Ids) -> list[bytes]:
+    """Each id as text."""
+    return ids.view(f"S{HEX}").ravel().tolist()
+
+
+def scores_effects(
+    of: Moments, which: Which, reasons: NDArray[np.uint8], scores: NDArray[np.uint16]
+) -> Iterator[Effect]:
+    """Publications of the five scores (hundredths, (len(which), 5)); `reasons` by place in REASONS."""
+    texts = plain_many((scores / 100).ravel().tolist())
+    for n, (m, reason) in enumerate(zip(which.tolist(), reasons.tolist(), strict=True)):
+        yield scores_effect(of[m], REASONS[reason], texts[5 * n : 5 * n + 5])
+
+
+def publications(
+    of: Moments, which: Which, reasons: NDArray[np.uint8], scores: NDArray[np.uint16]
+) -> Iterator[Effect]:
+    """The same, written together."""
+    ids = of.ids(which, lambda page: page.text(b"scores"))
+    page = of.page(which, ids)
+    page.text(b',"as_of":"')
+    page.time(of.as_of[which])
+    page.text(b'","reason":"')
+    page.pick(_REASONS, reasons)
+    before = b'","scores":{"'
+    for name, column in zip(Scores.__struct_fields__, scores.T, strict=True):
+        page.text(before + name.encode() + b'":')
+        page.hundredths(column)
+        before = b',"'
+    page.text(b"}")
+    return iter(of.told(BEHAVIOR_SCORES, which, ids, page))
 
 
 def result_effect(

@@ -66,15 +66,14 @@ from loyalty.decode import (
     integers,
 )
 from loyalty.effects import (
-    NOBODY,
-    REASONS,
     SOURCE,
     Cause,
+    Moments,
+    Which,
     digest,
-    moment,
-    plain_many,
+    publications,
     result_effect,
-    scores_effect,
+    scores_effects,
 )
 from loyalty.events import CODES, MONEY
 from loyalty.links import merge_record, path_of, rekeyed
@@ -89,6 +88,7 @@ from loyalty.side import Side
 from loyalty.single import Single
 from loyalty.state import State
 from loyalty.telling import Teller
+from loyalty.telling_many import ManyTeller, Telling
 from loyalty.times import iso_many
 from loyalty.vocabulary import FEATURES
 from loyalty.words import event_words
@@ -98,8 +98,10 @@ Found = NDArray[np.void]
 #: One pass of the kernel: from where, with which rules, over which desk; where it stopped.
 Pass = Callable[[int, Rules, NDArray[np.void]], int]
 
+_GAME = frozenset((MISSION, BADGE, TIER, GRANT))
 _MONEY = frozenset(CODES[name] for name in MONEY)
 _REOPENS = frozenset((CODES["activation"], CODES["opt_in"]))
+MANY = 300  # effects of a pass from which on it is faster to write them together
 _EFFECTS, _SEEN = 8 * EFFECTS_ROOM, 8 * SEEN_ROOM
 _ASKED = 512
 _BY = {BY_REFRESH: "refresh", BY_SETTLE: "settle", BY_HELD: "held"}
@@ -121,6 +123,8 @@ class Engine:
         self._contents = contents
         self._content: dict[int, Content] = {}
         self.teller = Teller(self.content, self.side)
+        self.many = MANY
+        self._many_teller = ManyTeller(self.teller.names, self.side)
         self.campaigns = CampaignTeller(self.content, self.side)
         self.effects = np.empty(_EFFECTS, EFFECT)
         self.seen = np.empty((_SEEN, len(FEATURES)))
@@ -269,44 +273,49 @@ class Engine:
         Events of the effects count from `start` of the batch; `ids` are the customers of the effects.
         """
         revision, records, side, teller = self.state.partition.revision, batch.records, self.side, self.teller
-        as_ofs, scores = iso_many(found["as_of"]), plain_many((found["scores"] / 100).ravel().tolist())
-        by_time = np.flatnonzero(found["cause"] != BY_EVENT)
-        at = dict(zip(by_time.tolist(), iso_many(found["caused_at"][by_time]), strict=True))
+        moments, which = self._moments(batch, start, found, ids)
         kinds = found["kind"]
-        game = {kind: teller.columns(found, kind) for kind in np.unique(kinds).tolist() if kind >= MISSION}
-        causes = records.causes(start + found["event"].astype(np.int64))
-        names = (found[name].tolist() for name in ("kind", "detail", "cause", "event", "caused_at", "as_of"))
-        last, of, source, event_id = None, NOBODY, "", ""
-        rows = zip(causes, *names, strict=True)
-        for n, (origin, kind, detail, cause, event, caused_at, as_of) in enumerate(rows):
-            i, id = start + event, ids[n]
-            now = (event, cause, caused_at, as_of, id)
-            if now != last:
-                last = now
-                if cause == BY_EVENT:
-                    source, event_id = origin
-                else:
-                    source, event_id = SOURCE, f"{_BY.get(cause, 'tick')}:{at[n]}"
-                of = moment(id, as_ofs[n], revision, source, event_id, id.decode())
+        # Words that a condition saw are read when all is told at once: none of them may change in between.
+        moved = found["slot"][np.isin(kinds, (SET_PROFILE, RESET))]
+        many = len(found) >= self.many and not np.isin(found["slot"][found["seen"] >= 0], moved).any()
+        mine = np.flatnonzero(kinds == PUBLICATION)
+        tell = publications if many else scores_effects
+        published = tell(moments, which[mine], found["detail"][mine], found["scores"][mine])
+        told = None
+        if many:
+            told = self._many_teller.tell(Telling(found, moments, which, self.seen), revision)
+        game = {
+            kind: teller.columns(found, kind)
+            for kind in np.unique(kinds).tolist()
+            if kind >= MISSION and not (many and kind in _GAME)
+        }
+        names = (found[name].tolist() for name in ("kind", "detail", "cause", "event", "as_of"))
+        for n, (m, kind, detail, cause, event, as_of) in enumerate(zip(which.tolist(), *names, strict=True)):
             if kind == PUBLICATION:
-                out.effects.append(scores_effect(of, REASONS[detail], scores[5 * n : 5 * n + 5]))
-            elif kind == MISSION:
-                teller.mission(of, next(game[kind]), self.seen, out.effects, out.forwards)
-            elif kind == BADGE:
-                teller.badge(of, next(game[kind]), revision, self.seen, out.effects)
-            elif kind == GRANT:
+                out.effects.append(next(published))
+                continue
+            i, id = start + event, ids[n]
+            if kind in _GAME:
                 paid = cause == BY_EVENT and batch.events["kind"][i] in _MONEY
                 hash_ = int(batch.events["hash"][i]) if paid else None
-                teller.grant(of, next(game[kind]), revision, out.effects, hash_)
-            elif kind == TIER:
-                teller.tier(of, next(game[kind]), revision, out.effects)
-            elif kind == OPEN_GRANTS:
-                teller.repeat_open(of, next(game[kind]), out.effects)
+                if told is not None:
+                    self._many_teller.take(told, n, hash_, out.effects, out.forwards)
+                elif kind == MISSION:
+                    teller.mission(moments[m], next(game[kind]), self.seen, out.effects, out.forwards)
+                elif kind == BADGE:
+                    teller.badge(moments[m], next(game[kind]), revision, self.seen, out.effects)
+                elif kind == GRANT:
+                    teller.grant(moments[m], next(game[kind]), revision, out.effects, hash_)
+                else:
+                    teller.tier(moments[m], next(game[kind]), revision, out.effects)
             elif kind == ASK:
-                out.asks.append(Ask(id, detail, as_of, revision, Cause(source, event_id)))
+                by = Cause(moments.sources[m].decode(), moments.event_ids[m].decode())
+                out.asks.append(Ask(id, detail, as_of, revision, by))
+            elif kind == OPEN_GRANTS:
+                teller.repeat_open(moments[m], next(game[kind]), out.effects)
             elif kind == CAMPAIGN:
-                told = next(game[kind])
-                self.campaigns.campaign(of, told, revision, self.seen, out.effects, out.forwards)
+                row = next(game[kind])
+                self.campaigns.campaign(moments[m], row, revision, self.seen, out.effects, out.forwards)
             elif kind == RESULT:
                 out.effects.append(result_effect(records[i], revision, self.partition, detail))
             elif kind == REKEY:
@@ -322,6 +331,25 @@ class Engine:
                 side.forget_grants(id)
         refreshed = (found["kind"] == PUBLICATION) & (found["detail"] == REFRESH)
         out.counts["refreshes"] += int(np.count_nonzero(refreshed))
+
+    def _moments(self, batch: Batch, start: int, found: Found, ids: list[bytes]) -> tuple[Moments, Which]:
+        """The moments of effects, and which of them is an effect's."""
+        new = np.ones(len(found), np.bool_)
+        new[1:] = False
+        for name in ("event", "slot", "cause", "caused_at", "as_of"):
+            new[1:] |= found[name][1:] != found[name][:-1]
+        firsts = np.flatnonzero(new)
+        first = found[firsts]
+        origins = list(batch.records.causes(start + first["event"].astype(np.int64)))
+        sources, event_ids = [source for source, _ in origins], [event_id for _, event_id in origins]
+        timed = np.flatnonzero(first["cause"] != BY_EVENT)
+        for m, cause, at in zip(
+            timed.tolist(), first["cause"][timed].tolist(), iso_many(first["caused_at"][timed]), strict=True
+        ):
+            sources[m], event_ids[m] = SOURCE.encode(), f"{_BY.get(cause, 'tick')}:{at}".encode()
+        keys = [ids[n] for n in firsts.tolist()]
+        revision = self.state.partition.revision
+        return Moments(keys, first["as_of"], revision, sources, event_ids), np.cumsum(new, dtype=np.int64) - 1
 
     def _link(self, batch: Batch, i: int, row: bytes, out: Outcome) -> None:
         record, id = batch.records[i], batch.ids[i]

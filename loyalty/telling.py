@@ -136,12 +136,12 @@ class CampaignTold(NamedTuple):
 
 
 _BEGINS = frozenset((GIVEN, RESERVED, REFUSED_MISSION))
-_TESTS: dict[str, Callable[[float, float], bool]] = {
+TESTS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq,
 }  # fmt: skip
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A comparison, ready to be shown: `text` up to the value seen."""
 
     text: str
@@ -149,10 +149,11 @@ class _Part(NamedTuple):
     feature: int
     kind: Kind
     test: Callable[[float], bool]
+    wanted: Comparison
 
 
 def _test(comparison: Comparison) -> Callable[[float], bool]:
-    test = _TESTS.get(comparison.operator)
+    test = TESTS.get(comparison.operator)
     if test is None:
         return lambda value: conditions.compare(comparison, value)
     wanted = conditions.number(comparison.literals[0])
@@ -163,10 +164,10 @@ class Condition:
     """A condition taken apart: what each of its comparisons saw."""
 
     def __init__(self, text: str) -> None:
-        self._parts = [
-            _Part(
+        self.parts = [
+            Part(
                 f'{{"condition":{plain(str(each))},"seen":', each.name, INDEX[each.name], KINDS[each.name],
-                _test(each),
+                _test(each), each,
             )
             for each in conditions.comparisons(conditions.parse(text, KINDS))
         ]  # fmt: skip
@@ -174,7 +175,7 @@ class Condition:
     def seen(self, features: NDArray[np.float64], row: int, words: Callable[[], dict[str, Any]]) -> str:
         """JSON of the comparisons with what they saw in a row of features; `words` of the profile now."""
         shown = []
-        for text, name, feature, kind, test in self._parts:
+        for text, name, feature, kind, test, _ in self.parts:
             value = features.item(row, feature)
             if value != value:
                 value_text = "null"
@@ -189,7 +190,7 @@ class Condition:
         return ",".join(shown)
 
 
-class _Rule(NamedTuple):
+class Rule(NamedTuple):
     """What is told of a template, again and again."""
 
     name: str
@@ -211,10 +212,10 @@ class Names:
         self.badges = {badge.number: badge for badge in game.badges}
         self.tiers = [tier.name for tier in game.tiers]
         self._decimals = content.decisions.currency_decimals
-        self._rules: dict[int, _Rule] = {}
+        self._rules: dict[int, Rule] = {}
         self._levels: dict[tuple[int, int], Condition] = {}
 
-    def rule(self, number: int) -> _Rule:
+    def rule(self, number: int) -> Rule:
         """What is told of a template."""
         found = self._rules.get(number)
         if found is None:
@@ -223,7 +224,7 @@ class Names:
             units = scale(goal.types[0], self._decimals) if goal.kind == "sum" else 1
             title = plain(template.name)
             members = f'"number":{number},"name":{title},"category":{plain(template.category)}'
-            found = self._rules[number] = _Rule(
+            found = self._rules[number] = Rule(
                 template.name, title, members, f"mission:{number}", units,
                 bool(limits.total or limits.budget), template.rewards.points,
                 Condition(template.eligibility),
@@ -343,7 +344,7 @@ class Teller:
             saw = ""
             if row.origin == OF_MISSION:
                 template = self.names(row.revision).rule(row.number)
-                reached = _shown(row.target / template.units)
+                reached = shown(row.target / template.units)
                 saw = (
                     f'{{"condition":"progress >= {reached}","seen":{plain(row.progress / template.units)},'
                     '"holds":true}'
@@ -428,7 +429,7 @@ def _rule(row: GrantTold, reverses: str) -> str:
     )[row.origin]
 
 
-def _shown(number: float) -> str:
+def shown(number: float) -> str:
     """A number as conditions show it."""
     return repr(int(number)) if number == int(number) else repr(number)
 

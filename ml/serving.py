@@ -22,6 +22,7 @@ from loyalty.effects import PREDICTIONS, SOURCE, Cause, Effect, Moment, effect_i
 from loyalty.game import Game
 from loyalty.row import ROW
 from loyalty.times import iso_many
+from loyalty.writing import Page, Texts
 from ml import features, ranking
 from ml.card import Card
 from ml.drift import Reservoir, feature_drift, score_drift
@@ -30,7 +31,6 @@ from ml.models import KINDS, Outputs, kind_of
 from ml.ranking import Best, Offers
 from ml.registry import SHIPPED, Model, ModelError, Registry
 from ml.rules import Rule
-from ml.writing import Page
 
 #: The models of each set that the fold asks for.
 MODELS: dict[int, tuple[str, ...]] = {
@@ -47,12 +47,6 @@ FEATURE_SET = 1
 BEST = 3
 
 NONE, RULES = "none", "rules"  # what may stand in for a model
-_HEADERS = [
-    ("ce_source", SOURCE.encode()),
-    ("ce_type", f"khaywe.{PREDICTIONS}.v1".encode()),
-    ("ce_specversion", b"1.0"),
-    ("content-type", b"application/json"),
-]
 _json = msgspec.json.Encoder().encode
 
 
@@ -157,8 +151,7 @@ class Serving:
                 out.counts[name] += len(chosen)
             tail = f":{SETS[which]}".encode()
             for of, id, record, event in zip(mine, ids, *told.finish(), strict=True):
-                headers = [("ce_id", id), *_HEADERS]
-                out.effects.append(Effect(PREDICTIONS, of.key + tail, record, headers))
+                out.effects.append(Effect(PREDICTIONS, of.key + tail, record, id))
                 out.forwards.append((of.key, event))
         return out
 
@@ -231,9 +224,9 @@ class _Set:
         self._unknown = features.insufficient_history(values)
         self._page, self._event = Page(len(values)), Page(len(values))
         self._begun = False
-        self._page.own(heads[0])
+        self._page.pick(Texts.of(heads[0]))
         self._text(f',"set":"{SETS[which]}","models":{{')
-        self._event.own(heads[1])
+        self._event.pick(Texts.of(heads[1]))
         self._event.text(f',"attributes":{{"set":"{SETS[which]}"'.encode())
 
     def model(self, name: str, model: Model | Rule, prediction: NDArray[np.float32]) -> None:
@@ -283,7 +276,7 @@ class _Set:
         self._page.numbers(self.values)
         self._text(f'],"feature_set":{FEATURE_SET}}}')
         self._event.text(b"}}")
-        return self._page.texts(), self._event.texts()
+        return self._page.written().split(), self._event.written().split()
 
     def _text(self, text: str) -> None:
         self._page.text(text.encode())

@@ -16,7 +16,7 @@ import numpy as np
 
 from config.topics import CUSTOMER_EVENTS
 from loyalty.asking import Ask
-from loyalty.engine import Engine
+from loyalty.engine import MANY, Engine
 from loyalty.packing import decode
 from loyalty.row import plain
 from loyalty.state import State
@@ -74,6 +74,7 @@ class CompiledPartition:
     ) -> None:
         self.chunk, self.max_rows, self.sweeps = chunk, max_rows, sweeps
         self.sizes, self.ends = cycle(sizes), cycle(ends)
+        self.many = cycle((1, MANY))  # effects are written together and one by one
         self.contents, self.partition = contents, partition
         self.changelog = Store()
         self.cold = Store()
@@ -102,6 +103,7 @@ class CompiledPartition:
         while waiting:
             batch = waiting[: next(self.sizes)]
             position = batch[0][0]
+            self.engine.many = next(self.many)
             for outcome in self.engine.fold(batch, batch[-1][0] + 1):
                 assert position <= outcome.position
                 position = outcome.position

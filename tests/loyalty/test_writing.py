@@ -8,14 +8,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.writing import Page
+from loyalty.writing import Page, Texts
 
 
 def written(values: list[float]) -> list[str]:
     """How each number is written."""
     page = Page(1)
     page.numbers(np.array([values], np.float32))
-    return page.texts()[0].decode().split(",")
+    return page.written().split()[0].decode().split(",")
 
 
 @settings(max_examples=300, deadline=None)
@@ -36,7 +36,7 @@ def test_numbers_are_short() -> None:
 
 def test_pieces_stand_in_their_order_and_may_be_skipped() -> None:
     page = Page(3)
-    page.own([b'{"id":"a"', '{"id":"é"'.encode(), b'{"id":""'])
+    page.pick(Texts.of([b'{"id":"a"', '{"id":"é"'.encode(), b'{"id":""']))
     page.text(b',"n":')
     page.value(np.array([1, 2**40, -7]))
     page.skip(np.array([0, -1, 3]), 2)
@@ -47,9 +47,9 @@ def test_pieces_stand_in_their_order_and_may_be_skipped() -> None:
     page.text(b',"list":[')
     page.numbers(np.array([[1, 2.5], [0, 0], [10, -1]], np.float32))
     page.text(b"]}")
-    assert [json.loads(text) for text in page.texts()] == [
+    assert [json.loads(text) for text in page.written().split()] == [
         {"id": "a", "n": 1, "yes": True, "word": "low", "list": [1, 2.5]},
         {"id": "é", "n": 2**40, "word": "medium", "list": [0, 0]},
         {"id": "", "n": -7, "yes": False, "word": "x", "list": [10, -1]},
     ]
-    assert Page(0).texts() == []
+    assert Page(0).written().split() == []
