@@ -8,8 +8,10 @@ What a question takes is measured where it is asked.  All of it shares the machi
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -27,17 +29,7 @@ import psutil
 from rich.console import Console
 
 from bench.generate import cdr_blocks
-from bench.pipeline import (
-    DAYS,
-    KHAYWE,
-    PARTITIONS,
-    WARM,
-    WEB_PORT,
-    add_source,
-    environment,
-    metrics,
-    send,
-)
+from bench.pipeline import DAYS, PARTITIONS, WARM, WEB_PORT, add_source, metrics, send
 from catalog.draft import seed
 from config import topics as names
 from config.settings import Settings
@@ -63,6 +55,8 @@ READS = {
     "dashboard": "/dashboard/",
 }
 
+KHAYWE = (sys.executable, "-c", "from cli.main import main; main()")
+
 say = Console(stderr=True).print
 
 
@@ -86,7 +80,7 @@ def _measure(
     settings: Settings, events: int, customers: int, seconds: float, running: ExitStack
 ) -> dict[str, Any]:
     key, api = serve(settings, API_PORT, "viewer", running)
-    worker = _start("worker", environment(settings), running)
+    worker = _start("worker", _environment(settings), running)
     folded = 0.0
 
     def is_warm() -> bool:
@@ -125,7 +119,7 @@ def serve(
     settings: Settings, port: int, role: str, running: ExitStack
 ) -> tuple[str, subprocess.Popen[bytes]]:
     """`khaywe api`, once it answers: a key of that role, and the process, which ends with `running`."""
-    given = environment(settings, api_port=port, api_rate=1_000_000)
+    given = {**_environment(settings), "KHAYWE_API_PORT": str(port), "KHAYWE_API_RATE": "1000000"}
     made = [*KHAYWE, "api", "key", "create", "--user", "bench", "--role", role]
     key = subprocess.run(made, env=given, check=True, capture_output=True, text=True).stdout.strip()
     process = _start("api", given, running)
@@ -185,6 +179,17 @@ def _ids(customers: int) -> list[str]:
 
 def _folded() -> float:
     return metrics().get(("khaywe_events_total", "events"), 0.0)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "KHAYWE_HOME": str(settings.home),
+        "KHAYWE_CLOCK": settings.clock,
+        "KHAYWE_PARTITIONS": str(settings.partitions),
+        "KHAYWE_WEB_PORT": str(settings.web_port),
+        "KHAYWE_LOG_LEVEL": "warning",
+    }
 
 
 def _start(command: str, given: dict[str, str], running: ExitStack) -> subprocess.Popen[bytes]:

@@ -59,9 +59,6 @@ SOURCE: dict[str, Any] = {
     },
 }
 
-#: Its command, followed by arguments.
-KHAYWE = (sys.executable, "-c", "from cli.main import main; main()")
-
 Metrics = dict[tuple[str, ...], float]
 
 say = Console(stderr=True).print
@@ -157,22 +154,23 @@ def send(settings: Settings, topic: str, events: int, customers: int) -> None:
         producer.flush()
 
 
-def environment(settings: Settings, **more: object) -> dict[str, str]:
-    """What a process of khaywe is started with; `more` settings by name."""
-    of_home = {"home": settings.home, "clock": settings.clock, "partitions": settings.partitions}
-    given = {**of_home, "web_port": settings.web_port, "log_level": "warning", **more}
-    return {**os.environ, **{f"KHAYWE_{name.upper()}": str(value) for name, value in given.items()}}
-
-
 @contextmanager
 def working(settings: Settings, workers: int = 1) -> Iterator[list[subprocess.Popen[bytes]]]:
     """So many workers while they run."""
-    # What peers do too: PostgreSQL is another's work.
-    command = [*KHAYWE, "worker", "--agents", "normalizer,customers"]
+    command = [sys.executable, "-c", "from cli.main import main; main()", "worker"]
+    command += ["--agents", "normalizer,customers"]  # what peers do too: PostgreSQL is another's work
     running = []
     for number in range(workers):
-        given = environment(settings, worker=f"bench-{number}", web_port=WEB_PORT + number)
-        running.append(subprocess.Popen(command, env=given))
+        environment = {
+            **os.environ,
+            "KHAYWE_HOME": str(settings.home),
+            "KHAYWE_CLOCK": "event",
+            "KHAYWE_PARTITIONS": str(settings.partitions),
+            "KHAYWE_WORKER": f"bench-{number}",
+            "KHAYWE_WEB_PORT": str(WEB_PORT + number),
+            "KHAYWE_LOG_LEVEL": "warning",
+        }
+        running.append(subprocess.Popen(command, env=environment))
     try:
         yield running
     finally:

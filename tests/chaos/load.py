@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from config.settings import Settings
-from tests.faults.pipeline import KINDS, SOURCE
+from tests.faults.pipeline import SOURCE
 
 CONNECTION: Any = SOURCE["connection_config"]
 TOPIC = str(CONNECTION["kafka_topic"])
@@ -21,6 +21,9 @@ BATCH, PAUSE = 25, 0.25
 #: A few are busy, so that the game has something to give; the many do not fit into a worker's memory of rows.
 BUSY, MANY = 150, 6_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
+KINDS = (
+    "voice_call", "sms", "data_session", "recharge", "app_login", "feature_use", "content_view", "payment",
+)  # fmt: skip
 
 
 def when(number: int) -> datetime:
