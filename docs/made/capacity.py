@@ -306,8 +306,8 @@ def _kafka(costs: _Costs) -> list[str]:
         "",
         f"In all {_total(disks, _bytes)}. Written at the peak, by all replicas = v · E · P · R.",
         "v is `soak.bytes_a_record`: of calls of 200 bytes, not compressed by their sender, and of customers",
-        "in their first days, who have more effects an event than later. z, bytes of a customer, is s for the",
-        "changelog, for others v by their `soak.records_a_record`, for predictions times their sets.",
+        "in their first days, who have more effects an event than later. z, bytes of a customer, is s for",
+        "the changelog, for others v by their `soak.records_a_record`, for predictions times their sets.",
         f"Cores of the brokers: {MISSING}.",
     ]
 
