@@ -138,9 +138,10 @@ class Pipeline:
             return []
         # Positions first: what was committed with them is in the log when its end is read.
         positions = self._positions(hop.group, partitions)
-        ends = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
-        stable = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
-        starts = self._offsets(partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+        first, last = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        ends = log_offsets(self._admin, partitions, last, IsolationLevel.READ_UNCOMMITTED)
+        stable = log_offsets(self._admin, partitions, last, IsolationLevel.READ_COMMITTED)
+        starts = log_offsets(self._admin, partitions, first, IsolationLevel.READ_UNCOMMITTED)
         begins = {place: max(positions.get(place, 0), starts[place]) for place in partitions}
         visible = self._with_records({p: begin for p, begin in begins.items() if begin < stable[p]})
         return [
@@ -160,11 +161,6 @@ class Pipeline:
         if group not in self._groups:
             self._groups[group] = GroupPositions(self._config, group, stable=False)
         return self._groups[group].of(partitions, ASK_SECONDS)
-
-    def _offsets(
-        self, partitions: list[Partition], spec: OffsetSpec, isolation: IsolationLevel
-    ) -> dict[Partition, int]:
-        return log_offsets(self._admin, partitions, spec, isolation, ASK_SECONDS)
 
     def _with_records(self, begins: dict[Partition, int]) -> set[Partition]:
         """Partitions that have a committed record from there on; the others have only markers left."""

@@ -141,8 +141,9 @@ class Horizon:
         if not partitions:
             return now
         committed = self._committed(partitions)
-        stable = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
-        ends = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+        last = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        stable = log_offsets(self._admin, partitions, last, IsolationLevel.READ_COMMITTED, ASK_SECONDS)
+        ends = log_offsets(self._admin, partitions, last, IsolationLevel.READ_UNCOMMITTED, ASK_SECONDS)
         visible = {p: committed[p] for p in partitions if committed[p] < stable[p]}
         seen = self._first(visible, "read_committed")
         # Behind an operator's open transaction: whatever stands there is not normalised either.
@@ -157,13 +158,9 @@ class Horizon:
         if self._positions is None:
             self._positions = GroupPositions(self._settings, self._group, stable=False)
         positions = self._positions.of(partitions, ASK_SECONDS)
-        starts = self._offsets(partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+        first = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+        starts = log_offsets(self._admin, partitions, first, IsolationLevel.READ_UNCOMMITTED, ASK_SECONDS)
         return {place: max(positions.get(place, 0), start) for place, start in starts.items()}
-
-    def _offsets(
-        self, partitions: list[Partition], spec: OffsetSpec, isolation: IsolationLevel
-    ) -> dict[Partition, int]:
-        return log_offsets(self._admin, partitions, spec, isolation, ASK_SECONDS)
 
     def _first(self, starts: dict[Partition, int], isolation: str) -> dict[Partition, int]:
         """Timestamps of the first records from those offsets on; none for a partition without one.

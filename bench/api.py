@@ -55,6 +55,8 @@ READS = {
     "dashboard": "/dashboard/",
 }
 
+KHAYWE = (sys.executable, "-c", "from cli.main import main; main()")
+
 say = Console(stderr=True).print
 
 
@@ -77,22 +79,8 @@ def run(events: int = EVENTS, customers: int = CUSTOMERS, seconds: float = SECON
 def _measure(
     settings: Settings, events: int, customers: int, seconds: float, running: ExitStack
 ) -> dict[str, Any]:
-    environment = {
-        **os.environ,
-        "KHAYWE_HOME": str(settings.home),
-        "KHAYWE_CLOCK": "event",
-        "KHAYWE_PARTITIONS": str(PARTITIONS),
-        "KHAYWE_WEB_PORT": str(WEB_PORT),
-        "KHAYWE_API_PORT": str(API_PORT),
-        "KHAYWE_API_RATE": "1000000",
-        "KHAYWE_LOG_LEVEL": "warning",
-    }
-    khaywe = [sys.executable, "-c", "from cli.main import main; main()"]
-    made = [*khaywe, "api", "key", "create", "--user", "bench", "--role", "viewer"]
-    key = subprocess.run(made, env=environment, check=True, capture_output=True, text=True).stdout.strip()
-    api = _start([*khaywe, "api"], environment, running)
-    _until("the API answers", lambda: _is_well(f"http://127.0.0.1:{API_PORT}"), api)
-    worker = _start([*khaywe, "worker"], environment, running)
+    key, api = serve(settings, API_PORT, "viewer", running)
+    worker = _start("worker", _environment(settings), running)
     folded = 0.0
 
     def is_warm() -> bool:
@@ -125,6 +113,18 @@ def _measure(
         **_shares([each for times in took.values() for each in times]),
         "by_read": {name: {"reads": len(times), **_shares(times)} for name, times in took.items()},
     }
+
+
+def serve(
+    settings: Settings, port: int, role: str, running: ExitStack
+) -> tuple[str, subprocess.Popen[bytes]]:
+    """`khaywe api`, once it answers: a key of that role, and the process, which ends with `running`."""
+    given = {**_environment(settings), "KHAYWE_API_PORT": str(port), "KHAYWE_API_RATE": "1000000"}
+    made = [*KHAYWE, "api", "key", "create", "--user", "bench", "--role", role]
+    key = subprocess.run(made, env=given, check=True, capture_output=True, text=True).stdout.strip()
+    process = _start("api", given, running)
+    _until("the API answers", lambda: _is_well(f"http://127.0.0.1:{port}"), process)
+    return key, process
 
 
 def _ask(key: str, ids: list[str], go_on: Callable[[], bool]) -> dict[str, list[float]]:
@@ -181,8 +181,19 @@ def _folded() -> float:
     return metrics().get(("khaywe_events_total", "events"), 0.0)
 
 
-def _start(command: list[str], environment: dict[str, str], running: ExitStack) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "KHAYWE_HOME": str(settings.home),
+        "KHAYWE_CLOCK": settings.clock,
+        "KHAYWE_PARTITIONS": str(settings.partitions),
+        "KHAYWE_WEB_PORT": str(settings.web_port),
+        "KHAYWE_LOG_LEVEL": "warning",
+    }
+
+
+def _start(command: str, given: dict[str, str], running: ExitStack) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([*KHAYWE, command], env=given, stdout=subprocess.DEVNULL)
     running.callback(process.wait, 60)
     running.callback(process.terminate)
     return process

@@ -32,7 +32,7 @@ from streams.partition import partition_of
 from streams.positions import GroupPositions
 from tests.conftest import HOMES
 from tests.faults.harness import Worker, until, workers
-from tests.faults.pipeline import SOURCE, Pipeline
+from tests.faults.pipeline import KINDS, SOURCE, Pipeline
 
 PARTITIONS = 4
 #: Records of partition 0 for each one of another.
@@ -40,16 +40,6 @@ BUSIER = 10
 #: Records of the busy partition that are folded before memory is looked at for the first time.
 WARM = 0.1
 SECONDS = 4 * 3600.0
-KINDS = (
-    "voice_call",
-    "sms",
-    "data_session",
-    "recharge",
-    "app_login",
-    "feature_use",
-    "content_view",
-    "payment",
-)
 
 
 @dataclass(slots=True)

@@ -9,9 +9,7 @@ worker runs: what only a worker knows is asked for in vain.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -26,7 +24,7 @@ import numpy as np
 from confluent_kafka import Producer
 from sqlalchemy import Connection, create_engine, text
 
-from bench.api import _is_well, _start, _until
+from bench.api import serve
 from bench.pipeline import PARTITIONS, say
 from bench.predictions import Content
 from catalog.draft import read, seed
@@ -289,19 +287,7 @@ def measure(customers: int = CUSTOMERS) -> dict[str, Any]:
 
 def _pages(settings: Settings, customers: int, running: ExitStack) -> dict[str, dict[str, float]]:
     port = free_port("127.0.0.1", 0)
-    environment = {
-        **os.environ,
-        "KHAYWE_HOME": str(settings.home),
-        "KHAYWE_PARTITIONS": str(PARTITIONS),
-        "KHAYWE_API_PORT": str(port),
-        "KHAYWE_API_RATE": "1000000",
-        "KHAYWE_LOG_LEVEL": "warning",
-    }
-    khaywe = [sys.executable, "-c", "from cli.main import main; main()"]
-    made = [*khaywe, "api", "key", "create", "--user", "bench", "--role", "admin"]
-    key = subprocess.run(made, env=environment, check=True, capture_output=True, text=True).stdout.strip()
-    api = _start([*khaywe, "api"], environment, running)
-    _until("the API answers", lambda: _is_well(f"http://127.0.0.1:{port}"), api)
+    key, _ = serve(settings, port, "admin", running)
     found = {}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}{PATH}", timeout=600) as http:
         assert http.post("/login", data={"key": key}).status_code == 303

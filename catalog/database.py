@@ -1,4 +1,4 @@
-"""The catalog's database: an engine, and its schema brought up to date by Alembic."""
+"""The catalog's database: an engine, and schemas brought up to date by Alembic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -34,24 +34,34 @@ def connect(url: str, pool: int = 2) -> Engine:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to this version; several processes may call it at once.  Raises KhayweError."""
+    """Bring the catalog's tables to this version, as `upgrade` does.  Raises KhayweError."""
+    with engine.begin() as connection:
+        upgrade(connection, Path(__file__).with_name("migrations"))
+
+
+def upgrade(connection: Connection, migrations: Path, schema: str | None = None) -> None:
+    """Bring the tables of a folder of migrations to this version, in the connection's transaction.
+
+    `schema` is made where it is not there.  Several processes may call it at once.  Raises KhayweError.
+    """
     # Only now: most processes never migrate, and it takes a tenth of a worker's start.
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
 
+    connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    if schema is not None:
+        connection.execute(text(f"create schema if not exists {schema}"))
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    with engine.begin() as connection:
-        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise KhayweError(
-                f"the catalog's tables are not of this version of khaywe: {error}",
-                hint="use the version that made them, or a newer one",
-            ) from None
+    config.set_main_option("script_location", str(migrations))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise KhayweError(
+            f"the tables of {schema or 'the catalog'} are not of this version of khaywe: {error}",
+            hint="use the version that made them, or a newer one",
+        ) from None
 
 
 @contextmanager

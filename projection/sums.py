@@ -116,9 +116,11 @@ def leaderboard(
             statement = statement.where(c.reason != "snapshot")
         statement = statement.group_by(c.customer_id)
     elif by == "missions":
+        # A mission is one row of `missions`, and one for each thing told of it in the history.
         c = (schema.mission_history if season else schema.missions).c
+        value = func.count(distinct(c.mission_id)) if season else func.count()
         statement = (
-            select(c.customer_id, func.count(distinct(c.mission_id)).label("value"))
+            select(c.customer_id, value.label("value"))
             .where(c.status == "completed", _between(c.day, since, until) if season else true())
             .group_by(c.customer_id)
         )

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from catalog.database import MIGRATION_LOCK
+from catalog.database import upgrade
 from catalog.governance.models import SCHEMA
 from catalog.service import Away, Unfit
 
@@ -24,14 +22,9 @@ class Store:
         self.engine = engine
 
     def migrate(self) -> None:
-        """Bring the schema to this version; several processes may call it at once."""
+        """Bring the schema to this version; several processes may call it at once.  Raises KhayweError."""
         with self._told(), self.engine.begin() as connection:
-            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            connection.execute(text(f"create schema if not exists {SCHEMA}"))
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade(connection, Path(__file__).with_name("migrations"), SCHEMA)
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from config.reference import settings_page
-from docs.made import commands, decisions, errors, metrics, rest, topics
+from docs.made import capacity, commands, decisions, errors, metrics, rest, topics
 from loyalty.vocabulary import reference as conditions
 
 DOCS = Path(__file__).parents[1]
 
 #: File below `docs/` -> what stands in it.
 PAGES: dict[str, Callable[[], str]] = {
+    "capacity.md": capacity.page,
     "settings.md": settings_page,
     "conditions.md": conditions,
     "reference/commands.md": commands.page,

@@ -16,11 +16,13 @@ from sqlalchemy import create_engine, text
 
 from catalog.content import FORMAT, Content, decode, encode
 from catalog.database import connect, migrate
+from catalog.governance.store import Store
 from catalog.service import CatalogError, CatalogService, check_settings
 from config import topics as names
 from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.content import SCORES
+from outwards.store import migrate as migrate_outwards
 
 RECHARGES = {
     "name": "billing",
@@ -258,6 +260,19 @@ def test_a_schema_of_a_newer_khaywe_is_told(database: str, service: CatalogServi
     with pytest.raises(KhayweError, match="9999") as refused:
         service.ensure_first_revision()
     assert "newer" in refused.value.hint
+
+
+def test_so_is_one_beside_the_catalog(database: str) -> None:
+    engine = create_engine(database)
+    store = Store(engine)
+    for schema, brought in (("governance", store.migrate), ("outwards", lambda: migrate_outwards(store))):
+        brought()
+        brought()
+        with engine.begin() as connection:
+            connection.execute(text(f"update {schema}.alembic_version set version_num = '9999'"))
+        with pytest.raises(KhayweError, match=f"{schema} are not of this version.*9999"):
+            brought()
+    engine.dispose()
 
 
 def test_the_models_are_what_the_migrations_make(database: str, service: CatalogService) -> None:

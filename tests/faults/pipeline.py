@@ -34,6 +34,10 @@ EFFECTS = (
     topics.BEHAVIOR_SCORES, topics.MISSION_PROGRESS, topics.BADGE_AWARDS, topics.REWARD_GRANTS,
     topics.DECISIONS, topics.COMMAND_RESULTS, topics.CAMPAIGN_TRIGGERS,
 )  # fmt: skip
+#: Event types that records of the source have.
+KINDS = (
+    "voice_call", "sms", "data_session", "recharge", "app_login", "feature_use", "content_view", "payment",
+)  # fmt: skip
 SOURCE = {
     "name": "mixed",
     "source_type": "cdr",
@@ -225,16 +229,6 @@ def mixed(seed: int, customers: int, count: int, prefix: str = "e") -> list[dict
 
     dice = random.Random(seed)
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    kinds = [
-        "voice_call",
-        "sms",
-        "data_session",
-        "recharge",
-        "app_login",
-        "feature_use",
-        "content_view",
-        "payment",
-    ]
     records = []
     for number in range(count):
         at = start + timedelta(minutes=number * 60 * 24 * 40 / count)
@@ -244,7 +238,7 @@ def mixed(seed: int, customers: int, count: int, prefix: str = "e") -> list[dict
             {
                 "id": f"{prefix}{number}",
                 "who": f"c{dice.randrange(customers)}",
-                "what": dice.choice(kinds),
+                "what": dice.choice(KINDS),
                 "much": round(dice.uniform(0, 200), 2),
                 "at": at.isoformat(),
                 "more": {"on_time": dice.random() < 0.8},

@@ -24,6 +24,8 @@ from agents.tail import KafkaAway, NoTopic
 from agents.trial import Trial
 from catalog.governance.rules import tag
 from config.errors import KhayweError
+from streams.batches import Partition
+from streams.positions import log_offsets
 from web.api import letters
 from web.api import sources as governed
 from web.api.doors import PREFIX as API
@@ -79,19 +81,22 @@ class Arrivals:
 
     def _ask(self, admin: AdminClient, wanted: set[str]) -> None:
         found = admin.list_topics(timeout=ASK_SECONDS).topics
-        places = [TopicPartition(name, p) for name in wanted if name in found for p in found[name].partitions]
+        places = [Partition(name, p) for name in wanted if name in found for p in found[name].partitions]
         if not places:
             return
-        ends = _answers(admin, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        newest = _answers(admin, places, OffsetSpec.max_timestamp())  # type: ignore[no-untyped-call]
+        latest, newest = OffsetSpec.latest(), OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+        level = IsolationLevel.READ_UNCOMMITTED
         offsets: Counter[str] = Counter()
-        for place, at in ends.items():
-            offsets[place.topic] += at.offset
+        for place, end in log_offsets(admin, places, latest, level, ASK_SECONDS).items():
+            offsets[place.topic] += end
         self.newest = {}
-        for place, at in newest.items():
-            if at.timestamp > 0:
-                moment = datetime.fromtimestamp(at.timestamp / 1000, UTC)
-                self.newest[place.topic] = max(moment, self.newest.get(place.topic, moment))
+        asked = {TopicPartition(*place): newest for place in places}
+        answers = admin.list_offsets(asked, isolation_level=level, request_timeout=ASK_SECONDS)
+        for at, answer in answers.items():
+            written = answer.result().timestamp
+            if written > 0:
+                moment = datetime.fromtimestamp(written / 1000, UTC)
+                self.newest[at.topic] = max(moment, self.newest.get(at.topic, moment))
         now = time.monotonic()
         self.seen.append((now, dict(offsets)))
         while len(self.seen) > 2 and now - self.seen[0][0] > RATE_SECONDS:
@@ -111,14 +116,6 @@ class Arrivals:
             if time.monotonic() - self.counted[0] > COUNTED_SECONDS:
                 self.counted = (time.monotonic(), *_counted(parts))
             return self.counted[1:]
-
-
-def _answers(admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, Any]:
-    asked = admin.list_offsets(
-        dict.fromkeys(places, spec), isolation_level=IsolationLevel.READ_UNCOMMITTED,
-        request_timeout=ASK_SECONDS,
-    )  # fmt: skip
-    return {place: answer.result() for place, answer in asked.items()}
 
 
 def _counted(parts: Parts) -> tuple[Counter[str], str]:

@@ -80,12 +80,8 @@ def check(request: Request, parts: P, caller: Editor) -> Response:
 def save(request: Request, parts: P, caller: Editor) -> Response:
     """Into a draft."""
     form = form_of(request)
-    edit, faults = _read(parts, form)
-    if edit is not None:
-        answer, faults = editing.saved(request, parts, caller, edit, form)
-        if answer is not None:
-            return answer
-    return _editor(request, parts, _of(parts, form), form, faults, None, 422)
+    answer, faults = editing.saved(request, parts, caller, form, *_read(parts, form))
+    return answer or _editor(request, parts, _of(parts, form), form, faults, None, 422)
 
 
 @router.get("/badges/{number}/edit")
@@ -139,8 +135,8 @@ def _verdict(
 
 
 def _of(parts: Parts, form: Mapping[str, str]) -> dict[str, Any] | None:
-    number = form.get("number", "")
-    return rules.standing(parts.content(), SECTION, int(number)) if number.isdecimal() else None
+    number = editing.id_of(form, "number")
+    return None if number is None else rules.standing(parts.content(), SECTION, number)
 
 
 def _read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, editing.Faults]:

@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
 from sqlalchemy import select
-from starlette.responses import RedirectResponse
 
 from catalog.campaign_entry import WEEKDAYS, ContactEntry
 from catalog.governance import rules
-from catalog.governance.drafts import DRAFT
-from catalog.governance.models import DraftRow
 from catalog.products import NoSuchProduct, ProductFilter
-from catalog.service import Taken, Unfit, faults_of
 from loyalty.conditions import ConditionError, parse
 from loyalty.game import CAMPAIGNS, Campaign, Offer, OnSchedule, Sold
 from loyalty.vocabulary import KINDS
@@ -28,6 +23,7 @@ from web.api.projected import reading
 from web.api.rules import Number
 from web.ask_worker import NoAnswer, UnknownCustomer
 from web.console import campaign_form as forms
+from web.console import editing
 from web.console.campaigns import money, standing
 from web.console.census import Census, census
 from web.console.gate import form_of
@@ -63,15 +59,10 @@ def edit(request: Request, parts: P, caller: Editor, number: Number) -> Response
 def check(request: Request, parts: P, caller: Editor) -> Response:
     """What is wrong with what stands in the editor now, whom it means, and what a customer would read."""
     form = form_of(request)
-    edit, faults = forms.read(parts.content(), form)
-    changes = []
+    edit, faults = forms.read(parts, form)
+    changes: list[dict[str, Any]] = []
     if edit is not None:
-        row = DraftRow(status=DRAFT, note="", edits=[edit], authors=[])
-        try:
-            parts.drafts.content(row)
-            changes = parts.drafts.changes(row)
-        except Unfit as unfit:
-            faults = unfit.faults
+        changes, faults = editing.tried(parts, edit)
     return page(
         request, "part_campaign_checked.html", fields=forms.FIELDS, rows=forms.rows(form),
         faults=forms.by_field(faults, form), changes=changes, **_beside(parts, form),
@@ -82,16 +73,10 @@ def check(request: Request, parts: P, caller: Editor) -> Response:
 def save(request: Request, parts: P, caller: Editor) -> Response:
     """Into a draft, which somebody else approves."""
     form = form_of(request)
-    number = forms.id_of(form, "number")
+    number = editing.id_of(form, "number")
     found = None if number is None else standing(parts, number)
-    edit, faults = forms.read(parts.content(), form)
-    if edit is not None:
-        try:
-            row = parts.drafts.add([edit], caller, form.get("note", "")[:500], forms.id_of(form, "draft"))
-            return RedirectResponse(f"{request.scope['root_path']}/drafts/{row.id}/", 303)
-        except Unfit as unfit:
-            faults = unfit.faults
-    return _editor(request, parts, found, form, faults, 422)
+    answer, faults = editing.saved(request, parts, caller, form, *forms.read(parts, form))
+    return answer or _editor(request, parts, found, form, faults, 422)
 
 
 @router.get("/campaigns/products")
@@ -100,13 +85,13 @@ def products(
     product_search: Annotated[str, Query(max_length=100)] = "", product_id: str = "",
 ) -> Response:  # fmt: skip
     """Products to choose from, as a part of the editor."""
-    choices = _choices(parts, forms.id_of({"id": product_id}, "id"), product_search.replace("\0", ""))
+    choices = _choices(parts, editing.id_of({"id": product_id}, "id"), product_search.replace("\0", ""))
     return page(request, "part_campaign_products.html", choices=choices, chosen=product_id)
 
 
 def _editor(
     request: Request, parts: Parts, found: dict[str, Any] | None, values: Mapping[str, str],
-    faults: forms.Faults, status: int = 200,
+    faults: editing.Faults, status: int = 200,
 ) -> Response:  # fmt: skip
     content = parts.content()
     known = dict.fromkeys((*forms.FIELDS, *(f"weekday.{day}" for day in WEEKDAYS)), "") | dict(values)
@@ -116,9 +101,8 @@ def _editor(
         faults=forms.by_field(faults, known), base=known.get("base") or (rules.tag(found) if found else ""),
         kinds=forms.KINDS_OF_TRIGGER, weekdays=WEEKDAYS, features=feature_words(), types=type_words(),
         offers=[each["name"] for each in rules.entries(content.game, "offers") if each["active"]],
-        choices=_choices(parts, forms.id_of(known, "product_id")),
-        drafts=parts.drafts.page(None, 20, DRAFT), changes=[], chosen=known["product_id"],
-        note=known.get("note", ""), into=known.get("draft", ""), fields=forms.FIELDS,
+        choices=_choices(parts, editing.id_of(known, "product_id")),
+        changes=[], chosen=known["product_id"], fields=forms.FIELDS, **editing.into(parts, known),
         currency=content.decisions.currency, timezone=content.decisions.timezone, **_beside(parts, known),
     )  # fmt: skip
 
@@ -157,7 +141,7 @@ def _somebody(parts: Parts, found: dict[str, Any] | None) -> str:
 def _beside(parts: Parts, form: Mapping[str, str]) -> dict[str, Any]:
     """Whom it means now, what it hands out, what a customer would read."""
     offer = next((each for each in parts.content().game.offers if each.name == form.get("offer")), None)
-    product, gone = _product(parts, forms.id_of(form, "product_id"))
+    product, gone = _product(parts, editing.id_of(form, "product_id"))
     return {
         "meant": _meant(parts, form),
         "audience": _audience(form.get("audience", "")),
@@ -213,7 +197,7 @@ def _reading(parts: Parts, form: Mapping[str, str], offer: Offer | None) -> dict
     if not customer or not messages or "\0" in customer:
         return {"customer": customer, "preview": None, "fault": ""}
     sold: Any = None
-    chosen = forms.id_of(form, "product_id")
+    chosen = editing.id_of(form, "product_id")
     if chosen is not None:
         sold = parts.products.sold([chosen]).get(chosen)
     campaign = Campaign(
@@ -235,22 +219,17 @@ def _reading(parts: Parts, form: Mapping[str, str], offer: Offer | None) -> dict
 def contact(request: Request, parts: P, caller: Reader) -> Response:
     """The rules of contact, for all campaigns together."""
     found = rules.standing(parts.content(), "contact")
-    return _contact(request, parts, _contact_values(found) | {"base": rules.tag(found)}, {})
-
-
-def _contact_values(found: dict[str, Any]) -> dict[str, str]:
-    return {name: ", ".join(v) if isinstance(v := found[name], list) else str(v) for name in CONTACT}
+    return _contact(request, parts, editing.flat(found, CONTACT) | {"base": rules.tag(found)}, [])
 
 
 def _contact(
-    request: Request, parts: Parts, values: Mapping[str, str], faults: dict[str, list[str]],
-    status: int = 200,
+    request: Request, parts: Parts, values: Mapping[str, str], faults: editing.Faults, status: int = 200
 ) -> Response:  # fmt: skip
     return page(
         request, "campaign_contact.html", status, values=dict.fromkeys((*CONTACT, "base"), "") | dict(values),
-        faults=faults, fields=CONTACT, rule=parts.content().game.contact,
-        standing=rules.standing(parts.content(), "contact"), note=values.get("note", ""),
-        into=values.get("draft", ""), drafts=parts.drafts.page(None, 20, DRAFT),
+        faults=editing.by_field(faults, CONTACT, "contact"), fields=CONTACT,
+        rule=parts.content().game.contact,
+        **editing.into(parts, values),
     )  # fmt: skip
 
 
@@ -258,33 +237,18 @@ def _contact(
 def save_contact(request: Request, parts: P, caller: Editor) -> Response:
     """Into a draft, which somebody else approves."""
     form = form_of(request)
-    before = rules.standing(parts.content(), "contact")
-    if form.get("base") != rules.tag(before):
-        raise Taken(say("campaigns.changed"), hint=say("problem.changed.hint"))
-    faults: forms.Faults = []
-    entry: dict[str, Any] = {}
-    for name in CONTACT:
-        text = form.get(name, "").strip()
-        if name == "zones":
-            entry[name] = [each.strip() for each in text.split(",") if each.strip()]
-        elif name in ("most", "days") and text.isdecimal() and len(text) < 10:
-            entry[name] = int(text)
-        elif name == "most":
-            faults.append((name, say("missions.whole")))
-        else:
-            entry[name] = text
-    if not faults:
-        try:
-            whole = rules.whole(ContactEntry.model_validate(entry))
-            edit = {"section": "contact", "entry": whole, "base": rules.tag(before)}
-            row = parts.drafts.add([edit], caller, form.get("note", "")[:500], forms.id_of(form, "draft"))
-            return RedirectResponse(f"{request.scope['root_path']}/drafts/{row.id}/", 303)
-        except ValidationError as error:
-            faults = faults_of(error)
-        except Unfit as unfit:
-            faults = unfit.faults
-    by_field: dict[str, list[str]] = {}
-    for field, message in faults:
-        place = field.removeprefix("contact.").split("[")[0].split(".")[0]
-        by_field.setdefault(place if place in CONTACT else "", []).append(message)
-    return _contact(request, parts, form, by_field, 422)
+    edit, faults = editing.single_edit(
+        parts, "contact", form, CONTACT, _contact_value,
+        lambda entry: rules.whole(ContactEntry.model_validate(entry)), "campaigns",
+    )  # fmt: skip
+    answer, faults = editing.saved(request, parts, caller, form, edit, faults)
+    return answer or _contact(request, parts, form, faults, 422)
+
+
+def _contact_value(name: str, text: str) -> Any:
+    """Raises ValueError."""
+    if name == "zones":
+        return editing.words(text)
+    if name == "most":
+        return editing.whole_number(text)
+    return int(text) if name == "days" and text.isdecimal() else text

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
-
-from catalog.campaign_entry import BELONGS, WEEKDAYS, CampaignEntry
-from catalog.content import Content
+from catalog.campaign_entry import BELONGS, WEEKDAYS
 from catalog.governance import rules
-from catalog.service import Taken, faults_of
 from loyalty.conditions import ConditionError, parse
 from loyalty.content import Decisions
 from loyalty.messages import MessageError, compiled_text
 from loyalty.vocabulary import KINDS
+from web.api.parts import Parts
+from web.console import editing
 from web.console.rendering import say
 
 SECTION = "campaigns"
@@ -43,15 +40,6 @@ _JSON = {"offer_config", "product_config"}
 #: Empty rows for messages in more languages.
 SPARE = 2
 MOST_MESSAGES = 40
-_INDEX = re.compile(r"\[\d+\]")
-
-Faults = list[tuple[str, str]]
-
-
-def id_of(form: Mapping[str, str], name: str) -> int | None:
-    """A number that PostgreSQL has room for, None for anything else."""
-    text = form.get(name, "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def usual(decisions: Decisions) -> dict[str, str]:
@@ -114,52 +102,24 @@ def messages_of(form: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def read(content: Content, form: Mapping[str, str]) -> tuple[rules.Edit | None, Faults]:
+def read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, editing.Faults]:
     """The edit that a form says, or its faults.  Raises Taken: somebody changed the campaign meanwhile."""
-    faults: Faults = []
-    kind = form.get("trigger.kind", "")
-    entry: dict[str, Any] = {name: form.get(name) == "on" for name in FLAGS}
-    entry["trigger"] = {"kind": kind}
+    kind, decisions = form.get("trigger.kind", ""), parts.content().decisions
+    own = {f"trigger.{name}" for name in BELONGS.get(kind, ())}
+    asked = [name for name in FIELDS if not name.startswith("trigger.") or name in own]
+    entry, faults = editing.nested(form, asked, lambda name, text: _value(name, text, decisions))
+    trigger = entry.setdefault("trigger", {})
+    trigger["kind"] = kind
     if kind == "schedule":
-        entry["trigger"]["weekdays"] = [day for day in WEEKDAYS if form.get(f"weekday.{day}") == "on"]
-    for name in FIELDS:
-        text = form.get(name, "").strip()
-        path, _, last = name.rpartition(".")
-        foreign = path == "trigger" and last not in BELONGS.get(kind, ())
-        if not text or name in FLAGS or name == "trigger.kind" or foreign:
-            continue
-        try:
-            value = _value(name, text, content.decisions)
-        except ValueError as error:
-            faults.append((name, str(error)))
-            continue
-        (entry.setdefault(path, {}) if path else entry)[last] = value
+        trigger["weekdays"] = [day for day in WEEKDAYS if form.get(f"weekday.{day}") == "on"]
     entry["messages"] = messages_of(form)
     faults += _unfit_texts(form, kind)
-    base = None
-    number = id_of(form, "number")
-    if number is not None:
-        before = rules.standing(content, SECTION, number)
-        entry["number"] = number
-        base = form.get("base") or None
-        if before is None or base != rules.tag(before):
-            raise Taken(say("campaigns.changed"), hint=say("problem.changed.hint"))
-    elif entry.get("name") and rules.standing(content, SECTION, entry["name"]) is not None:
-        faults.append(("name", say("campaigns.taken")))
-    try:
-        whole = rules.whole(CampaignEntry.model_validate(entry))
-    except ValidationError as error:
-        known = {field for field, _ in faults}
-        faults += [each for each in faults_of(error) if each[0] not in known]
-        return None, faults
-    if faults:
-        return None, faults
-    return {"section": SECTION, "entry": whole, "base": base}, []
+    return editing.entry_edit(parts, SECTION, form, entry, faults, "campaigns")
 
 
-def _unfit_texts(form: Mapping[str, str], kind: str) -> Faults:
+def _unfit_texts(form: Mapping[str, str], kind: str) -> editing.Faults:
     """What is wrong with conditions and messages, at once, whatever else is missing yet."""
-    faults: Faults = []
+    faults: editing.Faults = []
     conditions = ["audience", *(["trigger.when"] if kind == "crossing" else [])]
     for name in conditions:
         try:
@@ -186,6 +146,10 @@ def _unfit_texts(form: Mapping[str, str], kind: str) -> Faults:
 
 def _value(name: str, text: str, decisions: Decisions) -> Any:
     """Raises ValueError with words for the reader."""
+    if name in FLAGS:
+        return text == "on"
+    if not text or name in ("trigger", "messages"):  # what has parts: only faults are told there
+        return None
     if name in _WHOLE:
         if not re.fullmatch(r"-?\d{1,18}", text.replace(",", "")):
             raise ValueError(say("missions.whole"))
@@ -193,7 +157,7 @@ def _value(name: str, text: str, decisions: Decisions) -> Any:
     if name in _DAYS:
         return int(text) if text.isdecimal() else text
     if name in _TYPES:
-        return [each.strip() for each in text.split(",") if each.strip()]
+        return editing.words(text)
     if name == "control_share":
         return float(_decimal(text.removesuffix("%").strip()) / 100)
     if name in _MONEY:
@@ -232,18 +196,13 @@ def _decimal(text: str) -> Decimal:
     return found
 
 
-def by_field(faults: Faults, form: Mapping[str, str]) -> dict[str, list[str]]:
-    """Faults by the field of the form that shows them; "" has what belongs to none."""
-    places = {language.strip(): f"message.{n}" for n, language, text in rows(form) if text.strip()}
-    found: defaultdict[str, list[str]] = defaultdict(list)
+def by_field(faults: editing.Faults, form: Mapping[str, str]) -> dict[str, list[str]]:
+    """Faults by the field of the form that shows them, those of a message by its row."""
+    written = rows(form)
+    places = {language.strip(): f"message.{n}" for n, language, text in written if text.strip()}
+    placed = []
     for field, message in faults:
-        place = _INDEX.sub("", field.removeprefix(f"{SECTION}."))
-        section, _, language = place.partition(".")
-        if section == "messages" and language:
-            place = places.get(language.split(".")[0], "messages")
-        while place and place not in FIELDS and not place.startswith("message."):
-            place = place.rpartition(".")[0]
-        words = message if place else f"{field}: {message}" if field else message
-        if words not in found[place]:
-            found[place].append(words)
-    return dict(found)
+        section, _, language = field.removeprefix(f"{SECTION}.").partition(".")
+        row = places.get(language.split(".")[0]) if section == "messages" else None
+        placed.append((row or field, message))
+    return editing.by_field(placed, (*FIELDS, *(f"message.{n}" for n, _, _ in written)), SECTION)

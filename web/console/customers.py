@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import ValidationError
 from sqlalchemy import and_, select
 from starlette.responses import RedirectResponse
 
@@ -244,12 +244,17 @@ def _done(request: Request, what: str, answer: dict[str, Any], response: Respons
     )  # fmt: skip
 
 
-def _points(request: Request) -> int:
-    """Raises Problem."""
+Given = TypeVar("Given", asked.Points, asked.Adjustment)
+
+
+def _points(request: Request, given: type[Given]) -> Given:
+    """What a form says of points.  Raises Problem."""
     text = form_of(request).get("points", "").strip().replace(",", "")
-    if not text.lstrip("+-").isascii() or not text.lstrip("+-").isdecimal() or len(text) > 11:
-        raise Problem(422, say("customer.no_number"))
-    return int(text)
+    digits = text.lstrip("+-")
+    if digits.isascii() and digits.isdecimal() and len(text) <= 11:
+        with suppress(ValueError):  # more signs than one, more points than there may be
+            return given(points=int(text))
+    raise Problem(422, say("customer.no_number"))
 
 
 @router.post("/customers/{customer_id}/recalculate")
@@ -297,10 +302,7 @@ def repeat(
 @router.post("/customers/{customer_id}/redeem")
 def redeem(request: Request, parts: P, caller: Commander, customer_id: CustomerPath) -> Response:
     """Points are taken for something."""
-    try:
-        given = asked.Points(points=_points(request))
-    except ValidationError:
-        raise Problem(422, say("customer.no_number")) from None
+    given = _points(request, asked.Points)
     answer = asked.redeem(parts, caller, customer_id, given, response := Response())
     return _done(request, "redeem", answer, response)
 
@@ -308,10 +310,7 @@ def redeem(request: Request, parts: P, caller: Commander, customer_id: CustomerP
 @router.post("/customers/{customer_id}/adjust")
 def adjust(request: Request, parts: P, caller: Admin, customer_id: CustomerPath) -> Response:
     """Points by hand."""
-    try:
-        given = asked.Adjustment(points=_points(request))
-    except ValidationError:
-        raise Problem(422, say("customer.no_number")) from None
+    given = _points(request, asked.Adjustment)
     answer = asked.adjust(parts, caller, customer_id, given, response := Response())
     return _done(request, "adjust", answer, response)
 

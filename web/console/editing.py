@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,14 @@ from web.console.rendering import say
 
 #: A field and what is wrong there.
 Faults = list[tuple[str, str]]
+#: What of a fault's place is no field's name: which one of a list.
+_INDEX = re.compile(r"\[\d+\]")
+
+
+def id_of(form: Mapping[str, str], name: str) -> int | None:
+    """A number that PostgreSQL has room for, None for anything else."""
+    text = form.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def flat(entry: Mapping[str, Any], fields: Sequence[str]) -> dict[str, str]:
@@ -99,16 +108,20 @@ def standing(parts: Parts, section: str, number: int) -> dict[str, Any]:
 
 
 def entry_edit(
-    parts: Parts, section: str, form: Mapping[str, str], entry: dict[str, Any], faults: Faults
-) -> tuple[rules.Edit | None, Faults]:
-    """An entry's edit, or its faults.  Raises Taken where somebody has published another one meanwhile."""
+    parts: Parts, section: str, form: Mapping[str, str], entry: dict[str, Any], faults: Faults,
+    words: str = "editing",
+) -> tuple[rules.Edit | None, Faults]:  # fmt: skip
+    """An entry's edit, or its faults.  Raises Taken where somebody has published another one meanwhile.
+
+    `words` is the section of the texts with `taken` and `changed`.
+    """
     model = SECTIONS[section]
-    number, base = form.get("number", ""), None
-    if number.isdecimal():
-        entry[model.key] = int(number)
-        base = unchanged(parts, section, form, int(number))
+    number, base = id_of(form, "number"), None
+    if number is not None:
+        entry[model.key] = number
+        base = unchanged(parts, section, form, number, words)
     elif rules.standing(parts.content(), section, entry.get("name", "")) is not None:
-        faults.append(("name", say("editing.taken")))
+        faults.append(("name", say(f"{words}.taken")))
     try:
         whole = rules.whole(model.model_validate(entry))
     except ValidationError as error:
@@ -117,12 +130,35 @@ def entry_edit(
     return (None, faults) if faults else ({"section": section, "entry": whole, "base": base}, [])
 
 
-def unchanged(parts: Parts, section: str, form: Mapping[str, str], number: int | None = None) -> str:
+def single_edit(
+    parts: Parts, section: str, form: Mapping[str, str], fields: Sequence[str],
+    read: Callable[[str, str], Any], whole: Callable[[dict[str, Any]], dict[str, Any]],
+    words: str = "editing",
+) -> tuple[rules.Edit | None, Faults]:  # fmt: skip
+    """The edit of what there is one of, or its faults; `read` and `words` as above.  Raises Taken.
+
+    `whole` makes the entry that is published of what the form says, or raises ValidationError or Unfit.
+    """
+    base = unchanged(parts, section, form, words=words)
+    entry, faults = nested(form, fields, read)
+    if faults:
+        return None, faults
+    try:
+        return {"section": section, "entry": whole(entry), "base": base}, []
+    except ValidationError as error:
+        return None, faults_of(error)
+    except Unfit as unfit:
+        return None, unfit.faults
+
+
+def unchanged(
+    parts: Parts, section: str, form: Mapping[str, str], number: int | None = None, words: str = "editing"
+) -> str:
     """The tag of what an editor was opened with.  Raises Taken where that is not what stands there now."""
     before = rules.standing(parts.content(), section, number)
     base = form.get("base", "")
     if before is None or base != rules.tag(before):
-        raise Taken(say("editing.changed", what=say(f"section.{section}")), hint=say("problem.changed.hint"))
+        raise Taken(say(f"{words}.changed", what=say(f"section.{section}")), hint=say("problem.changed.hint"))
     return base
 
 
@@ -142,14 +178,14 @@ def tried(parts: Parts, edit: rules.Edit) -> tuple[list[dict[str, Any]], Faults]
 
 
 def saved(
-    request: Request, parts: Parts, caller: Caller, edit: rules.Edit, form: Mapping[str, str]
-) -> tuple[Response | None, Faults]:
-    """The way to the draft that has the edit, or its faults."""
-    to = form.get("draft", "")
+    request: Request, parts: Parts, caller: Caller, form: Mapping[str, str], edit: rules.Edit | None,
+    faults: Faults,
+) -> tuple[Response | None, Faults]:  # fmt: skip
+    """The way to the draft that has the edit, or what is wrong with it."""
+    if edit is None:
+        return None, faults
     try:
-        row = parts.drafts.add(
-            [edit], caller, form.get("note", "")[:500], int(to) if to.isdecimal() else None
-        )
+        row = parts.drafts.add([edit], caller, form.get("note", "")[:500], id_of(form, "draft"))
     except Unfit as unfit:
         return None, unfit.faults
     return RedirectResponse(f"{request.scope['root_path']}/drafts/{row.id}/", 303), []
@@ -168,10 +204,12 @@ def by_field(faults: Faults, fields: Sequence[str], section: str) -> dict[str, l
     found: defaultdict[str, list[str]] = defaultdict(list)
     for field, message in faults:
         # An edit of another entry of the draft says its own place: templates["..."].goal
-        place = field.removeprefix(f"{section}.")
+        place = _INDEX.sub("", field.removeprefix(f"{section}."))
         while place and place not in fields:
             place = place.rpartition(".")[0]
-        found[place].append(message if place or not field else f"{field}: {message}")
+        words = message if place or not field else f"{field}: {message}"
+        if words not in found[place]:
+            found[place].append(words)
     return dict(found)
 
 

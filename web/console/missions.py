@@ -11,13 +11,11 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse
 
-from catalog.entries import IMPLIED, TemplateEntry
+from catalog.entries import IMPLIED
 from catalog.entry import GROUPS
 from catalog.governance import rules
-from catalog.governance.drafts import DRAFT
-from catalog.governance.models import DraftRow
-from catalog.service import NoSuch, Taken, Unfit, faults_of
-from loyalty.conditions import ConditionError, parse
+from catalog.service import NoSuch, faults_of
+from loyalty.conditions import parse
 from loyalty.events import SOURCE_TYPES
 from loyalty.game import LEVELS, Category, GoalKind
 from loyalty.vocabulary import FEATURES, KINDS
@@ -25,7 +23,7 @@ from web.api.doors import Commander, Editor, Reader
 from web.api.parts import P, Parts
 from web.api.projected import reading
 from web.api.rules import Number
-from web.console import figures
+from web.console import editing, figures
 from web.console.census import meant
 from web.console.gate import form_of
 from web.console.kept import kept
@@ -95,20 +93,17 @@ def new(request: Request, parts: P, caller: Editor) -> Response:
         "cooldown": "30",
     }
     values |= {"priority": "40", "goal.at_least": "1"}
-    return _editor(request, parts, None, values, {})
+    return _editor(request, parts, None, values, [])
 
 
 @router.post("/missions/check")
 def check(request: Request, parts: P, caller: Editor) -> Response:
     """What is wrong with what stands in the editor now, field by field."""
-    edit, faults = _read(parts, form_of(request))
-    changes = []
-    if edit is not None:
-        row, faults = _tried(parts, edit)
-        changes = parts.drafts.changes(row) if not faults else []
+    form = form_of(request)
+    values = editing.verdict(parts, SECTION, FIELDS, *_read(parts, form))
     return page(
-        request, "part_mission_faults.html", fields=FIELDS, faults=_by_field(faults), changes=changes,
-        meant=meant(parts, form_of(request).get("eligibility", "")),
+        request, "part_mission_faults.html", fields=FIELDS, meant=meant(parts, form.get("eligibility", "")),
+        **values,
     )  # fmt: skip
 
 
@@ -136,26 +131,17 @@ def mission(request: Request, parts: P, caller: Reader, number: Number) -> Respo
 def edit(request: Request, parts: P, caller: Editor, number: Number) -> Response:
     """The editor with a template in it."""
     found = _standing(parts, number)
-    return _editor(request, parts, found, _flat(found), {})
+    return _editor(request, parts, found, _flat(found), [])
 
 
 @router.post("/missions/save")
 def save(request: Request, parts: P, caller: Editor) -> Response:
     """Into a draft, which somebody else approves."""
     form = form_of(request)
-    number = form.get("number", "")
-    found = _standing(parts, int(number)) if number.isdecimal() else None
-    edit, faults = _read(parts, form)
-    if edit is not None:
-        to = form.get("draft", "")
-        try:
-            row = parts.drafts.add(
-                [edit], caller, form.get("note", "")[:500], int(to) if to.isdecimal() else None
-            )
-            return RedirectResponse(f"{request.scope['root_path']}/drafts/{row.id}/", 303)
-        except Unfit as unfit:
-            faults = unfit.faults
-    return _editor(request, parts, found, form, _by_field(faults), 422)
+    number = editing.id_of(form, "number")
+    found = None if number is None else _standing(parts, number)
+    answer, faults = editing.saved(request, parts, caller, form, *_read(parts, form))
+    return answer or _editor(request, parts, found, form, faults, 422)
 
 
 @router.post("/missions/{number}/switch")
@@ -170,14 +156,12 @@ def switch(request: Request, parts: P, caller: Editor, number: Number) -> Respon
 @router.post("/missions/generate")
 def generate(request: Request, parts: P, caller: Commander) -> Response:
     """All customers of a segment get the missions that they are eligible for."""
-    from pydantic import ValidationError as Wrong
-
     from web.api.commanding import ForSegment
     from web.api.customers import generate_for_segment
 
     try:
         given = ForSegment(segment=form_of(request).get("segment", "").strip())
-    except Wrong as error:
+    except ValidationError as error:
         words = "; ".join(message for _, message in faults_of(error))
         return said(request, kind="bad", words=words)
     answer = generate_for_segment(parts, caller, given, Response())
@@ -214,127 +198,66 @@ def type_words() -> list[Word]:
 
 def _editor(
     request: Request, parts: Parts, found: dict[str, Any] | None, values: Mapping[str, str],
-    faults: dict[str, list[str]], status: int = 200,
+    faults: editing.Faults, status: int = 200,
 ) -> Response:  # fmt: skip
     game = parts.content().game
     return page(
         request, "mission_edit.html", status, template=found, values=dict.fromkeys(FIELDS, "") | dict(values),
-        faults=faults, base=values.get("base") or (rules.tag(found) if found is not None else ""),
+        base=values.get("base") or (rules.tag(found) if found is not None else ""),
         categories=CATEGORIES, kinds=GOALS, levels=LEVELS, offers=[each.name for each in game.offers],
         badges=[each.name for each in game.badges], features=feature_words(), types=type_words(),
         templates=[Word(each.name, "") for each in game.templates], implied=IMPLIED,
-        drafts=parts.drafts.page(None, 20, DRAFT), note=values.get("note", ""), into=values.get("draft", ""),
-        changes=[], fields=FIELDS,
+        fields=FIELDS, **editing.into(parts, values), **editing.verdict(parts, SECTION, FIELDS, None, faults),
     )  # fmt: skip
 
 
 def _flat(entry: dict[str, Any]) -> dict[str, str]:
     """An entry as the form has it."""
-    found: dict[str, str] = {}
-    target = entry.get("target")
+    target, badge = entry.get("target"), entry["rewards"].get("badge")
     whole = entry | {"target": {"value": target} if isinstance(target, int) else target or {}}
-    for name in FIELDS:
-        value: Any = whole
-        for step in name.split("."):
-            value = value.get(step) if isinstance(value, dict) else None
-        if isinstance(value, list):
-            value = ", ".join(value)
-        elif isinstance(value, bool):
-            value = "on" if value else ""
-        elif isinstance(value, dict) and name == "rewards.badge":
-            value = f"{value['name']}/{value['level']}"
-        elif isinstance(value, dict) or value is None or (value == 0 and name not in ("priority",)):
-            value = ""
-        found[name] = str(value)
-    return found
+    found = editing.flat(whole, FIELDS)
+    found |= {"target": "", "rewards.badge": f"{badge['name']}/{badge['level']}" if badge else ""}
+    return {name: "" if text == "0" and name != "priority" else text for name, text in found.items()}
 
 
-def _read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, list[tuple[str, str]]]:
-    """The edit that a form says, or its faults."""
-    entry: dict[str, Any] = {"active": form.get("active") == "on"}
-    faults: list[tuple[str, str]] = []
-    for name in FIELDS:
-        text = form.get(name, "").strip()
-        if not text or name == "active":
-            continue
-        try:
-            value = _value(name, text)
-        except ValueError:
-            faults.append((name, say("missions.whole")))
-            continue
-        node = entry
-        *path, last = name.split(".")
-        for step in path:
-            node = node.setdefault(step, {})
-        node[last] = value
-    try:  # at once, whatever else is missing yet
-        parse(entry.get("eligibility", ""), KINDS)
-    except ConditionError as error:
-        faults.append(("eligibility", str(error)))
+def _read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, editing.Faults]:
+    """The edit that a form says, or its faults.  Raises Taken."""
+    entry, faults = editing.nested(form, FIELDS, _value)
     target = entry.get("target")
     if isinstance(target, dict) and set(target) == {"value"}:
         entry["target"] = target["value"]
     if entry.get("goal", {}).get("kind") in IMPLIED:
         entry.pop("target", None)
-    before, base = None, None
-    number = form.get("number", "")
-    if number.isdecimal():
-        before = rules.standing(parts.content(), SECTION, int(number))
-        entry["number"] = int(number)
-        base = form.get("base") or None
-        if before is None or base != rules.tag(before):
-            raise Taken(
-                "somebody has changed this mission since you opened it", hint=say("problem.changed.hint")
-            )
-    elif rules.standing(parts.content(), SECTION, entry.get("name", "")) is not None:
-        faults.append(("name", say("missions.taken")))
-    try:
-        whole = rules.whole(TemplateEntry.model_validate(entry))
-    except ValidationError as error:
-        # A fault of the whole says its field itself.
-        for field, message in faults_of(error):
-            place, colon, words = message.partition(": ")
-            faults.append((place, words) if not field and colon and place in FIELDS else (field, message))
-        return None, faults
-    if faults:
-        return None, faults
-    return {"section": SECTION, "entry": whole, "base": base}, []
+    edit, faults = editing.entry_edit(parts, SECTION, form, entry, faults, "missions")
+    return edit, [_placed(*each) for each in faults]
+
+
+def _placed(field: str, message: str) -> tuple[str, str]:
+    """A fault of the whole says its field itself."""
+    place, colon, words = message.partition(": ")
+    return (place, words) if not field and colon and place in FIELDS else (field, message)
 
 
 def _value(name: str, text: str) -> Any:
     """Raises ValueError."""
+    if name == "active":
+        return text == "on"
+    if not text or name == "target":  # faults of a target are told there; it is written in parts
+        return None
     if name in _WHOLE:
-        return int(text.replace(",", ""))
+        return editing.whole_number(text)
     if name in _DAYS:
         return int(text) if text.isdecimal() else text
     if name == "target.stretch":
-        return float(text)
+        return editing.amount(text)
     if name in _WORDS:
-        return [each.strip() for each in text.split(",") if each.strip()]
+        return editing.words(text)
+    if name == "eligibility":  # at once, whatever else is missing yet
+        parse(text, KINDS)
     if name == "rewards.badge":
         badge, _, level = text.rpartition("/")
         return {"name": badge, "level": level}
     return text
-
-
-def _tried(parts: Parts, edit: rules.Edit) -> tuple[DraftRow, list[tuple[str, str]]]:
-    row = DraftRow(status=DRAFT, note="", edits=[edit], authors=[])
-    try:
-        parts.drafts.content(row)
-    except Unfit as unfit:
-        return row, unfit.faults
-    return row, []
-
-
-def _by_field(faults: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """Faults by the field of the form that shows them; "" has what belongs to none."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for field, message in faults:
-        place = field.removeprefix("templates.")
-        while place and place not in FIELDS:
-            place = place.rpartition(".")[0]
-        found[place].append(message if place else f"{field}: {message}" if field else message)
-    return dict(found)
 
 
 def _standing(parts: Parts, number: int) -> dict[str, Any]:

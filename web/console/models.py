@@ -7,12 +7,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
-from pydantic import ValidationError
 from starlette.responses import RedirectResponse
 
 from catalog.entries import PredictionsEntry
 from catalog.governance import rules
-from catalog.service import NoSuch, faults_of
+from catalog.service import NoSuch
 from ml.card import Card
 from ml.drift import MOVED, Reservoir
 from ml.registry import Model, ModelError, Registry
@@ -67,12 +66,8 @@ def check(request: Request, parts: P, caller: Editor) -> Response:
 def save(request: Request, parts: P, caller: Editor) -> Response:
     """Into a draft."""
     form = form_of(request)
-    edit, faults = _read(parts, form)
-    if edit is not None:
-        answer, faults = editing.saved(request, parts, caller, edit, form)
-        if answer is not None:
-            return answer
-    return _editor(request, parts, form, faults, 422)
+    answer, faults = editing.saved(request, parts, caller, form, *_read(parts, form))
+    return answer or _editor(request, parts, form, faults, 422)
 
 
 @router.get("/models/{name}/")
@@ -239,15 +234,10 @@ def _editor(
 
 def _read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, editing.Faults]:
     """The edit that a form says, or its faults.  Raises Taken."""
-    base = editing.unchanged(parts, SECTION, form)
-    entry, faults = editing.nested(form, FIELDS, _value)
-    if faults:
-        return None, faults
-    try:
-        whole = rules.whole(PredictionsEntry.model_validate(entry))
-    except ValidationError as error:
-        return None, faults_of(error)
-    return {"section": SECTION, "entry": whole, "base": base}, []
+    return editing.single_edit(
+        parts, SECTION, form, FIELDS, _value,
+        lambda entry: rules.whole(PredictionsEntry.model_validate(entry)),
+    )  # fmt: skip
 
 
 def _value(name: str, text: str) -> Any:

@@ -76,14 +76,10 @@ def check(request: Request, parts: P, caller: Editor) -> Response:
 def save(request: Request, parts: P, caller: Editor) -> Response:
     """Into a draft."""
     form = form_of(request)
-    number = form.get("number", "")
-    found = rules.standing(parts.content(), SECTION, int(number)) if number.isdecimal() else None
-    edit, faults = _read(parts, form)
-    if edit is not None:
-        answer, faults = editing.saved(request, parts, caller, edit, form)
-        if answer is not None:
-            return answer
-    return _editor(request, parts, found, form, faults, 422)
+    number = editing.id_of(form, "number")
+    found = None if number is None else rules.standing(parts.content(), SECTION, number)
+    answer, faults = editing.saved(request, parts, caller, form, *_read(parts, form))
+    return answer or _editor(request, parts, found, form, faults, 422)
 
 
 @router.get("/offers/{number}/")

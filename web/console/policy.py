@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from catalog.content import Content
 from catalog.governance import rules
-from catalog.service import Unfit
 from loyalty.content import COMPONENTS, SCORES
 from loyalty.events import SOURCE_TYPES
 from web.api import sampled
@@ -71,12 +70,8 @@ def check(request: Request, parts: P, caller: Editor) -> Response:
 def save(request: Request, parts: P, caller: Editor) -> Response:
     """Into a draft."""
     form = form_of(request)
-    edit, faults = _read(parts, form)
-    if edit is not None:
-        answer, faults = editing.saved(request, parts, caller, edit, form)
-        if answer is not None:
-            return answer
-    return _editor(request, parts, form, faults, None, 422)
+    answer, faults = editing.saved(request, parts, caller, form, *_read(parts, form))
+    return answer or _editor(request, parts, form, faults, None, 422)
 
 
 def _editor(
@@ -105,15 +100,9 @@ def _verdict(parts: Parts, edit: rules.Edit | None, faults: editing.Faults) -> d
 
 def _read(parts: Parts, form: Mapping[str, str]) -> tuple[rules.Edit | None, editing.Faults]:
     """The edit that a form says, or its faults.  Raises Taken."""
-    base = editing.unchanged(parts, SECTION, form)
-    entry, faults = editing.nested(form, FIELDS, _value)
-    if faults:
-        return None, faults
-    try:
-        whole = msgspec.to_builtins(rules.policy_of(entry))
-    except Unfit as unfit:
-        return None, unfit.faults
-    return {"section": SECTION, "entry": whole, "base": base}, []
+    return editing.single_edit(
+        parts, SECTION, form, FIELDS, _value, lambda entry: msgspec.to_builtins(rules.policy_of(entry))
+    )
 
 
 def _value(name: str, text: str) -> Any:
