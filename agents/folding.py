@@ -27,7 +27,7 @@ from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.census import census
 from loyalty.decode import NEWER
-from loyalty.effects import Effect
+from loyalty.effects import ID, Effect, common
 from loyalty.engine import Engine, Outcome
 from loyalty.row import LINKED
 from loyalty.standing import month_start
@@ -316,13 +316,10 @@ def _send_effects(sink: Sink, effects: Iterable[Effect]) -> None:
     for effect in effects:
         by_topic[effect.topic].append(effect)
     for topic, told in by_topic.items():
-        for named, run in groupby(told, lambda effect: bool(effect.headers)):  # tombstones have none
+        for named, run in groupby(told, lambda effect: bool(effect.id)):  # tombstones have none
             found = list(run)
             keys, values = [effect.key for effect in found], [effect.value for effect in found]
-            headers = None
-            if named:
-                (name, _), *common = found[0].headers
-                headers = Headers(name, [effect.headers[0][1] for effect in found], common)
+            headers = Headers(ID, [effect.id for effect in found], common(topic)) if named else None
             sink.send_many(topic, keys, values, headers=headers)
 
 

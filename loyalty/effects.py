@@ -27,6 +27,7 @@ DECISIONS = "decisions"
 CAMPAIGN_TRIGGERS = "campaign-triggers"
 PREDICTIONS = "predictions"
 ERASURES = "erasures"
+ID = "ce_id"  # header
 SOURCE = "khaywe"  # of records that the fold itself causes
 
 REASONS = ("refresh", "moved", "band", "recalculate")  # by `detail` of a publication
@@ -57,7 +58,7 @@ class Effect(msgspec.Struct, frozen=True, gc=False):
     @property
     def headers(self) -> list[tuple[str, bytes]]:
         """CloudEvents headers; a tombstone has none."""
-        return [("ce_id", self.id), *_headers(self.topic)] if self.id else []
+        return [(ID, self.id), *common(self.topic)] if self.id else []
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -208,7 +209,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
 
 @cache
-def _headers(topic: str) -> list[tuple[str, bytes]]:
+def common(topic: str) -> list[tuple[str, bytes]]:
+    """Headers that all records of a topic have."""
     return [
         ("ce_source", SOURCE.encode()),
         ("ce_type", f"khaywe.{topic}.v1".encode()),
