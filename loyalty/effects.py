@@ -432,7 +432,7 @@ def scores_effects(
 
 def publications(
     of: Moments, which: Which, reasons: NDArray[np.uint8], scores: NDArray[np.uint16]
-) -> Iterator[Effect]:
+) -> list[Effect]:
     """The same, written together."""
     ids = of.ids(which, lambda page: page.text(b"scores"))
     page = of.page(which, ids)
@@ -446,7 +446,7 @@ def publications(
         page.hundredths(column)
         before = b',"'
     page.text(b"}")
-    return iter(of.told(BEHAVIOR_SCORES, which, ids, page))
+    return of.told(BEHAVIOR_SCORES, which, ids, page)
 
 
 def result_effect(

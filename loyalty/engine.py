@@ -71,7 +71,6 @@ from loyalty.effects import (
     Moments,
     Which,
     digest,
-    publications,
     result_effect,
     scores_effects,
 )
@@ -88,7 +87,7 @@ from loyalty.side import Side
 from loyalty.single import Single
 from loyalty.state import State
 from loyalty.telling import Teller
-from loyalty.telling_many import ManyTeller, Telling
+from loyalty.telling_many import ManyTeller, Telling, moves_words
 from loyalty.times import iso_many
 from loyalty.vocabulary import FEATURES
 from loyalty.words import event_words
@@ -101,7 +100,7 @@ Pass = Callable[[int, Rules, NDArray[np.void]], int]
 _GAME = frozenset((MISSION, BADGE, TIER, GRANT))
 _MONEY = frozenset(CODES[name] for name in MONEY)
 _REOPENS = frozenset((CODES["activation"], CODES["opt_in"]))
-MANY = 300  # effects of a pass from which on it is faster to write them together
+MANY = 500  # effects of a pass from which on it is faster to write them together
 _EFFECTS, _SEEN = 8 * EFFECTS_ROOM, 8 * SEEN_ROOM
 _ASKED = 512
 _BY = {BY_REFRESH: "refresh", BY_SETTLE: "settle", BY_HELD: "held"}
@@ -275,31 +274,30 @@ class Engine:
         revision, records, side, teller = self.state.partition.revision, batch.records, self.side, self.teller
         moments, which = self._moments(batch, start, found, ids)
         kinds = found["kind"]
-        # Words that a condition saw are read when all is told at once: none of them may change in between.
-        moved = found["slot"][np.isin(kinds, (SET_PROFILE, RESET))]
-        many = len(found) >= self.many and not np.isin(found["slot"][found["seen"] >= 0], moved).any()
-        mine = np.flatnonzero(kinds == PUBLICATION)
-        tell = publications if many else scores_effects
-        published = tell(moments, which[mine], found["detail"][mine], found["scores"][mine])
-        told = None
-        if many:
+        told, busy = None, np.arange(len(found))
+        if len(found) >= self.many and not moves_words(found):
             told = self._many_teller.tell(Telling(found, moments, which, self.seen), revision)
+            busy = told.busy()
+        mine = np.flatnonzero(kinds == PUBLICATION) if told is None else busy[:0]
+        published = scores_effects(moments, which[mine], found["detail"][mine], found["scores"][mine])
         game = {
             kind: teller.columns(found, kind)
-            for kind in np.unique(kinds).tolist()
-            if kind >= MISSION and not (many and kind in _GAME)
+            for kind in np.unique(kinds[busy]).tolist()
+            if kind >= MISSION and (told is None or kind not in _GAME)
         }
-        names = (found[name].tolist() for name in ("kind", "detail", "cause", "event", "as_of"))
-        for n, (m, kind, detail, cause, event, as_of) in enumerate(zip(which.tolist(), *names, strict=True)):
+        names = (found[name][busy].tolist() for name in ("kind", "detail", "cause", "event", "as_of"))
+        rows = zip(busy.tolist(), which[busy].tolist(), *names, strict=True)
+        for n, m, kind, detail, cause, event, as_of in rows:
+            if told is not None:
+                told.hand_out(n + 1, out.effects)
+            i, id = start + event, ids[n]
             if kind == PUBLICATION:
                 out.effects.append(next(published))
-                continue
-            i, id = start + event, ids[n]
-            if kind in _GAME:
+            elif kind in _GAME:
                 paid = cause == BY_EVENT and batch.events["kind"][i] in _MONEY
                 hash_ = int(batch.events["hash"][i]) if paid else None
                 if told is not None:
-                    self._many_teller.take(told, n, hash_, out.effects, out.forwards)
+                    self._many_teller.keep(told, n, hash_, out.forwards)
                 elif kind == MISSION:
                     teller.mission(moments[m], next(game[kind]), self.seen, out.effects, out.forwards)
                 elif kind == BADGE:
@@ -329,6 +327,8 @@ class Engine:
             elif kind == RESET:
                 side.set_profile(id, {})
                 side.forget_grants(id)
+        if told is not None:
+            told.hand_out(len(found), out.effects)
         refreshed = (found["kind"] == PUBLICATION) & (found["detail"] == REFRESH)
         out.counts["refreshes"] += int(np.count_nonzero(refreshed))
 

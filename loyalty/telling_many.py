@@ -23,9 +23,12 @@ from loyalty.columns import (
     OFFER,
     POINTS,
     PROGRESS,
+    PUBLICATION,
     REFUSED_MISSION,
     REPLACED,
     RESERVED,
+    RESET,
+    SET_PROFILE,
     TIER,
 )
 from loyalty.effects import (
@@ -39,6 +42,7 @@ from loyalty.effects import (
     Which,
     hexes,
     plain,
+    publications,
 )
 from loyalty.game import LEVELS
 from loyalty.seeing import saw
@@ -53,8 +57,14 @@ _GRANTS = Texts.of([kind.encode() for kind in GRANTS])
 _BITS = {"revision": 31, "number": 16}  # of an EFFECT; other fields have 8
 
 
+def moves_words(found: Found) -> bool:
+    """Whether words change that a condition saw: they are read when effects are written, so in their turn."""
+    moved = found["slot"][np.isin(found["kind"], (SET_PROFILE, RESET))]
+    return bool(np.isin(found["slot"][found["seen"] >= 0], moved).any())
+
+
 class Telling:
-    """The effects of the game of one pass, by the place in `found` of what they tell of.
+    """Publications and effects of the game of one pass, by the place in `found` of what they tell of.
 
     `which`: the moment of each.
     """
@@ -64,12 +74,27 @@ class Telling:
     ) -> None:  # fmt: skip
         self.found, self.of, self.which, self.seen = found, of, which, seen
         self.effects: list[Effect | None] = [None] * (2 * len(found))  # an effect, and its decision
+        self._done = 0
         self.forwards: dict[int, Forward] = {}
         self.grants: dict[int, tuple[str, Grant]] = {}  # their ids, and what is kept of them
 
+    def busy(self) -> Which:
+        """The places where more is to be done than to hand out what is written."""
+        busy = ~np.isin(self.found["kind"], (PUBLICATION, MISSION, BADGE, TIER, GRANT))
+        busy[[*self.forwards, *self.grants]] = True
+        return np.flatnonzero(busy)
+
+    def hand_out(self, end: int, effects: list[Effect]) -> None:
+        """The effects of all places before `end` that are not handed out yet."""
+        effects.extend([each for each in self.effects[2 * self._done : 2 * end] if each is not None])
+        self._done = end
+
     def put(self, topic: str, places: Which, ids: Ids, page: Page, second: int = 0) -> None:
         """Keep what stands on a page."""
-        effects = self.of.told(topic, self.which[places], ids, page)
+        self.lay(places, self.of.told(topic, self.which[places], ids, page), second)
+
+    def lay(self, places: Which, effects: list[Effect], second: int = 0) -> None:
+        """Keep effects of some places."""
         for place, effect in zip((2 * places + second).tolist(), effects, strict=True):
             self.effects[place] = effect
 
@@ -81,7 +106,7 @@ class ManyTeller:
         self.names, self._side = names, side
 
     def tell(self, telling: Telling, revision: int) -> Telling:
-        """Write all effects of the game; nothing of the side table changes."""
+        """Write all publications and effects of the game; nothing of the side table changes."""
         kinds = telling.found["kind"]
         for kind, write in (
             (MISSION, self._missions), (BADGE, self._badges), (TIER, self._tiers), (GRANT, self._grants),
@@ -89,6 +114,11 @@ class ManyTeller:
             places = np.flatnonzero(kinds == kind)
             if len(places):
                 write(telling, places, telling.found[places], revision)
+        places = np.flatnonzero(kinds == PUBLICATION)
+        if len(places):
+            rows = telling.found[places]
+            which = telling.which[places]
+            telling.lay(places, publications(telling.of, which, rows["detail"], rows["scores"]))
         return telling
 
     def _missions(self, telling: Telling, places: Which, rows: Found, _: int) -> None:
@@ -276,17 +306,11 @@ class ManyTeller:
         page.text(b"]")
         telling.put(DECISIONS, places, ids, page, 1)
 
-    def take(
-        self, telling: Telling, place: int, caused_by: int | None, effects: list[Effect],
-        forwards: list[Forward],
-    ) -> None:  # fmt: skip
-        """What was written of one place, its turn being come; a grant is remembered.
+    def keep(self, telling: Telling, place: int, caused_by: int | None, forwards: list[Forward]) -> None:
+        """What comes along with the effects of a place: a forward, or a grant to remember.
 
         `caused_by`: hash of the money event it came of, None for another cause.
         """
-        for effect in telling.effects[2 * place : 2 * place + 2]:
-            if effect is not None:
-                effects.append(effect)
         if place in telling.forwards:
             forwards.append(telling.forwards[place])
         id, grant = telling.grants.get(place, ("", None))
