@@ -313,3 +313,12 @@ def _column(texts: Sequence[bytes | None]) -> tuple[NDArray[np.uint8], NDArray[n
         joined = b"".join(text for text in texts if text is not None)
         lengths = np.array([-1 if text is None else len(text) for text in texts], np.int64)
     return np.frombuffer(joined or b"\0", np.uint8), lengths
+
+
+def prepare() -> None:
+    """Have it compiled before the first record comes, on no records."""
+    none, columns, flags = np.zeros(0, np.int64), np.zeros((4, 0), np.int64), np.zeros(0, np.uint8)
+    _look(none, *columns, flags)
+    _copy(none, flags, columns, np.empty(0, np.uint8))
+    text, _ = _column(())
+    _produce(0, np.zeros(_AT_ID, _VU), 0, text, text, text, columns[:3], columns[:3])

@@ -13,6 +13,7 @@ import numpy as np
 
 from loyalty import census, why
 from loyalty.prepare import prepare
+from streams import librdkafka
 from loyalty.row import ROW
 from ml import features
 
@@ -25,6 +26,7 @@ for name in (
 prepare()
 why.prepare()
 census.prepare()
+librdkafka.prepare()
 features.matrix(np.zeros(1, ROW))
 assert "streams.app" not in sys.modules, "it would have the settings of whoever imported it first"
 gc.freeze()
