@@ -13,9 +13,9 @@ import numpy as np
 
 from loyalty import census, why
 from loyalty.prepare import prepare
-from streams import librdkafka
 from loyalty.row import ROW
 from ml import features
+from streams import librdkafka
 
 for name in (
     "agents.dead_letters", "agents.folding", "agents.normalizing", "agents.poller", "agents.portrait",
