@@ -335,7 +335,6 @@ class Moments:
     ) -> None:  # fmt: skip
         self.keys, self.as_of, self.sources, self.event_ids = keys, as_of, sources, event_ids
         self._revision = revision
-        self._times = iso_many(as_of)
         self._last, self._moment = -1, NOBODY
 
     def __getitem__(self, n: int) -> Moment:
@@ -345,6 +344,10 @@ class Moments:
             self._moment = moment(key, self._times[n], self._revision, source, event_id, key.decode())
             self._last = n
         return self._moment
+
+    @cached_property
+    def _times(self) -> list[str]:
+        return iso_many(self.as_of)
 
     @cached_property
     def customers(self) -> Texts:

@@ -27,6 +27,7 @@ from loyalty.game import (
 )
 from loyalty.packing import pack, unpack
 from loyalty.state import State
+from loyalty.writing import Page
 
 _GAME = Game(
     templates=[
@@ -53,6 +54,7 @@ class _Content(msgspec.Struct):
 
 def prepare() -> None:
     """Fold a little log with one of everything."""
+    Page(1).written().hashed()  # as effects are written that come in great numbers
     state = State(max_rows=16)
     engine = Engine(0, state, lambda revision: _Content())
     waiting = [
