@@ -154,7 +154,7 @@ class PlainMapping:
         places = np.zeros((4, count), np.int64)
         _map(
             np.frombuffer(text, np.uint8), ends, np.fromiter(arrived, np.int64, count), self._source,
-            self._codes, out, places,
+            self._codes, np.empty((_ROLES, 2), np.int64), np.empty(_ROLES, np.int64), out, places,
         )  # fmt: skip
         whole = out[: places[3].max(initial=0)].tobytes()
         return [(text[a:b], whole[c:d]) if d else None for a, b, c, d in zip(*places.tolist(), strict=True)]
@@ -191,11 +191,11 @@ def _form(pattern: str) -> bytes:
 @compiled
 def _map(
     text: Bytes, ends: NDArray[np.int64], arrived: NDArray[np.int64], sources: NDArray[np.void],
-    codes: NDArray[np.void], out: Bytes, places: NDArray[np.int64],
+    codes: NDArray[np.void], spans: NDArray[np.int64], kinds: NDArray[np.int64], out: Bytes,
+    places: NDArray[np.int64],
 ) -> None:  # fmt: skip
+    """`spans` (_ROLES, 2) and `kinds` (_ROLES,) are scratch space."""
     source, types = sources[0], codes[0]
-    spans = np.empty((_ROLES, 2), np.int64)
-    kinds = np.empty(_ROLES, np.int64)
     start = to = 0
     for n in range(ends.shape[0]):
         end = ends[n]

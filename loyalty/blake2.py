@@ -89,18 +89,23 @@ def _compress(h: NDArray[np.uint64], m: NDArray[np.uint64], length: Any, last: A
 
 
 @compiled
-def _digests(data: NDArray[np.uint8], places: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
-    block, h = np.empty(_BLOCK, np.uint8), np.empty(8, np.uint64)
-    m = block.view(np.uint64)
+def _digests(
+    data: NDArray[np.uint8], places: NDArray[np.int64], block: NDArray[np.uint8], m: NDArray[np.uint64],
+    h: NDArray[np.uint64], out: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """`block` (the same bytes as `m`) and `h` are scratch space."""
     for n in range(out.shape[0]):
         start, end = places[n], places[n + 1]
         at = start
-        h[:] = _IV
         h[0] = _FIRST
+        for i in range(1, 8):
+            h[i] = _IV[i]
         while True:
             count = min(end - at, _BLOCK)
-            block[:count] = data[at : at + count]
-            block[count:] = 0
+            for i in range(count):
+                block[i] = data[at + i]
+            for i in range(count, _BLOCK):
+                block[i] = 0
             at += count
             last = at == end
             _compress(h, m, np.uint64(at - start), ~np.uint64(0) if last else np.uint64(0))
@@ -118,5 +123,6 @@ def digests(data: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.ui
     `places` of `data` are where each begins, and where the last ends.
     """
     out = np.empty((len(places) - 1, HEX), np.uint8)
-    _digests(data, places, out)
+    block = np.empty(_BLOCK, np.uint8)
+    _digests(data, places, block, block.view(np.uint64), np.empty(8, np.uint64), out)
     return out

@@ -12,7 +12,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-compiled = njit(nogil=True, cache=True, error_model="numpy")
+# Without numba's reference counts: callers hold all arrays, and to count at each call took a sixth of the
+# time of the fold.  So compiled code makes no arrays; scratch space is handed in.
+compiled = njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 
 # numba keeps compiled code until the file of the function itself changes; what it took over from these is old
 # code by then.  So whatever uses them has the stamp in the type of an argument (`policy.POLICY`).

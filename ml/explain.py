@@ -96,7 +96,7 @@ class Paths:
         out = np.zeros(values.shape)
         _contribute(
             np.ascontiguousarray(values, np.float64), self.starts, self.weights, self.features, self.lows,
-            self.highs, self.shares, self.points, self.masses, out,
+            self.highs, self.shares, self.points, self.masses, np.zeros(64), out,
         )  # fmt: skip
         return out
 
@@ -104,9 +104,9 @@ class Paths:
 @compiled
 def _contribute(
     values: Floats, starts: NDArray[np.int64], weights: Floats, features: NDArray[np.int64], lows: Floats,
-    highs: Floats, shares: Floats, points: Floats, masses: Floats, out: Floats,
+    highs: Floats, shares: Floats, points: Floats, masses: Floats, inside: Floats, out: Floats,
 ) -> None:  # fmt: skip
-    inside = np.zeros(64)
+    """`inside` is scratch space, as long as the longest path."""
     for row in range(values.shape[0]):
         for leaf in range(weights.shape[0]):
             first, end = starts[leaf], starts[leaf + 1]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, cimpl
-from numba import carray, njit, types
+from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -57,7 +57,7 @@ _c_produce = _compiled_call("rd_kafka_produceva", types.intp(_address, _address,
 _c_error_code = _compiled_call("rd_kafka_error_code", types.int32(_address))
 _c_error_destroy = _compiled_call("rd_kafka_error_destroy", types.void(_address))
 
-_compiled: Callable[[Any], Any] = njit(nogil=True, cache=True)
+_compiled: Callable[[Any], Any] = njit(nogil=True, cache=True, _nrt=False)  # see loyalty.compiled
 
 
 def handle(client: Consumer | Producer) -> int:
@@ -98,12 +98,13 @@ _words_at, _bytes_at = _at(_pointer(types.int64)), _at(_pointer(types.uint8))
 
 
 @_compiled
-def _look(messages: Any, topics: Any, partitions: Any, offsets: Any, times: Any, flags: Any) -> int:
-    """What is fixed of each message; how many bytes their keys and values have."""
+def _look(
+    messages: Any, topics: Any, partitions: Any, offsets: Any, times: Any, flags: Any, found: Any
+) -> int:
+    """What is fixed of each message; how many bytes their keys and values have.  `found` is for scratch."""
     size = 0
-    found = np.zeros(1, np.int64)
     for n in range(messages.shape[0]):
-        message = carray(_words_at(messages[n]), _WORDS)
+        message = _words_at(messages[n])
         topics[n], partitions[n] = message[_TOPIC], np.int32(message[_PARTITION])
         offsets[n] = message[_OFFSET]
         if np.int32(message[_ERROR]) != 0:
@@ -123,13 +124,15 @@ def _copy(messages: Any, flags: Any, places: Any, out: Any) -> None:
     for n in range(messages.shape[0]):
         if flags[n] & _FAILED:
             continue
-        message = carray(_words_at(messages[n]), _WORDS)
+        message = _words_at(messages[n])
         for which in range(2):
             source, size = message[_VALUE + 2 * which], message[_VALUE_SIZE + 2 * which]
             if source == 0:
                 places[2 * which, n] = -1
                 continue
-            out[at : at + size] = carray(_bytes_at(source), size)
+            content = _bytes_at(source)
+            for i in range(size):
+                out[at + i] = content[i]
             places[2 * which, n], places[2 * which + 1, n] = at, at + size
             at += size
         if not flags[n]:
@@ -177,7 +180,9 @@ class Intake:
         messages = messages[:count]
         topics, partitions, offsets, times = np.zeros((4, count), np.int64)
         flags, places = np.zeros(count, np.uint8), np.zeros((4, count), np.int64)
-        out = np.empty(_look(messages, topics, partitions, offsets, times, flags), np.uint8)
+        out = np.empty(
+            _look(messages, topics, partitions, offsets, times, flags, np.zeros(1, np.int64)), np.uint8
+        )
         names, topic = np.unique(topics, return_inverse=True)
         known = [None if name == 0 else _topic_name(int(name)).decode() for name in names.tolist()]
         _copy(messages, flags, places, out)
@@ -318,7 +323,7 @@ def _column(texts: Sequence[bytes | None]) -> tuple[NDArray[np.uint8], NDArray[n
 def prepare() -> None:
     """Have it compiled before the first record comes, on no records."""
     none, columns, flags = np.zeros(0, np.int64), np.zeros((4, 0), np.int64), np.zeros(0, np.uint8)
-    _look(none, *columns, flags)
+    _look(none, *columns, flags, np.zeros(1, np.int64))
     _copy(none, flags, columns, np.empty(0, np.uint8))
     text, _ = _column(())
     _produce(0, np.zeros(_AT_ID, _VU), 0, text, text, text, columns[:3], columns[:3])
