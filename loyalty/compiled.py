@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# Without numba's reference counts: callers hold all arrays, and to count at each call took a sixth of the
-# time of the fold.  So compiled code makes no arrays; scratch space is handed in.
-compiled = njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """The function as machine code.
+
+    Without numba's reference counts: callers hold all arrays, and to count them at each call took a sixth of
+    the fold's time.  So compiled code makes no arrays; scratch space is handed in.
+    """
+    options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
+    return cast(F, njit(**options)(function))
+
 
 # numba keeps compiled code until the file of the function itself changes; what it took over from these is old
 # code by then.  So whatever uses them has the stamp in the type of an argument (`policy.POLICY`).

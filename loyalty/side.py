@@ -127,6 +127,15 @@ class Side:
         prefix = _key(id, b"g")
         return [(key[len(prefix) :], _grant(value)) for key, value in self._state.side_scan(prefix)]
 
+    def open_grants(self, id: bytes) -> list[tuple[bytes, Grant]]:
+        """Those of them that are open."""
+        if self._state.at_rest(id):
+            return []
+        found = [(key, grant) for key, grant in self.grants(id) if grant.status == "open"]
+        if not found:
+            self._state.set_at_rest(id, True)
+        return found
+
     def grant(self, id: bytes, grant_id: str) -> Grant | None:
         """A grant by its id in hex."""
         try:
@@ -140,6 +149,8 @@ class Side:
 
     def put_grant(self, id: bytes, grant_id: str, grant: Grant) -> None:
         """Keep a grant."""
+        if grant.status == "open":
+            self._state.set_at_rest(id, False)
         self._state.side_put(_key(id, b"g", bytes.fromhex(grant_id)), _plain(grant))
 
     def forget_grants(self, id: bytes) -> None:

@@ -97,6 +97,7 @@ class State:
         self._due = np.full(1024, NO_TIME, np.int64)
         self._as_of = np.full(1024, NO_TIME, np.int64)
         self._known = np.zeros(1024, np.bool_)  # has a row, whatever its state
+        self._at_rest = bytearray()  # 1: somebody looked for open grants, and there are none since
         # By slot.
         self._owner = np.full(1024, -1, np.int32)  # ordinal
         self._pinned = np.zeros(1024, np.bool_)  # handed out in this transaction
@@ -465,6 +466,18 @@ class State:
             if key.startswith(prefix):
                 found[key] = self._side_changed[key] if key in self._side_changed else self._side_pending[key]
         return iter([(key, value) for key, value in sorted(found.items()) if value is not None])
+
+    def at_rest(self, id: bytes) -> bool:
+        """Whether a customer is known to have no open grants; looking for them is a walk in the store."""
+        ordinal = self._ordinals.get(id, -1)
+        return 0 <= ordinal < len(self._at_rest) and bool(self._at_rest[ordinal])
+
+    def set_at_rest(self, id: bytes, at_rest: bool) -> None:
+        """Somebody has looked, or given one."""
+        ordinal = self._ordinals.get(id, -1)
+        if ordinal >= 0 and at_rest != self.at_rest(id):
+            self._at_rest.extend(bytes(max(0, len(self._ids) - len(self._at_rest))))
+            self._at_rest[ordinal] = at_rest
 
     def partition_changed(self) -> None:
         """The partition row was changed."""

@@ -367,8 +367,8 @@ class Teller:
 
     def repeat_open(self, of: Moment, row: OpenTold, effects: list[Effect]) -> None:
         """Tell of all offers again that wait for a day or more."""
-        for key, grant in self._side.grants(of.key):
-            if grant.status == "open" and row.as_of - grant.told >= _DAY_MS and grant.repeats < MOST_REPEATS:
+        for key, grant in self._side.open_grants(of.key):
+            if row.as_of - grant.told >= _DAY_MS and grant.repeats < MOST_REPEATS:
                 self.repeat(of, key.hex(), grant, row.as_of, row.balance, effects)
 
 

@@ -57,7 +57,8 @@ _c_produce = _compiled_call("rd_kafka_produceva", types.intp(_address, _address,
 _c_error_code = _compiled_call("rd_kafka_error_code", types.int32(_address))
 _c_error_destroy = _compiled_call("rd_kafka_error_destroy", types.void(_address))
 
-_compiled: Callable[[Any], Any] = njit(nogil=True, cache=True, _nrt=False)  # see loyalty.compiled
+_options: dict[str, Any] = {"nogil": True, "cache": True, "_nrt": False}  # see loyalty.compiled
+_compiled: Callable[[Any], Any] = njit(**_options)
 
 
 def handle(client: Consumer | Producer) -> int:
