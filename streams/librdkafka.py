@@ -167,9 +167,13 @@ class Taken(NamedTuple):
 
 
 class Intake:
-    """What a consumer has fetched.  Used from one thread at a time; closed before the consumer is."""
+    """What a consumer has fetched.  Used from one thread at a time; closed before the consumer is.
+
+    The consumer must have no callbacks: confluent-kafka ends the process where one is served by others.
+    """
 
     def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer  # not to go before the queue
         self._queue: int | None = _queue_of(handle(consumer))
 
     def take(self, most: int, seconds: float) -> Taken:

@@ -1,0 +1,322 @@
+"""The page of speed: every figure of bench/results.json, with the command it came from and the commit it"
+" was made at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from docs.made.markdown import table
+
+DOCS = Path(__file__).parents[1]
+RESULTS = DOCS.parent / "bench" / "results.json"
+MISSING = "not measured yet"
+
+HEAD = """\
+# Performance
+
+Every table is made from `bench/results.json` (`python -m docs.made`), which the command beside it fills.
+All were measured with Kafka, PostgreSQL and the workers on one small machine that did nothing else:
+{machine}. Ratios travel between machines, rates do not; measure yours with `make bench`. What it would take
+at an operator's size: [Capacity](capacity.md).
+
+A raw record is a CDR of 200 bytes. "The whole way" is both hops (raw topic, customer-events, effects and
+changelog), exactly once, five scores, 29 templates and 48 badge levels, by one worker process (`--agents
+normalizer,customers`). Records lie in Kafka before a clock starts, and it runs while the last four fifths
+of them are worked off.
+"""
+
+PEERS = {
+    "khaywe": "khaywe", "kafka_streams": "Kafka Streams 4.1, Java", "quix_streams": "Quix Streams 3.28",
+    "faust_tutorial": "Faust as its tutorial shows it",
+}  # fmt: skip
+LIMITS = {
+    "librdkafka": "librdkafka alone, an object of Python's a record",
+    "librdkafka_compiled": "librdkafka alone, in columns (`streams/librdkafka.py`)",
+}
+STAGES = {
+    "all": "all", "map": "read and map", "fold": "decode, fold, write effects", "predict": "models",
+    "produce": "queue records for Kafka", "commit": "Kafka: deliver and commit", "store": "note what is "
+    "committed",
+}  # fmt: skip
+
+PEERS_NOTE = """\
+Each peer does the whole game, and its results were the reference fold's before it was timed
+([how](decisions/0005-peers.md)). Turns alternate on one broker; figures are medians. CPU is that of the
+engine's processes, the broker's apart. A slow peer gets fewer records of fewer customers, which is in its
+favour. Latency: from handing a raw record to librdkafka until its reward is read by a consumer of what is
+committed, at half of each engine's own rate."""
+
+LIMIT_NOTE = """\
+The limit moves the same records in and out over both hops, in transactions of the same size, and does
+nothing with them: once as any program in Python does with confluent-kafka, once as khaywe does."""
+
+WHY_NOT = """\
+Three times Kafka Streams per second of CPU would be less CPU than librdkafka takes to move the records of
+both hops: that is what stands between. Kafka Streams moves its records by the JVM's client, which costs
+less per record than librdkafka does, and the peer is well written (one thread, rows cached, commits of 100
+ms). What would bring more: one hop instead of two where the raw topic is already keyed by customer (half of
+all that librdkafka does), rows written behind and folded again at a restore (a third of what the second hop
+writes with 150 records a customer, all but the effects with 15), and a fold that is handed columns instead
+of texts."""
+
+
+def page(results: dict[str, Any] | None = None) -> str:
+    """The page, in Markdown; `results` are shaped like bench/results.json, which is read without them."""
+    found = json.loads(RESULTS.read_text()) if results is None else results
+    sections = {
+        "Goals": _goals(found), "Peers": _peers(found), "The whole way of a record": _pipeline(found),
+        "Scaling": _scaling(found), "Restore and memory": _restore(found), "Silent customers": _ticks(found),
+        "Models": _predictions(found), "Projection": _projection(found), "Reads of the API": _api(found),
+        "Pages of the console": _console(found), "An hour at half load": _soak(found),
+    }  # fmt: skip
+    machine = found.get("machine")
+    said = (
+        f"{machine['cores']} cores that it shares with others, {machine['memory_bytes'] / 2**30:.0f} GiB,"
+        f" Python {machine['python']}"
+        if machine
+        else MISSING
+    )
+    lines = [HEAD.format(machine=said)]
+    for title, body in sections.items():
+        lines += [f"## {title}", "", *body, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _from(found: dict[str, Any], part: str, command: str | None = None) -> str:
+    """The command and the commit of a part."""
+    commit = found.get("commits", {}).get(part)
+    return f"`{command or f'python -m bench {part}'}`" + (f", at commit {commit}." if commit else f": {MISSING}.")
+
+
+def _at(found: dict[str, Any], *path: str) -> Any:
+    """What stands at a path, None where nothing does."""
+    here: Any = found
+    for name in path:
+        here = here.get(name) if isinstance(here, dict) else None
+    return here
+
+
+def _number(value: float | None, form: str = ",.0f", unit: str = "") -> str:
+    return MISSING if value is None else f"{value:{form}}{unit}"
+
+
+def _goals(found: dict[str, Any]) -> list[str]:
+    """What issue and design ask for, and what was measured."""
+    engine = ("comparison", "khaywe")
+    latency = _at(found, *engine, "latency", "latency_p99_ms")
+    few, many = (
+        _at(found, "scaling", "customers", count, "events_per_second") for count in ("10000", "1000000")
+    )
+    resident = _at(found, "scaling", "customers", "1000000", "resident_bytes")
+    rows = [
+        (f"events a second of CPU, times {PEERS[peer]}", _at(found, "peers", peer, "khaywe_times_cpu"), goal, ".1f", 1)
+        for peer, goal in (("kafka_streams", 3.0), ("quix_streams", 6.0), ("faust_tutorial", 50.0))
+    ] + [
+        ("raw events a second of one worker", _at(found, *engine, "events_per_second"), 100_000, ",.0f", 1),
+        ("share of librdkafka's limit by objects", _at(found, *engine, "share_of_librdkafka"), 0.6, ".0%", 1),
+        ("p99 of latency at half load, ms", latency, 250, ",.0f", -1),
+        ("speed with 1 million customers, of that with 10,000", many / few if many and few else None, 0.7, ".0%", 1),
+        ("memory of a worker with 1 million customers, MiB", resident / 2**20 if resident else None, 1024, ",.0f", -1),
+        ("rows restored a second", _at(found, "khaywe", "restore_rows_per_second"), 200_000, ",.0f", 1),
+        ("models' share of the time", _at(found, "khaywe", "models_share_of_time"), 0.15, ".0%", -1),
+        ("the game, of scores alone", _at(found, "khaywe", "full_work_share"), 0.8, ".0%", 1),
+        ("290 templates, of 29", _at(found, "khaywe", "templates_290_share"), 0.5, ".0%", 1),
+    ]  # fmt: skip
+    lines = table(
+        ("what", "measured", "goal", "reached"),
+        [
+            (what, _number(value, form), f"{'at most ' if sign < 0 else ''}{goal:{form}}",
+             "" if value is None else "yes" if sign * value >= sign * goal else "no")
+            for what, value, goal, form, sign in rows
+        ],
+    )  # fmt: skip
+    return [*lines, "", WHY_NOT]
+
+
+def _peers(found: dict[str, Any]) -> list[str]:
+    engines = {**_at(found, "comparison") or {}, **_at(found, "peers") or {}}
+    rows = []
+    for name, title in (PEERS | LIMITS).items():
+        its = engines.get(name)
+        if its is None:
+            continue
+        rows.append((
+            title, _number(its["events_per_second"]), _number(its["events_per_cpu_second"]),
+            _number(its.get("khaywe_times_cpu"), ".1f") if "khaywe_times_cpu" in its else "",
+            *(_number(_at(its, "latency", f"latency_{p}_ms")) if "latency" in its else "" for p in ("p50", "p99")),
+            _number(its["resident_bytes"] / 1e6), _number(its["events"]), _number(its["customers"] or None) if its["customers"] else "",
+        ))  # fmt: skip
+    if not rows:
+        return [_from(found, "peers")]
+    headers = (
+        "engine", "events a second", "a second of CPU", "khaywe times (CPU)", "p50, ms", "p99, ms",
+        "memory, MB", "records of a turn", "customers",
+    )  # fmt: skip
+    picture = ["![Events a second of CPU](peers.svg)", ""] if (DOCS / "peers.svg").exists() else []
+    return [_from(found, "peers"), "", *table(headers, rows), "", *picture, PEERS_NOTE, "", LIMIT_NOTE]
+
+
+def _pipeline(found: dict[str, Any]) -> list[str]:
+    its = found.get("khaywe", {})
+    if "events_per_second" not in its:
+        return [_from(found, "pipeline")]
+    few, sparse = _number(its["customers"]), _number(its["sparse_customers"])
+    rows = [
+        ("five scores alone", few, its["scores_only_events_per_second"], ""),
+        ("scores, 29 templates, 48 badge levels", few, its["events_per_second"], f"{its['full_work_share']:.0%} of scores alone"),
+        ("the same with 290 templates", few, its["templates_290_events_per_second"], f"{its['templates_290_share']:.0%} of 29"),
+        ("the game with models inline", few, its["models_events_per_second"],
+         f"models take {its['models_share_of_time']:.1%} of the time for {its['models_predictions']:,} predictions"),
+        ("five scores alone", sparse, its["sparse_scores_only_events_per_second"], ""),
+        ("scores, 29 templates, 48 badge levels", sparse, its["sparse_events_per_second"], f"{its['sparse_full_work_share']:.0%} of scores alone"),
+    ]  # fmt: skip
+    shown = [(what, customers, _number(rate), share) for what, customers, rate, share in rows]
+    return [
+        _from(found, "pipeline"), "",
+        *table(("what is decided", "customers", "raw events a second", "share"), shown), "",
+        f"{_number(its['events_per_cpu_second'])} a second of the worker's CPU, {its['resident_bytes'] / 1e6:,.0f}"
+        " MB at the end. With"
+        f" {few} customers there are 150 records a customer, with {sparse} there are 15: then most of what"
+        " happens is the game of first"
+        " days, when five missions are given to everybody, and each row is in the changelog for nearly "
+        "every record. An operator of 13"
+        " million customers with 900,000 events a second has 12,000 a customer in two days.", "",
+        f"Where the working threads of both apps spend the {its['seconds']} s with the game, and with models"
+        " (`khaywe_stage_seconds_total`; they share a GIL and two cores, and wait for both):", "",
+        *table(("stage", "normaliser", "customers", "customers, with models"), list(_stages(its))),
+    ]  # fmt: skip
+
+
+def _stages(its: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    columns = (
+        ("khaywe-normalizer", "stages"), ("khaywe-customers", "stages"), ("khaywe-customers", "models_stages"),
+    )  # fmt: skip
+    for stage, title in STAGES.items():
+        values = [its[run].get(f"{app}/{stage}") for app, run in columns]
+        yield title, *("" if value is None else f"{value:.1f}" for value in values)
+
+
+def _scaling(found: dict[str, Any]) -> list[str]:
+    its = found.get("scaling")
+    if not its:
+        return [_from(found, "scaling")]
+    lines = [_from(found, "scaling"), "", "The seed's game without models. Workers share the machine's cores: what"
+             " counts there is that a second of CPU does as much.", ""]  # fmt: skip
+    for what, title in (("customers", "customers"), ("partitions", "partitions"), ("workers", "workers, 8 partitions")):
+        rows = [
+            (_number(int(count)), _number(each["events_per_second"]), _number(each["events_per_cpu_second"]),
+             _number(each["resident_bytes"] / 1e6))
+            for count, each in its[what].items()
+        ]  # fmt: skip
+        lines += [*table((title, "events a second", "a second of CPU", "memory, MB"), rows), ""]
+    return lines[:-1]
+
+
+def _restore(found: dict[str, Any]) -> list[str]:
+    its = found.get("khaywe", {})
+    rows = [
+        ("rows restored a second", _number(its.get("restore_rows_per_second"))),
+        ("rows a second from a warm store", _number(its.get("warm_start_rows_per_second"))),
+        ("resident memory of the restored table, rows cold, MB", _number(_mb(its.get("restore_resident_bytes")))),
+        ("a row in memory, bytes", _number(its.get("row_bytes"))),
+        ("a row as stored, bytes, mean", _number(its.get("stored_row_bytes"))),
+    ]
+    return [
+        _from(found, "restore"), "",
+        "A million rows from a real changelog, four partitions, into an empty store and then from "
+        "RocksDB. `KHAYWE_CACHE_ROWS` (300,000"
+        " by default) bounds the rows held in memory.", "", *table(("figure", "measured"), rows),
+    ]  # fmt: skip
+
+
+def _mb(size: float | None) -> float | None:
+    return None if size is None else size / 1e6
+
+
+def _ticks(found: dict[str, Any]) -> list[str]:
+    its = found.get("khaywe", {})
+    if "due_in_an_hour" not in its:
+        return [_from(found, "ticks")]
+    return [
+        _from(found, "ticks"), "",
+        f"A tick a minute over {its['silent_customers']:,} customers who send nothing: "
+        f"{its['due_in_an_hour']:,} are due in an hour (each"
+        f" one's daily refresh), {its['microseconds_a_due_customer']} us each; "
+        f"{its['microseconds_a_tick_with_nobody_due']:.0f} us for a tick"
+        f" with nobody due; {its['seconds_of_cpu_a_day']} seconds of CPU a day for all of them.",
+    ]  # fmt: skip
+
+
+def _plain(found: dict[str, Any], part: str) -> list[str]:
+    """A table of what a part says in numbers."""
+    its = found.get(part)
+    if not its:
+        return [_from(found, part)]
+    rows = [
+        (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else f"{value:,.2f}")
+        for name, value in its.items()
+        if isinstance(value, int | float)
+    ]
+    return [_from(found, part), "", *table(("figure", "measured"), rows)]
+
+
+def _predictions(found: dict[str, Any]) -> list[str]:
+    return _plain(found, "predictions")
+
+
+def _projection(found: dict[str, Any]) -> list[str]:
+    return _plain(found, "projection")
+
+
+def _api(found: dict[str, Any]) -> list[str]:
+    its = found.get("api")
+    if not its:
+        return [_from(found, "api")]
+    rows = [(name, f"{each['p50_ms']:.0f}", f"{each['p99_ms']:.0f}") for name, each in its["by_read"].items()]
+    return [
+        _from(found, "api"), "",
+        "Four clients ask `khaywe api` one question after another while a worker (all agents, models "
+        "inline, the projector too) has all the"
+        f" work it can take, on the same cores: {its['reads_per_second']:,.0f} reads a second beside "
+        f"{its['worker_events_per_second']:,} events.", "",
+        *table(("read", "p50, ms", "p99, ms"), rows), "",
+        "Live reads wait for the worker's GIL; what comes from the projection does not.",
+    ]  # fmt: skip
+
+
+def _console(found: dict[str, Any]) -> list[str]:
+    its = found.get("console")
+    if not its:
+        return [_from(found, "console")]
+    pages = [(name, f"{each['median_ms']:.0f}", f"{each['p95_ms']:.0f}") for name, each in its["pages"].items()]
+    return [
+        _from(found, "console", "make bench-console"), "",
+        f"{its['customers']:,} customers in PostgreSQL with {sum(its['rows'].values()):,} rows of a year"
+        f" ({its['database_bytes'] / 1e9:.0f} GB), one in a hundred with ten times as much; each page 20 "
+        "times over HTTP, another customer"
+        " each time, no worker running. Goal: 200 ms.", "",
+        *table(("page", "median, ms", "p95, ms"), pages), "",
+        "What is above 200 ms at p95 is a sum over everybody that was asked for the first time: later it "
+        "is renewed in the background"
+        ' (`web/console/kept.py`). "source now" reads the newest records of its raw topic with a new consumer at every look; nothing else'
+        " waits for Kafka.",
+    ]  # fmt: skip
+
+
+def _soak(found: dict[str, Any]) -> list[str]:
+    its = found.get("soak")
+    if not its:
+        return [_from(found, "soak")]
+    names = [name for name in its["early"] if name != "seconds"]
+    rows = [(name.replace("_", " "), f"{its['early'][name]:,.1f}", f"{its['late'][name]:,.1f}") for name in names]
+    picture = ["", "![Memory, files, stores, a transaction](soak.svg)"] if (DOCS / "soak.svg").exists() else []
+    return [
+        _from(found, "soak"), "",
+        f"{its['seconds']:,} s at {its['records_per_second']:,} records a second. What still grows between"
+        " the second quarter and the last"
+        " grows for ever.", "",
+        *table(("mean", "second quarter", "last quarter"), rows), *picture,
+    ]  # fmt: skip
