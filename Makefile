@@ -4,7 +4,7 @@ UV_VERSION := 0.13.8
 export UV_PROJECT_ENVIRONMENT := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser lint docs bench bench-api bench-console chaos lock clean
+.PHONY: help install demo test browser lint docs bench bench-console chaos lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,9 +46,6 @@ docs: install ## the documentation, into site/; reference pages are made anew fr
 
 bench: install ## the figures of docs/performance.md
 	@.venv/bin/python -m bench
-
-bench-api: install ## what reads of the API take while a worker has all the work it can take
-	@.venv/bin/python -m bench.api
 
 bench-console: install ## how fast pages of the console come with a million customers (CUSTOMERS=50000)
 	@.venv/bin/python -m bench.console $(CUSTOMERS)

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from bench import (
+    api,
     comparison,
     console,
     latency,
@@ -56,6 +57,7 @@ PARTS: dict[str, Callable[[], Results]] = {
     "ticks": lambda: {"khaywe": ticks.run()},
     "predictions": lambda: {"predictions": predictions.measure()},
     "projection": lambda: {"projection": projection.measure()},
+    "api": lambda: {"api": api.run()},
     "console": lambda: {"console": console.measure()},
 }
 

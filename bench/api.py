@@ -1,4 +1,4 @@
-"""How fast the REST API reads while a worker has all the work it can take: `make bench-api`.
+"""How fast the REST API reads while a worker has all the work it can take: `python -m bench api`.
 
 The records are in Kafka before the clock starts, so that the worker (all its agents, models inline, the
 projector too) is never without work; a few clients ask `khaywe api` one question after another meanwhile.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from config.reference import settings_page
-from docs.made import capacity, commands, decisions, errors, metrics, rest, topics
+from docs.made import capacity, commands, decisions, errors, metrics, performance, rest, topics
 from loyalty.vocabulary import reference as conditions
 
 DOCS = Path(__file__).parents[1]
@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[1]
 #: File below `docs/` -> what stands in it.
 PAGES: dict[str, Callable[[], str]] = {
     "capacity.md": capacity.page,
+    "performance.md": performance.page,
     "settings.md": settings_page,
     "conditions.md": conditions,
     "reference/commands.md": commands.page,

@@ -88,7 +88,8 @@ def page(results: dict[str, Any] | None = None) -> str:
 def _from(found: dict[str, Any], part: str, command: str | None = None) -> str:
     """The command and the commit of a part."""
     commit = found.get("commits", {}).get(part)
-    return f"`{command or f'python -m bench {part}'}`" + (f", at commit {commit}." if commit else f": {MISSING}.")
+    said = f", at commit {commit}." if commit else f": {MISSING}."
+    return f"`{command or f'python -m bench {part}'}`{said}"
 
 
 def _at(found: dict[str, Any], *path: str) -> Any:
@@ -111,15 +112,20 @@ def _goals(found: dict[str, Any]) -> list[str]:
         _at(found, "scaling", "customers", count, "events_per_second") for count in ("10000", "1000000")
     )
     resident = _at(found, "scaling", "customers", "1000000", "resident_bytes")
+    scaled = many / few if many and few else None
+    memory = resident / 2**20 if resident else None
     rows = [
-        (f"events a second of CPU, times {PEERS[peer]}", _at(found, "peers", peer, "khaywe_times_cpu"), goal, ".1f", 1)
+        (
+            f"events a second of CPU, times {PEERS[peer]}",
+            _at(found, "peers", peer, "khaywe_times_cpu"), goal, ".1f", 1,
+        )
         for peer, goal in (("kafka_streams", 3.0), ("quix_streams", 6.0), ("faust_tutorial", 50.0))
     ] + [
         ("raw events a second of one worker", _at(found, *engine, "events_per_second"), 100_000, ",.0f", 1),
         ("share of librdkafka's limit by objects", _at(found, *engine, "share_of_librdkafka"), 0.6, ".0%", 1),
         ("p99 of latency at half load, ms", latency, 250, ",.0f", -1),
-        ("speed with 1 million customers, of that with 10,000", many / few if many and few else None, 0.7, ".0%", 1),
-        ("memory of a worker with 1 million customers, MiB", resident / 2**20 if resident else None, 1024, ",.0f", -1),
+        ("speed with 1 million customers, of that with 10,000", scaled, 0.7, ".0%", 1),
+        ("memory of a worker with 1 million customers, MiB", memory, 1024, ",.0f", -1),
         ("rows restored a second", _at(found, "khaywe", "restore_rows_per_second"), 200_000, ",.0f", 1),
         ("models' share of the time", _at(found, "khaywe", "models_share_of_time"), 0.15, ".0%", -1),
         ("the game, of scores alone", _at(found, "khaywe", "full_work_share"), 0.8, ".0%", 1),
@@ -137,17 +143,19 @@ def _goals(found: dict[str, Any]) -> list[str]:
 
 
 def _peers(found: dict[str, Any]) -> list[str]:
-    engines = {**_at(found, "comparison") or {}, **_at(found, "peers") or {}}
+    engines = {**found.get("comparison", {}), **found.get("peers", {})}
     rows = []
     for name, title in (PEERS | LIMITS).items():
         its = engines.get(name)
         if its is None:
             continue
+        late = its.get("latency")
         rows.append((
             title, _number(its["events_per_second"]), _number(its["events_per_cpu_second"]),
             _number(its.get("khaywe_times_cpu"), ".1f") if "khaywe_times_cpu" in its else "",
-            *(_number(_at(its, "latency", f"latency_{p}_ms")) if "latency" in its else "" for p in ("p50", "p99")),
-            _number(its["resident_bytes"] / 1e6), _number(its["events"]), _number(its["customers"] or None) if its["customers"] else "",
+            *(_number(late[f"latency_{p}_ms"]) if late else "" for p in ("p50", "p99")),
+            _number(its["resident_bytes"] / 1e6), _number(its["events"]),
+            _number(its["customers"]) if its["customers"] else "",
         ))  # fmt: skip
     if not rows:
         return [_from(found, "peers")]
@@ -163,21 +171,24 @@ def _pipeline(found: dict[str, Any]) -> list[str]:
     its = found.get("khaywe", {})
     if "events_per_second" not in its:
         return [_from(found, "pipeline")]
+    game = "scores, 29 templates, 48 badge levels"
     few, sparse = _number(its["customers"]), _number(its["sparse_customers"])
     rows = [
         ("five scores alone", few, its["scores_only_events_per_second"], ""),
-        ("scores, 29 templates, 48 badge levels", few, its["events_per_second"], f"{its['full_work_share']:.0%} of scores alone"),
-        ("the same with 290 templates", few, its["templates_290_events_per_second"], f"{its['templates_290_share']:.0%} of 29"),
+        (game, few, its["events_per_second"], f"{its['full_work_share']:.0%} of scores alone"),
+        ("the same with 290 templates", few, its["templates_290_events_per_second"],
+         f"{its['templates_290_share']:.0%} of 29"),
         ("the game with models inline", few, its["models_events_per_second"],
-         f"models take {its['models_share_of_time']:.1%} of the time for {its['models_predictions']:,} predictions"),
+         f"models take {its['models_share_of_time']:.1%} of the time"),
         ("five scores alone", sparse, its["sparse_scores_only_events_per_second"], ""),
-        ("scores, 29 templates, 48 badge levels", sparse, its["sparse_events_per_second"], f"{its['sparse_full_work_share']:.0%} of scores alone"),
+        (game, sparse, its["sparse_events_per_second"],
+         f"{its['sparse_full_work_share']:.0%} of scores alone"),
     ]  # fmt: skip
     shown = [(what, customers, _number(rate), share) for what, customers, rate, share in rows]
     return [
         _from(found, "pipeline"), "",
         *table(("what is decided", "customers", "raw events a second", "share"), shown), "",
-        f"{_number(its['events_per_cpu_second'])} a second of the worker's CPU, {its['resident_bytes'] / 1e6:,.0f}"
+        f"{its['events_per_cpu_second']:,} a second of the worker's CPU, {its['resident_bytes'] / 1e6:,.0f}"
         " MB at the end. With"
         f" {few} customers there are 150 records a customer, with {sparse} there are 15: then most of what"
         " happens is the game of first"
@@ -192,7 +203,8 @@ def _pipeline(found: dict[str, Any]) -> list[str]:
 
 def _stages(its: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     columns = (
-        ("khaywe-normalizer", "stages"), ("khaywe-customers", "stages"), ("khaywe-customers", "models_stages"),
+        ("khaywe-normalizer", "stages"), ("khaywe-customers", "stages"),
+        ("khaywe-customers", "models_stages"),
     )  # fmt: skip
     for stage, title in STAGES.items():
         values = [its[run].get(f"{app}/{stage}") for app, run in columns]
@@ -203,9 +215,13 @@ def _scaling(found: dict[str, Any]) -> list[str]:
     its = found.get("scaling")
     if not its:
         return [_from(found, "scaling")]
-    lines = [_from(found, "scaling"), "", "The seed's game without models. Workers share the machine's cores: what"
-             " counts there is that a second of CPU does as much.", ""]  # fmt: skip
-    for what, title in (("customers", "customers"), ("partitions", "partitions"), ("workers", "workers, 8 partitions")):
+    lines = [
+        _from(found, "scaling"), "",
+        "The seed's game without models. Workers share the machine's cores: what counts there is that a"
+        " second of CPU does as much.", "",
+    ]  # fmt: skip
+    titles = {"customers": "customers", "partitions": "partitions", "workers": "workers, 8 partitions"}
+    for what, title in titles.items():
         rows = [
             (_number(int(count)), _number(each["events_per_second"]), _number(each["events_per_cpu_second"]),
              _number(each["resident_bytes"] / 1e6))
@@ -217,10 +233,12 @@ def _scaling(found: dict[str, Any]) -> list[str]:
 
 def _restore(found: dict[str, Any]) -> list[str]:
     its = found.get("khaywe", {})
+    resident = its.get("restore_resident_bytes")
+    memory = _number(resident / 1e6 if resident else None)
     rows = [
         ("rows restored a second", _number(its.get("restore_rows_per_second"))),
         ("rows a second from a warm store", _number(its.get("warm_start_rows_per_second"))),
-        ("resident memory of the restored table, rows cold, MB", _number(_mb(its.get("restore_resident_bytes")))),
+        ("resident memory of the restored table, rows cold, MB", memory),
         ("a row in memory, bytes", _number(its.get("row_bytes"))),
         ("a row as stored, bytes, mean", _number(its.get("stored_row_bytes"))),
     ]
@@ -230,10 +248,6 @@ def _restore(found: dict[str, Any]) -> list[str]:
         "RocksDB. `KHAYWE_CACHE_ROWS` (300,000"
         " by default) bounds the rows held in memory.", "", *table(("figure", "measured"), rows),
     ]  # fmt: skip
-
-
-def _mb(size: float | None) -> float | None:
-    return None if size is None else size / 1e6
 
 
 def _ticks(found: dict[str, Any]) -> list[str]:
@@ -291,7 +305,9 @@ def _console(found: dict[str, Any]) -> list[str]:
     its = found.get("console")
     if not its:
         return [_from(found, "console")]
-    pages = [(name, f"{each['median_ms']:.0f}", f"{each['p95_ms']:.0f}") for name, each in its["pages"].items()]
+    pages = [
+        (name, f"{each['median_ms']:.0f}", f"{each['p95_ms']:.0f}") for name, each in its["pages"].items()
+    ]
     return [
         _from(found, "console", "make bench-console"), "",
         f"{its['customers']:,} customers in PostgreSQL with {sum(its['rows'].values()):,} rows of a year"
@@ -301,7 +317,8 @@ def _console(found: dict[str, Any]) -> list[str]:
         *table(("page", "median, ms", "p95, ms"), pages), "",
         "What is above 200 ms at p95 is a sum over everybody that was asked for the first time: later it "
         "is renewed in the background"
-        ' (`web/console/kept.py`). "source now" reads the newest records of its raw topic with a new consumer at every look; nothing else'
+        ' (`web/console/kept.py`). "source now" reads the newest records of its raw topic with a new consumer'
+        " at every look; nothing else"
         " waits for Kafka.",
     ]  # fmt: skip
 
@@ -311,8 +328,11 @@ def _soak(found: dict[str, Any]) -> list[str]:
     if not its:
         return [_from(found, "soak")]
     names = [name for name in its["early"] if name != "seconds"]
-    rows = [(name.replace("_", " "), f"{its['early'][name]:,.1f}", f"{its['late'][name]:,.1f}") for name in names]
-    picture = ["", "![Memory, files, stores, a transaction](soak.svg)"] if (DOCS / "soak.svg").exists() else []
+    rows = [
+        (name.replace("_", " "), f"{its['early'][name]:,.1f}", f"{its['late'][name]:,.1f}") for name in names
+    ]
+    drawn = (DOCS / "soak.svg").exists()
+    picture = ["", "![Memory, files, stores, a transaction](soak.svg)"] if drawn else []
     return [
         _from(found, "soak"), "",
         f"{its['seconds']:,} s at {its['records_per_second']:,} records a second. What still grows between"
