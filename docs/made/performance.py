@@ -236,7 +236,7 @@ def _restore(found: dict[str, Any]) -> list[str]:
     resident = its.get("restore_resident_bytes")
     memory = _number(resident / 1e6 if resident else None)
     rows = [
-        ("rows restored a second", _number(its.get("restore_rows_per_second"))),
+        ("rows a second from the changelog", _number(its.get("restore_rows_per_second"))),
         ("rows a second from a warm store", _number(its.get("warm_start_rows_per_second"))),
         ("resident memory of the restored table, rows cold, MB", memory),
         ("a row in memory, bytes", _number(its.get("row_bytes"))),
