@@ -338,9 +338,10 @@ def test_a_record_that_comes_again_is_the_same_event(settings: Settings, api: Ap
     assert poll_now(settings, polled).records == 1
     tail = Tail(settings, polled.topic)
     events: list[Any] = []
-    values = [message.value() for message in tail.to_end()]
-    Reader(polled, Decisions()).read(batch(polled.topic, 0, values).records, events, [])
+    found = list(tail.to_end())
     tail.close()
+    values, now = [message.value() for message in found], found[0].timestamp()[1]
+    Reader(polled, Decisions()).read(batch(polled.topic, 0, values, timestamp=now).records, events, [])
     assert len(events) == 2
     assert len({json.loads(value)["event_id"] for _, value in events}) == 1
 
