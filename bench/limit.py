@@ -21,7 +21,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from agents.recorded import Reader, held
 from config import topics as names
 from config.settings import Settings
-from streams.librdkafka import Intake, produce
+from streams.librdkafka import Intake, prepare, produce
 from streams.records import by_partition
 from streams.topics import ensure_raw_topic
 
@@ -163,6 +163,7 @@ def main(
     way: str, broker: str, raw: str, events: str, partitions: str, size: str, each: str, effect_size: str
 ) -> None:
     """Both hops side by side; prints wall and CPU seconds of all of it."""
+    prepare()
     wall, cpu = time.perf_counter(), time.process_time()
     n, p = int(events), int(partitions)
     move, (first, last) = MOVES[way], (f"{topic}-{way}" for topic in (EVENTS, EFFECTS))
