@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from typing import cast
 
 import msgspec
+from confluent_kafka import Message
 
 from agents.tail import Tail
 from catalog.times import LATEST, iso
 from config import topics
 from config.settings import Settings
-from streams.records import Record
 
 #: Bytes of a value or key above which only their hash is kept: a letter stays far below Kafka's usual 1 MB.
 LARGEST_KEPT = 256 << 10
@@ -79,10 +80,11 @@ _REPLAYED = b'{"replayed":'
 
 
 def letter(
-    record: Record, stage: str, source: str, reason: str, message: str, headers_readable: bool = True
+    record: Message, stage: str, source: str, reason: str, message: str, headers_readable: bool = True
 ) -> Letter:
     """The letter of a record, as some stage (`normalizer` or `customers`) could not use it."""
-    topic, partition, offset = record.topic(), record.partition(), record.offset()
+    topic, partition, offset = str(record.topic()), int(record.partition() or 0), int(record.offset() or 0)
+    value, key = record.value(), record.key()
     headers, left_out = _headers(record) if headers_readable else ([], 0)
     if len(message) > LONGEST_MESSAGE:
         message = message[: LONGEST_MESSAGE - 3] + "..."
@@ -96,8 +98,8 @@ def letter(
         partition=partition,
         offset=offset,
         timestamp=record.timestamp()[1],
-        key=Bytes.of(record.key()),
-        value=Bytes.of(record.value()),
+        key=Bytes.of(_bytes(key)),
+        value=Bytes.of(_bytes(value)),
         headers=headers,
         headers_left_out=left_out,
     )
@@ -167,13 +169,18 @@ def time_of(entry: Letter) -> str:
     return iso(entry.timestamp) if 0 <= entry.timestamp < LATEST else str(entry.timestamp)
 
 
-def _headers(record: Record) -> tuple[list[tuple[str, bytes | None]], int]:
-    found = record.headers()
+def _bytes(content: bytes | str | None) -> bytes | None:
+    return content.encode() if isinstance(content, str) else content
+
+
+def _headers(record: Message) -> tuple[list[tuple[str, bytes | None]], int]:
+    found = cast(list[tuple[str, bytes | str | None]], record.headers() or [])
     kept: list[tuple[str, bytes | None]] = []
     size = 0
     for name, content in found:
-        size += len(name.encode()) + len(content or b"")
+        raw = _bytes(content)
+        size += len(name.encode()) + len(raw or b"")
         if size > LARGEST_HEADERS:
             break
-        kept.append((name, content))
+        kept.append((name, raw))
     return kept, len(found) - len(kept)

@@ -128,7 +128,7 @@ class CustomersProcessor:
             work = rest
 
     def _fold(self, batch: RecordBatch) -> Iterator[Outcome]:
-        records = list(zip(batch.records.offsets, batch.records.values, strict=True))
+        records = [(int(record.offset() or 0), record.value()) for record in batch.records]
         return self._engines[batch.source.partition].fold(records, batch.end)
 
     def _commit(self, outcomes: list[tuple[RecordBatch, Outcome]], commit: Commit) -> None:
@@ -173,11 +173,9 @@ class CustomersProcessor:
     def _send_dead(self, sink: Sink, batch: RecordBatch, outcome: Outcome) -> None:
         if not outcome.dead:
             return
-        at = {offset: n for n, offset in enumerate(batch.records.offsets)}
+        records = {record.offset(): record for record in batch.records}
         for offset, reason, message in outcome.dead:
-            letter = dead_letters.letter(
-                batch.records[at[offset]], dead_letters.CUSTOMERS, "", reason, message
-            )
+            letter = dead_letters.letter(records[offset], dead_letters.CUSTOMERS, "", reason, message)
             sink.send(topics.DEAD_LETTERS, dead_letters.encode(letter), letter.topic.encode())
 
     def _content(self, revision: int) -> Content:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import Any
+
+from confluent_kafka import Message
 
 from agents import raw
 from agents.commands import Refused
@@ -15,7 +19,6 @@ from catalog.plain_mapping import PlainMapping
 from catalog.schema import Connection
 from catalog.times import LATEST
 from loyalty.content import Decisions
-from streams.records import HeadersUnreadable, Record, Records
 
 log = logging.getLogger(__name__)
 
@@ -43,33 +46,37 @@ class Reader:
             log.info("source %s is mapped record by record: %s", source.name, why)
             self._many = None
 
-    def read(self, records: Records, events: list[Event], letters: list[Letter]) -> None:
+    def read(self, records: Sequence[Message], events: list[Event], letters: list[Letter]) -> None:
         """Append what each record becomes.  Raises RegistryAway; nothing is to be kept then."""
-        mapped: Sequence[Event | None] = [None] * len(records)
-        if self._many is not None:
-            mapped = self._many.map(*_simple(records))
-        if None not in mapped:
-            events += mapped  # type: ignore[arg-type]
-            return
+        if self._many is None:
+            rest: Iterable[tuple[Message, Event | None]] = zip(records, repeat(None))
+        else:
+            contents, arrived = [], []
+            for record in records:
+                content, at = _simple(record)
+                contents.append(content)
+                arrived.append(at)
+            rest = zip(records, self._many.map(contents, arrived), strict=True)
         keep = events.append
-        for n, done in enumerate(mapped):
+        for record, done in rest:
             if done is not None:
                 keep(done)
                 continue
-            record = records[n]
             event, readable = self._single(record)
             if isinstance(event, Rejected):
                 letters.append(self._letter(record, event, readable))
             else:
                 keep(event)
 
-    def _single(self, record: Record) -> tuple[Event | Rejected, bool]:
+    def _single(self, record: Message) -> tuple[Event | Rejected, bool]:
         """What a record becomes, and whether its headers can be read."""
+        headers: Any
         try:
-            backfill = any(name == BACKFILL for name, _ in record.headers())
-        except HeadersUnreadable as error:
-            return Rejected(Reason.UNDECODABLE, "", str(error)), False
-        return self._one(record.value(), record.timestamp()[1], backfill), True
+            headers = record.headers()
+            backfill = headers is not None and any(name == BACKFILL for name, _ in headers)
+            return self._one(record.value(), record.timestamp()[1], backfill), True
+        except SystemError:  # librdkafka's client cannot read such a header, and must not try again
+            return Rejected(Reason.UNDECODABLE, "", "a header's name is no UTF-8"), False
 
     def again(self, entry: Letter) -> Event:
         """What a dead letter becomes now.
@@ -85,7 +92,7 @@ class Reader:
             raise Refused(event.reason, event.message)
         return event
 
-    def _letter(self, record: Record, why: Rejected, readable: bool) -> Letter:
+    def _letter(self, record: Message, why: Rejected, readable: bool) -> Letter:
         return letter(record, NORMALIZER, self.source.name, why.reason, why.message, readable)
 
 
@@ -123,12 +130,15 @@ def _compile(
     return one
 
 
-def _simple(records: Records) -> tuple[list[bytes], list[int]]:
-    """Bytes and Kafka timestamps of records; no bytes where there is more to be looked at."""
-    values = [b"" if value is None or len(value) > LARGEST_RECORD else value for value in records.values]
-    for n in records.headers:
-        values[n] = b""
-    return values, records.times
+def _simple(record: Message) -> tuple[bytes, int]:
+    """Bytes and Kafka timestamp of a record; no bytes where there is more to be looked at."""
+    content = record.value()
+    try:
+        if content is None or len(content) > LARGEST_RECORD or record.headers() is not None:
+            return b"", 0
+    except SystemError:
+        return b"", 0
+    return content, record.timestamp()[1]
 
 
 def decoder(connection: Connection) -> raw.Decode:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from confluent_kafka import Message
+
 from streams.librdkafka import Headers
-from streams.records import Records
 
 
 class Partition(NamedTuple):
@@ -32,7 +33,7 @@ class RecordBatch:
     source: Partition
     begin: int
     end: int
-    records: Records
+    records: Sequence[Message]
 
 
 @dataclass(eq=False, slots=True)

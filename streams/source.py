@@ -14,14 +14,13 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
+    Message,
     TopicPartition,
 )
 
 from config.settings import Settings
 from streams.batches import Partition, RecordBatch
-from streams.librdkafka import Failure, Intake
 from streams.positions import GroupPositions
-from streams.records import by_partition, nothing
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,6 @@ class Source:
         self._group = group
         self._positions: dict[Partition, int] = {}
         self._consumer: Consumer | None = None
-        self._intake: Intake | None = None
         self._group_positions: GroupPositions | None = None
         #: Since when no broker answers; None while one does.
         self._lost: float | None = None
@@ -136,32 +134,35 @@ class Source:
 
     def poll(self, most: int) -> list[RecordBatch]:
         """At most `most` records, by partition; after POLL_SECONDS what there is, perhaps nothing."""
+        by_partition: dict[Partition, list[Message]] = {}
+        ends: dict[Partition, int] = {}
+        last: tuple[str | None, int | None] = (None, None)
+        records: list[Message] = []
         if self._lost is not None and time.monotonic() - self._lost > LOST_SECONDS:
             log.warning("%s: no broker for %.0f s; trying with a new client", self._group, LOST_SECONDS)
             self._renew()
-        taken = self._open().take(most, POLL_SECONDS)
-        ends: dict[Partition, int] = {}
-        for failure in taken.failures:
-            self._note(failure, ends)
-        found = {Partition(each.topic, each.partition): each for each in by_partition(taken)}
-        if found:
+        for message in self.consumer.consume(most, POLL_SECONDS):
+            error = message.error()
+            if error is not None:
+                self._note(message, error, ends)
+                continue
             self._lost = None
+            name = (message.topic(), message.partition())
+            if name != last:
+                records = by_partition.setdefault(Partition(str(name[0]), int(name[1] or 0)), [])
+                last = name
+            records.append(message)
         batches = []
-        for place in found.keys() | ends.keys():
+        for place in by_partition.keys() | ends.keys():
             begin = self._positions.get(place)
             if begin is None:
                 continue
-            records = found.get(place) or nothing(*place)
-            end = max(records.offsets[-1] + 1 if records else 0, ends.get(place, 0), begin)
-            if records or end > begin:
+            found = by_partition.get(place, [])
+            end = max(int(found[-1].offset() or 0) + 1 if found else 0, ends.get(place, 0), begin)
+            if found or end > begin:
                 self._positions[place] = end
-                batches.append(RecordBatch(place, begin, end, records))
+                batches.append(RecordBatch(place, begin, end, found))
         return batches
-
-    def _open(self) -> Intake:
-        if self._intake is None:
-            self._intake = Intake(self.consumer)
-        return self._intake
 
     def lag(self) -> dict[Partition, int]:
         """Offsets between each position and its partition's end, as the last fetch saw it; asks nobody."""
@@ -171,19 +172,20 @@ class Source:
             behind[place] = max(0, marks[1] - position) if marks else 0
         return behind
 
-    def _note(self, failure: Failure, ends: dict[Partition, int]) -> None:
-        topic, partition, offset, error = failure
+    def _note(self, message: Message, error: KafkaError, ends: dict[Partition, int]) -> None:
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
             self._lost = None
             # The end's position lies behind trailing transaction markers, which no record shows.
-            ends[Partition(str(topic), partition)] = offset
+            ends[Partition(str(message.topic()), int(message.partition() or 0))] = int(message.offset() or 0)
         elif code in (
             KafkaError.UNKNOWN_TOPIC_OR_PART,
             KafkaError._UNKNOWN_TOPIC,
             KafkaError._UNKNOWN_PARTITION,
         ):
-            log.warning("%s: %s/%d is not there: %s", self._group, topic, partition, error.str())
+            log.warning(
+                "%s: %s/%s is not there: %s", self._group, message.topic(), message.partition(), error.str()
+            )
         elif code in _NOT_FATAL or error.retriable():
             if code == KafkaError._ALL_BROKERS_DOWN and self._lost is None:
                 self._lost = time.monotonic()
@@ -193,9 +195,6 @@ class Source:
 
     def close(self) -> None:
         """Stop fetching."""
-        if self._intake is not None:
-            self._intake.close()
-            self._intake = None
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None

@@ -4,32 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, cast
+
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
 
 from streams.batches import Aborted, Fill, Partition, RecordBatch
-from streams.librdkafka import Headers, Read
-from streams.records import Record, Records
+from streams.librdkafka import Headers
 
 
-def record(
-    value: bytes | None, *, topic: str = "raw", partition: int = 0, offset: int = 0, **more: Any
-) -> Record:
-    """A record alone."""
-    return batch(topic, partition, [value], offset, **more).records[0]
+class Record:
+    """A confluent_kafka.Message, as far as anyone looks at one."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """A stand-in, typed as what it stands for."""
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        topic: str = "raw",
+        partition: int = 0,
+        offset: int = 0,
+        timestamp: int = 1_577_836_800_000,
+        headers: list[tuple[str, bytes | None]] | None = None,
+    ) -> None:
+        self._value, self._key, self._topic = value, key, topic
+        self._partition, self._offset, self._timestamp, self._headers = partition, offset, timestamp, headers
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def key(self) -> bytes | None:
+        return self._key
+
+    def topic(self) -> str:
+        return self._topic
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_CREATE_TIME, self._timestamp
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return self._headers
 
 
 def batch(
-    topic: str, partition: int, values: Sequence[bytes | None], begin: int = 0, *, key: bytes | None = None,
-    timestamp: int = 1_577_836_800_000, headers: Read | Literal["bad"] | None = None,
-) -> RecordBatch:  # fmt: skip
-    """Records of one partition at consecutive offsets, all with this key, time and these headers."""
-    count = len(values)
-    read = {} if headers is None else dict.fromkeys(range(count), None if headers == "bad" else headers)
-    found = Records(
-        topic, partition, list(range(begin, begin + count)), [timestamp] * count, list(values), [key] * count,
-        read,
-    )  # fmt: skip
-    return RecordBatch(Partition(topic, partition), begin, begin + count, found)
+    topic: str, partition: int, values: Sequence[bytes | None], begin: int = 0, **more: Any
+) -> RecordBatch:
+    """Records of one partition at consecutive offsets."""
+    records = [
+        cast(Message, Record(value, topic=topic, partition=partition, offset=begin + n, **more))
+        for n, value in enumerate(values)
+    ]
+    return RecordBatch(Partition(topic, partition), begin, begin + len(records), records)
 
 
 @dataclass

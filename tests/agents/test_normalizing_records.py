@@ -24,8 +24,7 @@ from catalog.content import Content, SourceContent
 from config.settings import Settings
 from loyalty.content import Decisions, ScoringPolicy
 from streams.batches import Aborted, Epoch, Partition, Poll, RecordBatch
-from streams.records import nothing
-from tests.agents.records import Sent, Transaction, batch
+from tests.agents.records import Record, Sent, Transaction, batch
 
 MAPPING = {
     "customer_id_field": "msisdn",
@@ -132,7 +131,7 @@ def test_one_transaction_commits_where_every_batch_ends() -> None:
         json_batch(raw(), raw(id="e2"), begin=7),
         batch("raw-other", 1, [raw()], timestamp=ARRIVED),
     )
-    gap = RecordBatch(Partition("raw-cdr", 1), 3, 5, nothing("raw-cdr", 1))
+    gap = RecordBatch(Partition("raw-cdr", 1), 3, 5, [])
     sent = run(work, first, second, gap)
     assert sent.offsets == [{first.source: 9, second.source: 1, gap.source: 5}]
     assert len(events(sent)) == 3
@@ -217,10 +216,17 @@ def test_a_kafka_timestamp_that_is_no_time() -> None:
     assert dead_letters.time_of(letter) == "1577836967000000"
 
 
+class BadHeader(type(Record(b""))):  # type: ignore[misc]
+    """A record whose headers the client can read only wrongly."""
+
+    def headers(self) -> Any:
+        raise SystemError("a result with an exception set")
+
+
 def test_a_header_that_cannot_be_read() -> None:
-    both = batch("raw-cdr", 0, [raw(), raw()], timestamp=ARRIVED, headers="bad")
-    both.records.headers = {0: None}
-    sent = run(processor(Feed(source())), both)
+    place = Partition("raw-cdr", 0)
+    records = [BadHeader(raw(), topic="raw-cdr"), Record(raw(), topic="raw-cdr", offset=1, timestamp=ARRIVED)]
+    sent = run(processor(Feed(source())), RecordBatch(place, 0, 2, records))
     assert letters(sent)[0].message == "a header's name is no UTF-8"
     assert len(events(sent)) == 1
 

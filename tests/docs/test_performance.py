@@ -36,7 +36,7 @@ def test_goals_are_reached_or_not() -> None:
     text = performance.page(RESULTS)
     assert cells(text, "raw events a second of one worker") == ["100,001", "100,000", "yes"]
     assert cells(text, "events a second of CPU, times Quix Streams 3.28") == ["6.0", "6.0", "yes"]
-    assert cells(text, "share of librdkafka's limit by objects") == ["59%", "60%", "no"]
+    assert cells(text, "share of librdkafka's limit") == ["59%", "60%", "no"]
     assert cells(text, "p99 of latency at half load, ms") == ["251", "at most 250", "no"]
     assert cells(text, "speed with 1 million customers, of that with 10,000") == ["71%", "70%", "yes"]
     assert cells(text, "memory of a worker with 1 million customers, MiB")[2] == "yes"
@@ -48,7 +48,7 @@ def test_engines_and_where_their_figures_are_from() -> None:
     assert "`python -m bench peers`, at commit abc1234." in text
     assert cells(text, "khaywe") == ["100,001", "90,000", "", "80", "251", "512", "1,000", "10"]
     assert cells(text, "Quix Streams 3.28")[2] == "6.0"
-    assert cells(text, "librdkafka alone, an object of Python's a record")[-1] == ""
+    assert cells(text, "librdkafka alone")[-1] == ""
 
 
 def test_without_results_nothing_is_made_up() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from ctypes import c_size_t, c_void_p
 from pathlib import Path
 
 import pytest
@@ -15,14 +15,11 @@ from bench import backlog
 from config.settings import Settings
 from streams import source as module
 from streams.batches import Partition
-from streams.librdkafka import Intake, Taken, _function
 from streams.source import Source
 
 BUSY, QUIET = 80_000, 8_000
 #: Records of 300 bytes that librdkafka may hold: those after which it fetches no more, and one fetch.
 HELD = module.QUEUE["queued.min.messages"] + 4 * module.QUEUE["fetch.max.bytes"] // 300
-#: Records that lie ready in a queue of librdkafka.
-length = _function("rd_kafka_queue_length", c_size_t, c_void_p)
 
 
 def fill(services: Settings, name: str, counts: list[int]) -> None:
@@ -48,14 +45,11 @@ def test_a_busy_partition_starves_no_other(
     busy, *others = [Partition(name, n) for n in range(4)]
     held: list[int] = []
 
-    class Watched(Intake):
-        """Notes how many records lie ready."""
+    def look(stats: str) -> None:
+        found = json.loads(stats)["topics"].get(name, {"partitions": {}})["partitions"]
+        held.append(max((each["fetchq_cnt"] for each in found.values()), default=0))
 
-        def take(self, most: int, seconds: float) -> Taken:
-            held.append(length(self._queue))
-            return super().take(most, seconds)
-
-    monkeypatch.setattr(module, "Intake", Watched)
+    monkeypatch.setattr(module, "QUEUE", module.QUEUE | {"statistics.interval.ms": 20, "stats_cb": look})
     source, read = Source(services, "test-backlog"), Counter[Partition]()
 
     def poll(most: int) -> set[Partition]:

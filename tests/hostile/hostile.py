@@ -29,8 +29,7 @@ from config.settings import Settings
 from loyalty.content import Decisions, ScoringPolicy
 from loyalty.decode import UNDECODABLE, UNKNOWN_EVENT_TYPE, decode
 from streams.batches import Epoch, Partition, Poll, RecordBatch
-from streams.records import Records
-from tests.agents.records import Transaction
+from tests.agents.records import Record, Transaction
 from tests.hostile.mutation import HUGE_EVERY, HUGE_FOR_ALL, Mutator
 from tests.hostile.sources import Feed, feeds
 from tests.loyalty.agreement import agree
@@ -177,15 +176,15 @@ class Wild:
 
     def _batch(self, topic: str, partition: int, values: Sequence[bytes | None]) -> RecordBatch:
         """Consecutive records; now and then one whose Kafka timestamp is no time."""
-        times = []
-        begin, count = next(self._offsets), len(values)
-        for _ in values:
+        records: list[Any] = []
+        begin = next(self._offsets)
+        for n, value in enumerate(values):
             wild = self._random.random() < 0.003
-            times.append(self._random.choice((-1, 0, 2**62, 4_102_444_800_000)) if wild else ARRIVED)
+            at = self._random.choice((-1, 0, 2**62, 4_102_444_800_000)) if wild else ARRIVED
+            records.append(Record(value, topic=topic, partition=partition, offset=begin + n, timestamp=at))
+        for _ in values:
             next(self._offsets)
-        offsets = list(range(begin, begin + count))
-        records = Records(topic, partition, offsets, times, list(values), [None] * count, {})
-        return RecordBatch(Partition(topic, partition), begin, begin + count, records)
+        return RecordBatch(Partition(topic, partition), begin, begin + len(records), records)
 
     # -- the fold -----------------------------------------------------------------------------------------
 

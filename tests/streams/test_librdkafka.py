@@ -1,4 +1,4 @@
-"""Records in and out of librdkafka without Python's objects: the same as confluent-kafka gives and takes."""
+"""Records into librdkafka without Python's objects: the same as confluent-kafka puts there."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from config.settings import Settings
 from streams import topics
-from streams.librdkafka import Headers, Intake, handle, produce
-from streams.records import HeadersUnreadable, Record, by_partition
+from streams.librdkafka import Headers, handle, produce
 
 VALUES = [b"v0", b"", None, b"v3", b"x" * 10_000, b"\x00\xff"]
 KEYS = [b"k0", b"", b"k2", None, b"k4", b"\x00"]
@@ -49,17 +48,6 @@ def consumer(services: Settings, topic: str) -> Iterator[Consumer]:
     found.close()
 
 
-def taken(consumer: Consumer, count: int) -> list[Record]:
-    """So many records as `Intake` gives them."""
-    intake, found = Intake(consumer), []
-    end = time.monotonic() + 60
-    while len(found) < count and time.monotonic() < end:
-        for records in by_partition(intake.take(1_000, 0.1)):
-            found += list(records)
-    intake.close()
-    return found
-
-
 def polled(consumer: Consumer, count: int) -> list[Message]:
     """So many as confluent-kafka gives them."""
     found: list[Message] = []
@@ -69,14 +57,9 @@ def polled(consumer: Consumer, count: int) -> list[Message]:
     return found
 
 
-def plain(record: Any) -> tuple[Any, ...]:
-    place = record.topic(), record.partition(), record.offset()
-    return *place, record.timestamp()[1], record.key(), record.value(), record.headers() or []
-
-
-def test_clients_of_confluent_kafka_have_librdkafkas_first(producer: Producer, consumer: Consumer) -> None:
+def test_producers_of_confluent_kafka_have_librdkafkas_first(producer: Producer, services: Settings) -> None:
     """No interface says so: if a new version of theirs keeps it elsewhere, this goes red."""
-    assert handle(producer) != handle(consumer)
+    assert handle(producer) != handle(Producer(services.producer_config()))
 
 
 def test_an_object_that_is_no_such_client_is_refused() -> None:
@@ -112,51 +95,6 @@ def test_keys_are_placed_as_others_place_them(producer: Producer, consumer: Cons
         found.setdefault(message.key(), set()).add(message.partition())
     assert len(found) == 100
     assert all(len(places) == 1 for places in found.values())
-
-
-def test_what_is_taken_is_what_others_take(
-    services: Settings, producer: Producer, consumer: Consumer, topic: str
-) -> None:
-    for n, (key, value) in enumerate(zip(KEYS, VALUES, strict=True)):
-        headers: list[tuple[str, Any]] | None = [("a", b"1"), ("none", None)] if n % 2 else None
-        producer.produce(topic, value, key, n % 2, headers=headers, timestamp=1_577_836_800_000 + n)
-    producer.flush()
-    found = sorted(map(plain, taken(consumer, len(VALUES))), key=lambda each: each[3])
-    consumer.assign([TopicPartition(topic, n, 0) for n in range(services.partitions)])
-    assert found == sorted(map(plain, polled(consumer, len(VALUES))), key=lambda each: each[3])
-    assert [each[5] for each in found] == VALUES
-
-
-def test_the_end_of_a_partition_is_told_of(
-    services: Settings, producer: Producer, consumer: Consumer, topic: str
-) -> None:
-    produce(producer, topic, 0, KEYS, VALUES, None, no_room)
-    producer.flush()
-    intake, ends = Intake(consumer), {}
-    end = time.monotonic() + 60
-    while len(ends) < services.partitions and time.monotonic() < end:
-        for failure in intake.take(10, 0.1).failures:
-            assert failure.error.code() == KafkaError._PARTITION_EOF
-            assert failure.topic == topic
-            ends[failure.partition] = failure.offset
-    intake.close()
-    assert ends == {n: len(VALUES) if n == 0 else 0 for n in range(services.partitions)}
-
-
-class NoText(str):
-    """A name that is no UTF-8."""
-
-    def encode(self, *_: str) -> bytes:
-        return b"n\xff"
-
-
-def test_headers_that_are_no_text_are_not_guessed(producer: Producer, consumer: Consumer, topic: str) -> None:
-    headers = Headers(NoText(), [b"1", b"2"], [])
-    produce(producer, topic, 0, [None, None], [b"a", b"b"], headers, no_room)
-    producer.flush()
-    for record in taken(consumer, 2):
-        with pytest.raises(HeadersUnreadable):
-            record.headers()
 
 
 def test_a_full_queue_waits_for_room(services: Settings, consumer: Consumer, topic: str) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from config.settings import Settings
 from streams import source, transaction
 from streams.batches import Aborted, Epoch, Partition
-from streams.librdkafka import Failure, Taken
 from streams.source import Source
 from streams.transaction import Transactor
 
@@ -69,13 +67,23 @@ def test_a_producer_without_its_coordinator_is_given_up(fails: str, monkeypatch:
     assert Lost.made == 2
 
 
-def said(offset: int = -1) -> Taken:
-    """A record of partition 0; without an offset that all brokers are down."""
-    down = Failure(None, -1, -1, KafkaError(KafkaError._ALL_BROKERS_DOWN))
-    column = np.array([offset] if offset >= 0 else [], np.int64)
-    zeros, places = np.zeros_like(column), np.zeros((4, len(column)), np.int64)
-    failures = [] if offset >= 0 else [down]
-    return Taken([PLACE.topic], zeros, zeros + PLACE.partition, column, zeros, b"", places, {}, failures)
+class Message:
+    """A record of partition 0."""
+
+    def __init__(self, offset: int, error: KafkaError | None = None) -> None:
+        self._offset, self._error = offset, error
+
+    def error(self) -> KafkaError | None:
+        return self._error
+
+    def topic(self) -> str:
+        return PLACE.topic
+
+    def partition(self) -> int:
+        return PLACE.partition
+
+    def offset(self) -> int:
+        return self._offset
 
 
 class Deaf:
@@ -85,28 +93,19 @@ class Deaf:
 
     def __init__(self, config: dict[str, Any]) -> None:
         Deaf.made.append(self)
-        self._said: list[Taken] = []
+        self._said: list[Message] = []
 
     def assign(self, places: Any) -> None:
-        self._said = [said(places[0].offset), said()]
+        begin = places[0].offset
+        down = KafkaError(KafkaError._ALL_BROKERS_DOWN)
+        self._said = [Message(begin), Message(-1, down)]
 
-    def next(self) -> Taken:
-        return self._said.pop(0)
+    def consume(self, most: int, timeout: float) -> list[Message]:
+        said, self._said = self._said[:1], self._said[1:]
+        return said
 
     def committed(self, asked: Any, timeout: float) -> Any:
         raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
-
-    def close(self) -> None: ...
-
-
-class DeafIntake:
-    """What it has fetched."""
-
-    def __init__(self, consumer: Deaf) -> None:
-        self._consumer = consumer
-
-    def take(self, most: int, seconds: float) -> Taken:
-        return self._consumer.next()
 
     def close(self) -> None: ...
 
@@ -115,7 +114,6 @@ class DeafIntake:
 def reads(monkeypatch: pytest.MonkeyPatch) -> Source:
     Deaf.made = []
     monkeypatch.setattr(source, "Consumer", Deaf)
-    monkeypatch.setattr(source, "Intake", DeafIntake)
     monkeypatch.setattr("streams.positions.Consumer", Deaf)
     found = Source(Settings(_env_file=None, kafka="nowhere:1"), "group")
     found.assign({PLACE: 5})
