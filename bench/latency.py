@@ -29,8 +29,8 @@ from streams import topics
 
 SECONDS = 40
 TICK = 0.01  # seconds between two handfuls of records
-#: Records a customer.
-PER_CUSTOMER = 15
+#: Records a customer, as many as in the turns that the rates are of.
+PER_CUSTOMER = 150
 #: Without a reward after the last record: there are no more; without the first: there is none.
 QUIET_SECONDS, FIRST_SECONDS = 5.0, 60.0
 
