@@ -146,15 +146,13 @@ class CustomersProcessor:
             # What is foretold first, so that whoever is erased in the same transaction is so after it.
             effects = [foretold.effects, *(outcome.effects for _, outcome in outcomes)]
             _send_effects(sink, chain.from_iterable(effects))
-            passed_on = [foretold.forwards, *(outcome.forwards for _, outcome in outcomes)]
-            forwards = list(chain.from_iterable(passed_on))
-            if forwards:
-                keys, values = zip(*forwards, strict=True)
-                sink.send_many(topics.CUSTOMER_EVENTS, keys, values)
+            forwards = [*foretold.forwards, *(pair for _, outcome in outcomes for pair in outcome.forwards)]
+            keys, values = [key for key, _ in forwards], [value for _, value in forwards]
+            sink.send_many(topics.CUSTOMER_EVENTS, keys, values)
             for batch, outcome in outcomes:
                 self._send_dead(sink, batch, outcome)
                 changed = changes[batch.source.partition]
-                sink.send_many(topics.CHANGELOG, changed.keys, changed.values, batch.source.partition)
+                sink.send_rows(topics.CHANGELOG, batch.source.partition, changed.keys, changed.values)
 
         ends = commit(offsets, fill)
         started = time.perf_counter()

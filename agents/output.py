@@ -37,9 +37,7 @@ class Output:
             for partition in range(partitions):
                 send(topics.CUSTOMER_EVENTS, value, None, partition)
         topic = topics.CUSTOMER_EVENTS
-        if self.events:
-            keys, values = zip(*self.events, strict=True)
-            sink.send_many(topic, keys, values)
+        sink.send_many(topic, [key for key, _ in self.events], [value for _, value in self.events])
         for value in self.everywhere:
             for partition in range(partitions):
                 send(topic, value, None, partition)

@@ -78,17 +78,22 @@ class Sink(Protocol):
         """Queue a record; without a partition it is placed by murmur2 of its key."""
 
     def send_many(
-        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], partition: int = -1,
+        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None],
         headers: Headers | None = None,
     ) -> None:  # fmt: skip
-        """Queue many records; with a partition the transaction then knows the offset after the last one."""
+        """Queue many records, each placed as `send` places it."""
+
+    def send_rows(
+        self, topic: str, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
+    ) -> None:
+        """Queue many records of one partition; the transaction then knows the offset after the last one."""
 
 
 class Commit(Protocol):
     """Runs one transaction: `fill` queues its records, `offsets` are the positions it commits."""
 
     def __call__(self, offsets: dict[Partition, int], fill: Fill) -> dict[Partition, int]:
-        """Commit; returns for each partition written by `send_many` the offset after its last record.
+        """Commit; returns for each partition written by `send_rows` the offset after its last record.
 
         Raises `Aborted` where nothing was committed and the partitions must be taken over anew.
         """

@@ -14,26 +14,20 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Producer, cimpl
-from numba import njit, types
+from numba import types
 from numpy.typing import NDArray
+
+from loyalty.compiled import compiled
 
 _library = ctypes.CDLL(cimpl.__file__)  # its symbols, and those of the librdkafka that it brings
 
-_POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
-
-
-def _function(name: str, result: Any, *arguments: Any) -> Any:
-    found = getattr(_library, name)
-    found.restype, found.argtypes = result, arguments
-    return found
-
-
-_name = _function("rd_kafka_name", ctypes.c_char_p, _POINTER)
+_name = _library.rd_kafka_name
+_name.restype, _name.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
 
 
 def _compiled_call(name: str, signature: Any) -> Any:
     """The same function for compiled code, which finds it by its name."""
-    llvm.add_symbol(name, ctypes.cast(getattr(_library, name), _POINTER).value)
+    llvm.add_symbol(name, ctypes.cast(getattr(_library, name), ctypes.c_void_p).value)
     return types.ExternalFunction(name, signature)
 
 
@@ -41,9 +35,6 @@ _address = types.intp
 _c_produce = _compiled_call("rd_kafka_produceva", types.intp(_address, _address, types.intp))
 _c_error_code = _compiled_call("rd_kafka_error_code", types.int32(_address))
 _c_error_destroy = _compiled_call("rd_kafka_error_destroy", types.void(_address))
-
-_options: dict[str, Any] = {"nogil": True, "cache": True, "_nrt": False}  # see loyalty.compiled
-_compiled: Callable[[Any], Any] = njit(**_options)
 
 
 def handle(client: Producer) -> int:
@@ -67,7 +58,7 @@ _COPY = 2  # librdkafka copies the bytes
 _AT_VALUE, _AT_KEY, _AT_ID = 3, 4, 5  # places of what changes from record to record
 
 
-@_compiled
+@compiled
 def _produce(
     client: int, said: Any, begin: int, values: Any, keys: Any, ids: Any, sizes: Any, ended: Any
 ) -> tuple[int, int]:
@@ -122,9 +113,10 @@ def produce(
     for row, (_, lengths) in zip(sizes, columns, strict=True):
         row[: len(lengths)] = lengths
     ended = np.cumsum(np.maximum(sizes, 0), axis=1)
+    in_values, in_keys, in_ids = (joined for joined, _ in columns)
     begin, client = 0, handle(producer)
     while True:
-        begin, code = _produce(client, said, begin, *(joined for joined, _ in columns), sizes, ended)
+        begin, code = _produce(client, said, begin, in_values, in_keys, in_ids, sizes, ended)
         if code == 0:
             return
         if code != KafkaError._QUEUE_FULL:

@@ -95,41 +95,35 @@ class _Sink:
         partition: int = -1,
         headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
-        put: Any = self._producer.produce
         if self._within and partition < 0 and key is not None and topic == CUSTOMER_EVENTS:
             partition = partition_of(key, self._within)
-        while True:
-            try:
-                if headers is None:
-                    put(topic, value, key, partition)
-                else:
-                    put(topic, value, key, partition, headers=headers)
-                break
-            except BufferError:
-                self._make_room()
-        self.sent[topic] += 1
+        self._put(topic, value, key, partition, headers=headers)
 
     def send_many(
-        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], partition: int = -1,
+        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None],
         headers: Headers | None = None,
     ) -> None:  # fmt: skip
-        if not keys:
-            return
-        if self._within and partition < 0 and topic == CUSTOMER_EVENTS:
+        if self._within and topic == CUSTOMER_EVENTS:
             for key, value in zip(keys, values, strict=True):
                 self.send(topic, value, key)
             return
-        # The last one tells where it came to lie, and that of compiled code could not.
-        rest = len(keys) - (partition >= 0)
-        produce(self._producer, topic, partition, keys[:rest], values[:rest], headers, self._make_room)
-        self.sent[topic] += rest
-        if partition >= 0:
-            self._send_last(topic, values[-1], keys[-1], partition)
+        produce(self._producer, topic, -1, keys, values, headers, self._make_room)
+        self.sent[topic] += len(keys)
 
-    def _send_last(self, topic: str, value: bytes | None, key: bytes | None, partition: int) -> None:
+    def send_rows(
+        self, topic: str, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
+    ) -> None:
+        if not keys:
+            return
+        # The last one tells where it came to lie, which it could not of compiled code.
+        produce(self._producer, topic, partition, keys[:-1], values[:-1], None, self._make_room)
+        self.sent[topic] += len(keys) - 1
+        self._put(topic, values[-1], keys[-1], partition, on_delivery=self._delivered)
+
+    def _put(self, topic: str, value: bytes | None, key: bytes | None, partition: int, **more: Any) -> None:
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, on_delivery=self._delivered)
+                self._producer.produce(topic, value, key, partition, **more)
                 break
             except BufferError:
                 self._make_room()

@@ -105,12 +105,17 @@ class Transaction:
         self.sent.append(Sent(topic, value, key, partition, headers))
 
     def send_many(
-        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], partition: int = -1,
+        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None],
         headers: Headers | None = None,
     ) -> None:  # fmt: skip
         assert headers is None
         for key, value in zip(keys, values, strict=True):
-            self.send(topic, value, key, partition)
+            self.send(topic, value, key)
+
+    def send_rows(
+        self, topic: str, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
+    ) -> None:
+        raise AssertionError("the normaliser writes no rows")
 
     def of(self, topic: str) -> list[Sent]:
         """What was sent to a topic."""
