@@ -31,8 +31,8 @@ from loyalty.effects import ID, Effect, common
 from loyalty.engine import Engine, Outcome
 from loyalty.row import LINKED
 from loyalty.standing import month_start
-from loyalty.state import ROW_KEY, opened_many
-from loyalty.upgrade import current
+from loyalty.state import ROW_KEY
+from loyalty.upgrade import current, current_many
 from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch, Sink
 from streams.librdkafka import Headers
@@ -348,7 +348,7 @@ def with_open_grants(views: Sequence[View]) -> list[bytes]:
             rows = takewhile(lambda entry: entry[0] < ROW_KEY_END, view)
             while chunk := list(islice(rows, CHUNK)):
                 ids = [key[1:] for key, _ in chunk]
-                held = opened_many(ids, [value for _, value in chunk])
+                held = current_many(ids, [value for _, value in chunk])
                 found += [ids[n] for n in np.flatnonzero(held["open_grants"]).tolist()]
     finally:
         for view in views:

@@ -27,8 +27,9 @@ from loyalty.moving import in_control
 from loyalty.points import balance
 from loyalty.policy import compile_policy
 from loyalty.row import OPEN
-from loyalty.state import ROW_KEY, opened_many
+from loyalty.state import ROW_KEY
 from loyalty.times import iso, parse_many
+from loyalty.upgrade import current_many
 from projection import founding
 from projection.eras import Contents, Eras
 from projection.writer import TOPICS, Start, Writer
@@ -135,7 +136,7 @@ class _Seeds:
         return sown
 
     def _block(self, entries: Sequence[tuple[bytes, bytes]], revision: int, created: int) -> set[bytes]:
-        rows = opened_many([id for id, _ in entries], [value for _, value in entries])
+        rows = current_many([id for id, _ in entries], [value for _, value in entries])
         content = self._contents(revision)
         game, policy = content.game, compile_policy(content, revision)[0]
         values: defaultdict[str, list[tuple[object, ...]]] = defaultdict(list)

@@ -18,7 +18,8 @@ import numpy as np
 from loyalty.effects import digest
 from loyalty.row import OPEN
 from loyalty.side import ERASED
-from loyalty.state import PARTITION_KEY, ROW_KEY, PartitionRow, opened_many
+from loyalty.state import PARTITION_KEY, ROW_KEY, PartitionRow
+from loyalty.upgrade import current_many
 from streams.partition import partition_of
 
 #: A partition of the changelog as it is committed and compacted: key -> value.
@@ -60,7 +61,7 @@ class Sums:
         rows = ((key[1:], value) for key, value in entries.items() if key[:1] == ROW_KEY)
         while chunk := list(islice(rows, CHUNK)):
             ids = [id for id, _ in chunk]
-            found = opened_many(ids, [value for _, value in chunk])
+            found = current_many(ids, [value for _, value in chunk])
             self.customers += len(ids)
             self.points += int(found["lot_points"].sum(dtype=np.int64))
             self.debt += int(found["debt"].sum(dtype=np.int64))

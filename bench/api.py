@@ -8,7 +8,6 @@ What a question takes is measured where it is asked.  All of it shares the machi
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,7 @@ import psutil
 from rich.console import Console
 
 from bench.generate import cdr_blocks
-from bench.pipeline import DAYS, PARTITIONS, WARM, WEB_PORT, add_source, metrics, send
+from bench.pipeline import DAYS, PARTITIONS, WARM, WEB_PORT, add_source, environment, metrics, send
 from catalog.draft import seed
 from config import topics as names
 from config.settings import Settings
@@ -80,7 +79,7 @@ def _measure(
     settings: Settings, events: int, customers: int, seconds: float, running: ExitStack
 ) -> dict[str, Any]:
     key, api = serve(settings, API_PORT, "viewer", running)
-    worker = _start("worker", _environment(settings), running)
+    worker = _start("worker", environment(settings), running)
     folded = 0.0
 
     def is_warm() -> bool:
@@ -119,7 +118,7 @@ def serve(
     settings: Settings, port: int, role: str, running: ExitStack
 ) -> tuple[str, subprocess.Popen[bytes]]:
     """`khaywe api`, once it answers: a key of that role, and the process, which ends with `running`."""
-    given = {**_environment(settings), "KHAYWE_API_PORT": str(port), "KHAYWE_API_RATE": "1000000"}
+    given = {**environment(settings), "KHAYWE_API_PORT": str(port), "KHAYWE_API_RATE": "1000000"}
     made = [*KHAYWE, "api", "key", "create", "--user", "bench", "--role", role]
     key = subprocess.run(made, env=given, check=True, capture_output=True, text=True).stdout.strip()
     process = _start("api", given, running)
@@ -179,17 +178,6 @@ def _ids(customers: int) -> list[str]:
 
 def _folded() -> float:
     return metrics().get(("khaywe_events_total", "events"), 0.0)
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    return {
-        **os.environ,
-        "KHAYWE_HOME": str(settings.home),
-        "KHAYWE_CLOCK": settings.clock,
-        "KHAYWE_PARTITIONS": str(settings.partitions),
-        "KHAYWE_WEB_PORT": str(settings.web_port),
-        "KHAYWE_LOG_LEVEL": "warning",
-    }
 
 
 def _start(command: str, given: dict[str, str], running: ExitStack) -> subprocess.Popen[bytes]:

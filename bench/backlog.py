@@ -194,7 +194,7 @@ def _records(records: int, customers: int) -> Iterator[tuple[int, bytes, bytes]]
             who.encode(),
             (
                 b'{"id":"b%d","who":"%s","what":"%s","much":%d.5,"at":"%s","more":{"on_time":true}}'
-                % (number, who.encode(), KINDS[number % 7].encode(), number % 90, at.encode())
+                % (number, who.encode(), KINDS[number % len(KINDS)].encode(), number % 90, at.encode())
             ),
         )
 

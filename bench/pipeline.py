@@ -154,6 +154,18 @@ def send(settings: Settings, topic: str, events: int, customers: int) -> None:
         producer.flush()
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """Of processes that work with these settings."""
+    return {
+        **os.environ,
+        "KHAYWE_HOME": str(settings.home),
+        "KHAYWE_CLOCK": settings.clock,
+        "KHAYWE_PARTITIONS": str(settings.partitions),
+        "KHAYWE_WEB_PORT": str(settings.web_port),
+        "KHAYWE_LOG_LEVEL": "warning",
+    }
+
+
 @contextmanager
 def working(settings: Settings, workers: int = 1) -> Iterator[list[subprocess.Popen[bytes]]]:
     """So many workers while they run."""
@@ -161,16 +173,8 @@ def working(settings: Settings, workers: int = 1) -> Iterator[list[subprocess.Po
     command += ["--agents", "normalizer,customers"]  # what peers do too: PostgreSQL is another's work
     running = []
     for number in range(workers):
-        environment = {
-            **os.environ,
-            "KHAYWE_HOME": str(settings.home),
-            "KHAYWE_CLOCK": "event",
-            "KHAYWE_PARTITIONS": str(settings.partitions),
-            "KHAYWE_WORKER": f"bench-{number}",
-            "KHAYWE_WEB_PORT": str(WEB_PORT + number),
-            "KHAYWE_LOG_LEVEL": "warning",
-        }
-        running.append(subprocess.Popen(command, env=environment))
+        own = {"KHAYWE_WORKER": f"bench-{number}", "KHAYWE_WEB_PORT": str(settings.web_port + number)}
+        running.append(subprocess.Popen(command, env=environment(settings) | own))
     try:
         yield running
     finally:

@@ -17,7 +17,8 @@ from loyalty.messages import MessageError, compiled_text, filled_in, values
 from loyalty.policy import Content
 from loyalty.row import CONTROL
 from loyalty.side import Side
-from loyalty.telling import CampaignTold, Condition, Forward, ask, decision
+from loyalty.telling import CampaignTold, decision
+from loyalty.wording import Condition, Forward, ask
 
 ARMS = ("treatment", "control")
 _DECISIONS = {

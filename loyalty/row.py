@@ -137,6 +137,7 @@ ROW = np.dtype(
     ],
     align=True,
 )
+RAW = np.dtype(f"V{ROW.itemsize}")  # a row as bytes: moved in one piece
 
 
 class RowFormatError(ValueError):

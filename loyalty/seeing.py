@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from loyalty import conditions
 from loyalty.conditions import Kind
 from loyalty.effects import plain
-from loyalty.telling import TESTS, Condition
+from loyalty.wording import TESTS, Condition
 from loyalty.writing import Page, Texts, floats
 
 Words = dict[str, Any]  # of a profile

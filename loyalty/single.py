@@ -33,8 +33,9 @@ from loyalty.moving import in_control
 from loyalty.points import balance
 from loyalty.row import ACTIVE, AT_REST, OPEN, UNDER_WAY
 from loyalty.rules import Rules
-from loyalty.telling import ask, unknown_refund
+from loyalty.telling import unknown_refund
 from loyalty.times import iso
+from loyalty.wording import ask
 
 if TYPE_CHECKING:
     from loyalty.engine import Engine, Outcome

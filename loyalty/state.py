@@ -7,8 +7,6 @@ at the rest.  Nothing is undone: after an abort the whole state is thrown away a
 
 from __future__ import annotations
 
-import heapq
-from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,20 +16,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.packing import is_packed, pack, unpack
-from loyalty.row import NO_TIME, NONE, OPEN, ROW, RowFormatError
-from loyalty.upgrade import current
+from loyalty.due import Due
+from loyalty.packing import pack
+from loyalty.row import NO_TIME, NONE, OPEN, RAW, ROW
+from loyalty.upgrade import current_many
 
 ROW_KEY = b"c"
 SIDE_KEY = b"s"
 PARTITION_KEY = b"p"
 
-_RAW = np.dtype(f"V{ROW.itemsize}")  # a row as bytes: moved in one piece
-_MINUTE = 60_000
 _SLOT_FLAGS = ("_pinned", "_changed", "_dirty", "_recent")
 _STRIDE = 16_384  # slots that the clock's hand looks at together
 _GROWTH = 65_536  # rows by which memory grows at most
-_SLACK = 10_000  # entries of buckets that may be outdated, however few customers there are
 
 Slots = NDArray[np.int32]
 
@@ -86,7 +82,7 @@ class State:
         """Without a cold store all rows stay in memory, else about `max_rows` of them."""
         self.partition = PartitionRow()
         self.rows: NDArray[Any] = np.zeros(1024, ROW)
-        self._raw = self.rows.view(_RAW)
+        self._raw = self.rows.view(RAW)
         self._cold: Cold = cold if cold is not None else _Nothing()
         self._keeps_all = cold is None
         self._max_rows = max_rows
@@ -94,7 +90,7 @@ class State:
         self._ordinals: dict[bytes, int] = {}
         self._ids: list[bytes] = []
         self._slot_of = np.full(1024, -1, np.int32)
-        self._due = np.full(1024, NO_TIME, np.int64)
+        self._due = Due()
         self._as_of = np.full(1024, NO_TIME, np.int64)
         self._known = np.zeros(1024, np.bool_)  # has a row, whatever its state
         self._at_rest = bytearray()  # 1: somebody looked for open grants, and there are none since
@@ -107,11 +103,6 @@ class State:
         self._used = 0  # slots from here on were never used
         self._free: list[int] = []
         self._hand = 0
-        # Whoever is due in a minute: ordinals, some of them due at another time by now, or twice.
-        self._buckets: dict[int, array[int]] = {}
-        self._minutes: list[int] = []  # a heap of their keys
-        self._entries = 0
-        self._bucketless = False
         self._by_id: list[bytes] = []
         self._side_changed: dict[bytes, bytes | None] = {}
         # By customer: keys of these two, so that nobody walks through all of them.
@@ -133,7 +124,7 @@ class State:
         """
         if not ids:
             return
-        found = opened_many(ids, rows)
+        found = current_many(ids, rows)
         ordinals = self._ordinals_of(ids)
         if self._keeps_all:
             slots = self._warm(ordinals)
@@ -141,17 +132,18 @@ class State:
         else:
             slots = self._slot_of[ordinals]
         warm = np.flatnonzero(slots >= 0)
-        self._raw[slots[warm]] = found.view(_RAW)[warm]
-        self._bucketless = True
+        self._raw[slots[warm]] = found.view(RAW)[warm]
+        self._due.disorder()
         self._index(ordinals, found["state"], found["due"], found["as_of"])
 
     def unload(self, ids: Sequence[bytes]) -> None:
         """These committed rows were deleted."""
         ordinals = self._ordinals_of([id for id in ids if id in self._ordinals])
         self._known[ordinals] = False
-        self._due[ordinals] = self._as_of[ordinals] = NO_TIME
+        self._as_of[ordinals] = NO_TIME
+        self._due.put(ordinals, np.full(len(ordinals), NO_TIME, np.int64))
         slots = self._slot_of[ordinals]
-        self._raw[slots[slots >= 0]] = np.zeros(1, _RAW)
+        self._raw[slots[slots >= 0]] = np.zeros(1, RAW)
 
     def load_partition(self, value: bytes) -> None:
         """The committed partition row."""
@@ -185,24 +177,24 @@ class State:
 
     def sample(self, most: int) -> NDArray[Any]:
         """Copies of open committed rows, at most so many, evenly spread over all; none is read in."""
-        ordinals = np.flatnonzero(self._due[: len(self._ids)] != NO_TIME)
+        ordinals = np.flatnonzero(self._due.at != NO_TIME)
         if len(ordinals) > most:
             ordinals = ordinals[np.arange(most) * len(ordinals) // most]
         slots = self._slot_of[ordinals]
         found = np.zeros(len(ordinals), ROW)
         warm, cold = np.flatnonzero(slots >= 0), np.flatnonzero(slots < 0)
-        found.view(_RAW)[warm] = self._raw[slots[warm]]
+        found.view(RAW)[warm] = self._raw[slots[warm]]
         ids = [self._ids[ordinal] for ordinal in ordinals[cold].tolist()]
         stored = [(n, id, row) for n, id, row in zip(cold, ids, self._cold.rows(ids), strict=True) if row]
         if stored:
             places, owners, rows = zip(*stored, strict=True)
-            found.view(_RAW)[list(places)] = opened_many(owners, rows).view(_RAW)
+            found.view(RAW)[list(places)] = current_many(owners, rows).view(RAW)
         is_open: NDArray[Any] = found[found["state"] == OPEN]
         return is_open
 
     def opened(self) -> int:
         """Number of open rows."""
-        return int(np.count_nonzero(self._due[: len(self._ids)] != NO_TIME))
+        return int(np.count_nonzero(self._due.at != NO_TIME))
 
     def id_of(self, slot: int) -> bytes:
         """Id of the customer in a slot."""
@@ -236,7 +228,7 @@ class State:
         if len(self._ids) > size:
             more = max(len(self._ids) - size, size // 2)
             self._slot_of = np.append(self._slot_of, np.full(more, -1, np.int32))
-            self._due = np.append(self._due, np.full(more, NO_TIME, np.int64))
+            self._due.grow(more)
             self._as_of = np.append(self._as_of, np.full(more, NO_TIME, np.int64))
             self._known = np.append(self._known, np.zeros(more, np.bool_))
         return np.fromiter(map(known.__getitem__, ids), np.int64, len(ids))
@@ -251,7 +243,7 @@ class State:
         self._require_flushed()
         self._slot_of[self._owner[: self._used][self._owner[: self._used] >= 0]] = -1
         self.rows = np.zeros(1024, ROW)
-        self._raw = self.rows.view(_RAW)
+        self._raw = self.rows.view(RAW)
         self._owner = np.full(1024, -1, np.int32)
         for name in _SLOT_FLAGS:
             setattr(self, name, np.zeros(1024, np.bool_))
@@ -276,7 +268,7 @@ class State:
         self._slot_of[wanted] = places
         self._owner[places] = wanted
         self._pinned[places] = True
-        self._raw[places] = np.zeros(1, _RAW)
+        self._raw[places] = np.zeros(1, RAW)
         stored = np.flatnonzero(self._known[wanted])
         ids = self._ids
         rows = self._cold.rows([ids[ordinal] for ordinal in wanted[stored].tolist()])
@@ -284,7 +276,7 @@ class State:
         if found:
             present = [row for row in rows if row is not None]
             owners = [ids[ordinal] for ordinal in wanted[stored[found]].tolist()]
-            self._raw[places[stored[found]]] = opened_many(owners, present).view(_RAW)
+            self._raw[places[stored[found]]] = current_many(owners, present).view(RAW)
         return self._slot_of[ordinals]
 
     def _room(self, count: int) -> Slots:
@@ -323,7 +315,7 @@ class State:
     def _grow(self, least: int) -> None:
         size = max(least, min(2 * len(self.rows), len(self.rows) + _GROWTH))
         rows = np.zeros(size, ROW)
-        raw = rows.view(_RAW)
+        raw = rows.view(RAW)
         raw[: self._used] = self._raw[: self._used]
         self.rows, self._raw = rows, raw
         more = size - len(self._owner)
@@ -335,31 +327,14 @@ class State:
 
     def due(self, at: int, limit: int) -> Slots:
         """Open rows with `due` <= at, in the order (due, id), at most `limit`."""
-        if self._bucketless:
-            self._fill_buckets()
-        last = at // _MINUTE
-        found: list[NDArray[np.int32]] = []
-        count = 0
-        live_minutes = []
-        while self._minutes and self._minutes[0] <= last and count < limit:
-            minute = heapq.heappop(self._minutes)
-            bucket = self._buckets.pop(minute)
-            ordinals = np.unique(np.frombuffer(bucket, np.int32))
-            live = ordinals[self._due[ordinals] // _MINUTE == minute]
-            self._entries -= len(bucket) - len(live)
-            if len(live):
-                self._buckets[minute] = array("i", live.tobytes())
-                live_minutes.append(minute)
-                found.append(live[self._due[live] <= at])
-                count += len(found[-1])
-        for minute in live_minutes:
-            heapq.heappush(self._minutes, minute)
-        return self._in_order(np.concatenate([np.empty(0, np.int32), *found]).astype(np.int64), limit)
+        return self._in_order(self._due.until(at, limit), limit)
 
     def behind(self, at: int, limit: int) -> Slots:
         """Open rows with `as_of` < at or `due` <= at, in the order (due, id), at most `limit`."""
         count = len(self._ids)
-        return self._in_order(np.flatnonzero((self._as_of[:count] < at) | (self._due[:count] <= at)), limit)
+        return self._in_order(
+            np.flatnonzero((self._as_of[:count] < at) | (self._due.at[:count] <= at)), limit
+        )
 
     def after(self, id: bytes, limit: int) -> Slots:
         """Open rows whose id is above the given one, in the order of their ids, at most `limit`."""
@@ -368,7 +343,7 @@ class State:
         chosen: list[int] = []
         for place in range(bisect_right(self._by_id, id), len(self._by_id)):
             ordinal = self._ordinals[self._by_id[place]]
-            if self._due[ordinal] != NO_TIME:
+            if self._due.at[ordinal] != NO_TIME:
                 chosen.append(ordinal)
                 if len(chosen) == limit:
                     break
@@ -377,7 +352,7 @@ class State:
         return self._warm(np.array(chosen, np.int64))
 
     def _in_order(self, ordinals: NDArray[np.int64], limit: int) -> Slots:
-        due = self._due[ordinals]
+        due = self._due.at[ordinals]
         if len(ordinals) > limit:
             # All that share the last due time stay in: ids decide among them.
             some = due <= np.partition(due, limit - 1)[limit - 1]
@@ -391,41 +366,11 @@ class State:
     def _index(
         self, ordinals: NDArray[np.int64], state: NDArray[Any], due: NDArray[Any], as_of: NDArray[Any]
     ) -> None:
-        """Note what rows are known of these customers; a new `due` goes into its minute's bucket."""
+        """Note what rows are known of these customers."""
         is_open = state == OPEN
-        due = np.where(is_open, due, NO_TIME)
         self._known[ordinals] = state != NONE
         self._as_of[ordinals] = np.where(is_open, as_of, NO_TIME)
-        moved = np.flatnonzero((self._due[ordinals] != due) & is_open)
-        self._due[ordinals] = due
-        if self._bucketless or not len(moved):
-            return
-        self._entries += len(moved)
-        if self._entries > 2 * len(self._ids) + _SLACK:
-            self._bucketless = True  # most are of the past by now
-            return
-        for ordinal, minute in zip(ordinals[moved].tolist(), (due[moved] // _MINUTE).tolist(), strict=True):
-            bucket = self._buckets.get(minute)
-            if bucket is None:
-                bucket = self._buckets[minute] = array("i")
-                heapq.heappush(self._minutes, minute)
-            bucket.append(ordinal)
-
-    def _fill_buckets(self) -> None:
-        """All buckets anew."""
-        due = self._due[: len(self._ids)]
-        ordinals = np.flatnonzero(due != NO_TIME).astype(np.int32)
-        minutes = due[ordinals] // _MINUTE
-        order = np.argsort(minutes, kind="stable")
-        ordinals, minutes = ordinals[order], minutes[order]
-        keys, starts = np.unique(minutes, return_index=True)
-        parts = np.split(ordinals, starts[1:])
-        self._minutes = keys.tolist()
-        self._buckets = {
-            minute: array("i", part.tobytes()) for minute, part in zip(self._minutes, parts, strict=False)
-        }
-        self._entries = len(ordinals)
-        self._bucketless = False
+        self._due.put(ordinals, np.where(is_open, due, NO_TIME))
 
     # -- side table ---------------------------------------------------------------------------------
 
@@ -531,26 +476,3 @@ class State:
             keys.append(PARTITION_KEY)
             values.append(msgspec.json.encode(self.partition))
         return Changes(keys, values)
-
-
-def opened_many(ids: Sequence[bytes], rows: Sequence[bytes]) -> NDArray[Any]:
-    """Stored rows as ROW, whatever their format.  Raises RowFormatError."""
-    try:
-        if all(map(is_packed, rows)):
-            return unpack(rows)
-        # As bytes: numpy copies a record field by field, and what lies between them would be anything.
-        return np.concatenate([current(row, id).view(_RAW) for id, row in zip(ids, rows, strict=True)]).view(
-            ROW
-        )
-    except RowFormatError:
-        _refuse(ids, rows)
-        raise
-
-
-def _refuse(ids: Sequence[bytes], rows: Sequence[bytes]) -> None:
-    """Say which row cannot be read, and why."""
-    for id, row in zip(ids, rows, strict=True):
-        try:
-            current(row, id)
-        except RowFormatError as error:
-            raise RowFormatError(f"customer {id.decode(errors='replace')}: {error}") from None

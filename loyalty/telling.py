@@ -5,20 +5,15 @@ The kernel says in numbers what happened; whoever reads a topic wants names, ids
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty import conditions
 from loyalty.columns import (
     BADGE,
     CAMPAIGN,
-    CANCELLED,
-    EXPIRED,
-    GIVEN,
     GRANT,
     MISSION,
     OF_MISSION,
@@ -26,12 +21,9 @@ from loyalty.columns import (
     OPEN_GRANTS,
     POINTS,
     PROGRESS,
-    REFUSED_MISSION,
-    REPLACED,
     RESERVED,
     TIER,
 )
-from loyalty.conditions import Comparison, Kind
 from loyalty.effects import (
     BADGE_AWARDS,
     DECISIONS,
@@ -44,22 +36,29 @@ from loyalty.effects import (
     plain,
     told,
 )
-from loyalty.events import scale
 from loyalty.game import LEVELS
-from loyalty.links import own_record
 from loyalty.policy import Content
 from loyalty.side import Grant, Side
 from loyalty.times import iso_many
-from loyalty.vocabulary import INDEX, KINDS
+from loyalty.wording import (
+    BEGINS,
+    ENDS,
+    GRANTS,
+    REASONS,
+    STATUSES,
+    Condition,
+    Forward,
+    Names,
+    ask,
+    award,
+    decided,
+    grant_rule,
+    mission_rule,
+    shown,
+)
 
-STATUSES = ("given", "progress", "completed", "expired", "replaced", "cancelled", "reserved", "refused")
-REASONS = ("", "priority", "linked", "ended", "opted_out", "earned", "reward", "up", "down")
-GRANTS = ("points", "offer", "redeemed", "adjusted", "expired", "reversed", "forfeited")
-_ENDS = frozenset((EXPIRED, REPLACED, CANCELLED))
 _DAY_MS = 86_400_000
 MOST_REPEATS = 7
-
-Forward = tuple[bytes, bytes]
 
 
 class MissionTold(NamedTuple):
@@ -135,111 +134,6 @@ class CampaignTold(NamedTuple):
     control: int
 
 
-_BEGINS = frozenset((GIVEN, RESERVED, REFUSED_MISSION))
-TESTS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq,
-}  # fmt: skip
-
-
-class Part(NamedTuple):
-    """A comparison, ready to be shown: `text` up to the value seen."""
-
-    text: str
-    name: str
-    feature: int
-    kind: Kind
-    test: Callable[[float], bool]
-    wanted: Comparison
-
-
-def _test(comparison: Comparison) -> Callable[[float], bool]:
-    test = TESTS.get(comparison.operator)
-    if test is None:
-        return lambda value: conditions.compare(comparison, value)
-    wanted = conditions.number(comparison.literals[0])
-    return lambda value: test(value, wanted)
-
-
-class Condition:
-    """A condition taken apart: what each of its comparisons saw."""
-
-    def __init__(self, text: str) -> None:
-        self.parts = [
-            Part(
-                f'{{"condition":{plain(str(each))},"seen":', each.name, INDEX[each.name], KINDS[each.name],
-                _test(each), each,
-            )
-            for each in conditions.comparisons(conditions.parse(text, KINDS))
-        ]  # fmt: skip
-
-    def seen(self, features: NDArray[np.float64], row: int, words: Callable[[], dict[str, Any]]) -> str:
-        """JSON of the comparisons with what they saw in a row of features; `words` of the profile now."""
-        shown = []
-        for text, name, feature, kind, test, _ in self.parts:
-            value = features.item(row, feature)
-            if value != value:
-                value_text = "null"
-            elif kind is Kind.NUMBER:
-                value_text = plain(value)
-            elif kind is Kind.FLAG:
-                value_text = "true" if value == 1 else "false"
-            else:
-                word = words().get(name)
-                value_text = "null" if word is None else plain(word)
-            shown.append(f'{text}{value_text},"holds":{"true" if test(value) else "false"}}}')
-        return ",".join(shown)
-
-
-class Rule(NamedTuple):
-    """What is told of a template, again and again."""
-
-    name: str
-    title: str  # JSON of the name
-    members: str  # JSON of number, name and category
-    rule: str
-    units: int
-    capped: bool
-    points: int
-    condition: Condition
-
-
-class Names:
-    """What a revision calls things."""
-
-    def __init__(self, content: Content) -> None:
-        game = content.game
-        self.templates = {template.number: template for template in game.templates}
-        self.badges = {badge.number: badge for badge in game.badges}
-        self.tiers = [tier.name for tier in game.tiers]
-        self._decimals = content.decisions.currency_decimals
-        self._rules: dict[int, Rule] = {}
-        self._levels: dict[tuple[int, int], Condition] = {}
-
-    def rule(self, number: int) -> Rule:
-        """What is told of a template."""
-        found = self._rules.get(number)
-        if found is None:
-            template = self.templates[number]
-            limits, goal = template.limits, template.goal
-            units = scale(goal.types[0], self._decimals) if goal.kind == "sum" else 1
-            title = plain(template.name)
-            members = f'"number":{number},"name":{title},"category":{plain(template.category)}'
-            found = self._rules[number] = Rule(
-                template.name, title, members, f"mission:{number}", units,
-                bool(limits.total or limits.budget), template.rewards.points,
-                Condition(template.eligibility),
-            )  # fmt: skip
-        return found
-
-    def level(self, number: int, level: int) -> Condition:
-        """The condition of a badge's level (1 to 4)."""
-        found = self._levels.get((number, level))
-        if found is None:
-            found = Condition(self.badges[number].levels[level - 1].condition)
-            self._levels[number, level] = found
-        return found
-
-
 class Teller:
     """One partition's effects of the game: records and forwards, and the side entries of grants."""
 
@@ -278,7 +172,7 @@ class Teller:
         detail = row.detail
         template = self.names(row.revision).rule(row.number)
         status = STATUSES[detail]
-        rule = f"{template.rule}:{status}:{row.tenths}" if detail == PROGRESS else f"{template.rule}:{status}"
+        rule = mission_rule(row.number, detail, row.tenths)
         id = mission_id(of.customer_id, row.number, row.started)
         if not row.control and detail < RESERVED:
             members = (
@@ -288,7 +182,7 @@ class Teller:
                 f'"tenths":{row.tenths},"started_at":"{row.began}","ends_at":"{row.over}"'
             )
             effects.append(told(MISSION_PROGRESS, of, effect_id(of, rule), members))
-        if detail in _BEGINS or (row.control and detail != PROGRESS):
+        if detail in BEGINS or (row.control and detail != PROGRESS):
             saw = self._saw(of, template.condition, seen, row.seen)
             effects.append(
                 decision(of, rule, "mission", status, template.rule, template.title, row.control, saw)
@@ -296,7 +190,7 @@ class Teller:
         if template.capped and not row.control:
             if detail == RESERVED:
                 forwards.append(ask(row.number, of.customer_id, id, of.at, 1, template.points))
-            elif detail in _ENDS:
+            elif detail in ENDS:
                 release = f"release:{id}"
                 forwards.append(ask(row.number, of.customer_id, release, of.at, -1, -template.points))
 
@@ -327,7 +221,7 @@ class Teller:
     ) -> None:  # fmt: skip
         """Points or an offer.  `caused_by`: hash of the money event they came of, None for another cause."""
         kind = GRANTS[row.detail]
-        rule = _rule(row, reverses)
+        rule = grant_rule(row.origin, row.number, row.level, reverses)
         name = f"grant:{rule}:{kind}"
         if not (row.control and row.detail in (POINTS, OFFER)):
             id = effect_id(of, name, row.tenths)  # lots that expire together
@@ -387,10 +281,7 @@ def unknown_refund(of: Moment, control: bool) -> Effect:
 def _award(
     of: Moment, rule: str, kind: str, number: int, title: str, level: int, level_name: str, reason: int
 ) -> Effect:
-    members = (
-        f'"kind":"{kind}","number":{number},"name":{title},"level":{level},'
-        f'"level_name":{plain(level_name)},"reason":"{REASONS[reason]}"'
-    )
+    members = award(kind, number, title, level, level_name, reason)
     return told(BADGE_AWARDS, of, effect_id(of, rule), members)
 
 
@@ -408,35 +299,6 @@ def _granted(
 def decision(
     of: Moment, name: str, kind: str, decision: str, rule: str, title: str, control: int, saw: str
 ) -> Effect:
-    members = (
-        f'"kind":"{kind}","decision":"{decision}","rule":"{rule}","name":{title},'
-        f'"control":{"true" if control else "false"},"conditions":[{saw}]'
-    )
+    """What was decided of a rule; `title` and `saw` are JSON."""
+    members = f'{decided(kind, decision, rule, title)}{"true" if control else "false"},"conditions":[{saw}]'
     return told(DECISIONS, of, effect_id(of, f"decision:{name}"), members)
-
-
-def _rule(row: GrantTold, reverses: str) -> str:
-    if row.origin == OF_MISSION:
-        return f"mission:{row.number}"
-    return (
-        "",
-        f"badge:{row.number}:{row.level}",
-        f"earn:{row.number}",
-        "command",
-        "expiry",
-        f"refund:{reverses}",
-        "ended",
-    )[row.origin]
-
-
-def shown(number: float) -> str:
-    """A number as conditions show it."""
-    return repr(int(number)) if number == int(number) else repr(number)
-
-
-def ask(
-    number: int, customer_id: str, event_id: str, at: str, count: int, points: int, kind: str = "template"
-) -> Forward:
-    """Ask the account of a template, or a campaign, for one more of it, or give one back."""
-    attributes = {"customer": customer_id, kind: number, "count": count, "points": points}
-    return own_record(f"{kind}:{number}", "_reserve", event_id, at, attributes)

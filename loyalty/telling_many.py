@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from loyalty.columns import (
     BADGE,
-    CANCELLED,
-    EXPIRED,
-    GIVEN,
     GRANT,
     MISSION,
     OF_MISSION,
@@ -24,8 +21,6 @@ from loyalty.columns import (
     POINTS,
     PROGRESS,
     PUBLICATION,
-    REFUSED_MISSION,
-    REPLACED,
     RESERVED,
     RESET,
     SET_PROFILE,
@@ -47,12 +42,27 @@ from loyalty.effects import (
 from loyalty.game import LEVELS
 from loyalty.seeing import saw
 from loyalty.side import Grant, Side
-from loyalty.telling import GRANTS, REASONS, STATUSES, Condition, Forward, Names, Rule, ask, shown
+from loyalty.wording import (
+    BEGINS,
+    ENDS,
+    GRANTS,
+    REASONS,
+    STATUSES,
+    Condition,
+    Forward,
+    Names,
+    Rule,
+    ask,
+    award,
+    decided,
+    grant_rule,
+    mission_rule,
+    shown,
+)
 from loyalty.writing import Page, Texts, floats
 
 Found = NDArray[np.void]
 
-_BEGINS, _ENDS = (GIVEN, RESERVED, REFUSED_MISSION), (EXPIRED, REPLACED, CANCELLED)
 _GRANTS = Texts.of([kind.encode() for kind in GRANTS])
 _BITS = {"revision": 31, "number": 16}  # of an EFFECT; other fields have 8
 
@@ -126,10 +136,6 @@ class ManyTeller:
         of, which, detail, control = telling.of, telling.which, rows["detail"], rows["control"] != 0
         missions = _mission_ids(of, which[places], rows)
 
-        def name(number: int, detail: int, tenths: int) -> str:
-            status = STATUSES[detail]
-            return f"mission:{number}:{status}" + (f":{tenths}" if detail == PROGRESS else "")
-
         def members(revision: int, number: int, detail: int, reason: int) -> str:
             return (
                 f',{self.names(revision).rule(number).members},"status":"{STATUSES[detail]}",'
@@ -138,9 +144,9 @@ class ManyTeller:
 
         def why(revision: int, number: int, detail: int) -> str:
             rule = self.names(revision).rule(number)
-            return _why("mission", STATUSES[detail], rule.rule, rule.title)
+            return "," + decided("mission", STATUSES[detail], rule.rule, rule.title)
 
-        names, by_name = _texts(rows, ("number", "detail", "tenths"), name)
+        names, by_name = _texts(rows, ("number", "detail", "tenths"), mission_rule)
         rules, by_rule = self._rules(rows)
         chosen = np.flatnonzero(~control & (detail < RESERVED))
         if len(chosen):
@@ -163,14 +169,14 @@ class ManyTeller:
             page.time(told["ends"].astype(np.int64) * 1000)
             page.text(b'"')
             telling.put(MISSION_PROGRESS, places[chosen], ids, page)
-        chosen = np.flatnonzero(np.isin(detail, _BEGINS) | (control & (detail != PROGRESS)))
+        chosen = np.flatnonzero(np.isin(detail, BEGINS) | (control & (detail != PROGRESS)))
         if len(chosen):
             conditions = [rule.condition for rule in rules]
             shown = self._saw(telling, conditions, by_rule[chosen], places[chosen])
             whys = _texts(rows[chosen], ("revision", "number", "detail"), why)
             self._decide(telling, places[chosen], (names, by_name[chosen]), whys, shown)
         capped = np.array([rule.capped for rule in rules])[by_rule] & ~control
-        for n in np.flatnonzero(capped & ((detail == RESERVED) | np.isin(detail, _ENDS))).tolist():
+        for n in np.flatnonzero(capped & ((detail == RESERVED) | np.isin(detail, ENDS))).tolist():
             rule, id, moment = rules[by_rule[n]], missions[n].tobytes().decode(), of[int(which[places[n]])]
             release, sign = ("", 1) if detail[n] == RESERVED else ("release:", -1)
             telling.forwards[int(places[n])] = ask(
@@ -182,11 +188,12 @@ class ManyTeller:
         names, of = self.names(revision), telling.of
 
         def members(number: int, level: int, reason: int) -> str:
-            return _award("badge", number, names.badges[number].name, level, LEVELS[level - 1], reason)
+            title = plain(names.badges[number].name)
+            return "," + award("badge", number, title, level, LEVELS[level - 1], reason)
 
         def why(number: int, level: int) -> str:
             title = plain(names.badges[number].name)
-            return _why("badge", "awarded", f"badge:{number}:{level}", title)
+            return "," + decided("badge", "awarded", f"badge:{number}:{level}", title)
 
         fields = ("number", "level")
         rules = _texts(rows, fields, lambda number, level: f"badge:{number}:{level}")
@@ -206,7 +213,8 @@ class ManyTeller:
         tiers, of, which = self.names(revision).tiers, telling.of, telling.which[places]
 
         def members(level: int, reason: int) -> str:
-            return _award("tier", 0, "tier", level, tiers[level] if level < len(tiers) else "", reason)
+            name = tiers[level] if level < len(tiers) else ""
+            return "," + award("tier", 0, '"tier"', level, name, reason)
 
         rules = _texts(rows, ("detail", "level"), lambda detail, level: f"tier:{detail}:{level}")
         ids = of.ids(which, lambda page: page.pick(*rules))
@@ -218,7 +226,9 @@ class ManyTeller:
         """Points and offers."""
         of, detail, control = telling.of, rows["detail"], rows["control"] != 0
         fields = ("origin", "number", "level", "detail")
-        rules, by_rule = _kept(rows, fields, lambda origin, number, level, _: _rule(origin, number, level))
+        rules, by_rule = _kept(
+            rows, fields, lambda origin, number, level, _: grant_rule(origin, number, level)
+        )
         kinds = [GRANTS[each] for each in detail.tolist()]
         own = [rules[n] for n in by_rule.tolist()]
         names = _unique([f"grant:{rule}:{kind}" for rule, kind in zip(own, kinds, strict=True)])
@@ -263,7 +273,7 @@ class ManyTeller:
                 title = self.names(asked).rule(number).title
             else:
                 title = plain(self.names(revision).badges[number].name)
-            return _why("grant", GRANTS[detail], _rule(of, number, level), title)
+            return "," + decided("grant", GRANTS[detail], grant_rule(of, number, level), title)
 
         sights = [b""] * len(rows)
         earned = np.flatnonzero(rows["origin"] == OF_MISSION)
@@ -354,27 +364,3 @@ def _mission_ids(of: Moments, which: Which, rows: Found) -> Ids:
     page.text(b"\x1f")
     page.value(rows["started"])
     return page.written().hashed()
-
-
-def _award(kind: str, number: int, name: str, level: int, level_name: str, reason: int) -> str:
-    return (
-        f',"kind":"{kind}","number":{number},"name":{plain(name)},"level":{level},'
-        f'"level_name":{plain(level_name)},"reason":"{REASONS[reason]}"'
-    )
-
-
-def _why(kind: str, decision: str, rule: str, title: str) -> str:
-    return f',"kind":"{kind}","decision":"{decision}","rule":"{rule}","name":{title},"control":'
-
-
-def _rule(origin: int, number: int, level: int) -> str:
-    """The rule that a grant comes of, but for a refund's."""
-    return (
-        f"mission:{number}",
-        f"badge:{number}:{level}",
-        f"earn:{number}",
-        "command",
-        "expiry",
-        "refund",
-        "ended",
-    )[origin]

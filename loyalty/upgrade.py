@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.calendar import month_of
 from loyalty.hashing import hash64
-from loyalty.packing import opened
-from loyalty.row import CAMPAIGN, FORMAT, GAME, MISSION, ROW, empty
+from loyalty.packing import is_packed, opened, unpack
+from loyalty.row import CAMPAIGN, FORMAT, GAME, MISSION, RAW, ROW, RowFormatError, empty
 
 _NEW = {
     "next_refresh", "id_hash", "active_days", "completed", "badges", "marks", "lot_points", "lot_month",
@@ -32,3 +35,25 @@ def current(data: bytes, id: bytes) -> NDArray[np.void]:
     row["format"], row["next_refresh"] = FORMAT, old["due"]
     row["id_hash"], row["month"] = hash64(id), month_of(int(old["day"]))
     return row
+
+
+def current_many(ids: Sequence[bytes], rows: Sequence[bytes]) -> NDArray[Any]:
+    """Those of many customers.  Raises RowFormatError, which says whose cannot be read."""
+    try:
+        if all(map(is_packed, rows)):
+            return unpack(rows)
+        # As bytes: numpy copies a record field by field, and what lies between them would be anything.
+        found = [current(row, id).view(RAW) for id, row in zip(ids, rows, strict=True)]
+        return np.concatenate(found).view(ROW)
+    except RowFormatError:
+        _refuse(ids, rows)
+        raise
+
+
+def _refuse(ids: Sequence[bytes], rows: Sequence[bytes]) -> None:
+    """Say which row cannot be read, and why."""
+    for id, row in zip(ids, rows, strict=True):
+        try:
+            current(row, id)
+        except RowFormatError as error:
+            raise RowFormatError(f"customer {id.decode(errors='replace')}: {error}") from None

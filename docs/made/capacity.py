@@ -5,20 +5,15 @@ A figure that is not there yet makes everything that needs it "not measured yet"
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 from config import topics
 from config.settings import Settings
 from docs.made.markdown import table
+from docs.made.results import MISSING, Results, at, number, read
 from loyalty.asking import SETS
 from loyalty.row import ROW
-
-RESULTS = Path(__file__).parents[2] / "bench" / "results.json"
-MISSING = "not measured yet"
 
 SETTINGS = Settings.model_construct()
 REGISTRY = {topic.name: topic for topic in topics.registry(SETTINGS)}
@@ -54,9 +49,9 @@ Signs stand for rows of the first two tables. What needs a figure that no benchm
 Value = float | None
 
 
-def page(results: dict[str, Any] | None = None) -> str:
+def page(results: Results | None = None) -> str:
     """The page, in Markdown; `results` are shaped like bench/results.json, which is read without them."""
-    costs = _Costs(json.loads(RESULTS.read_text()) if results is None else results)
+    costs = _Costs(read() if results is None else results)
     measured = table(("sign", "what", "value", "in `bench/results.json`"), costs.rows())
     sections = {
         "Assumed": table(("sign", "what", "value", "from"), _assumed()),
@@ -113,7 +108,7 @@ def _assumed() -> list[tuple[str, str, str, str]]:
 class _Costs:
     """What was measured, None where it was not, and what follows of workers."""
 
-    def __init__(self, results: dict[str, Any]) -> None:
+    def __init__(self, results: Results) -> None:
         self._results = results
         rate = "khaywe.events_per_cpu_second"
         self.dense_at = f"comparison.{rate}" if self._of(f"comparison.{rate}") else rate
@@ -142,9 +137,7 @@ class _Costs:
         self.own = _given(lambda workers: CUSTOMERS / workers, self.workers)
 
     def _of(self, path: str) -> Value:
-        found: Any = self._results
-        for step in path.split("."):
-            found = found.get(step) if isinstance(found, dict) else None
+        found = at(self._results, path)
         return None if found is None else float(found)
 
     def _share(self, paths: str) -> Value:
@@ -153,33 +146,33 @@ class _Costs:
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
         """Of the table."""
         rate = "raw events a CPU second of a worker, both hops"
-        yield "r", f"{rate}, 150 records a customer", _number(self.dense), f"`{self.dense_at}`"
+        yield "r", f"{rate}, 150 records a customer", number(self.dense), f"`{self.dense_at}`"
         yield (
             "r'",
             f"{rate}, 15 records a customer",
-            _number(self.sparse),
+            number(self.sparse),
             f"`{self.sparse_at}`" + (", of r" if "/" in self.sparse_at else ""),
         )
-        at = "`scaling.customers.1000000.events_per_cpu_second`"
-        yield "r''", f"{rate}, a million customers", _number(self.million), at
-        at = "`khaywe.models_rate_share`, by the clock"
-        yield "m", "rate with models inline, of that without", _number(self.models, 3), at
-        at = "`khaywe.microseconds_a_due_customer`"
-        yield "t", "CPU of a customer's daily refresh", _number(self.due, 1, " µs"), at
-        at = "`khaywe.resident_bytes`"
-        yield "b", "memory of a worker at full load, few customers", _bytes(self.resident), at
-        at = "`khaywe.restore_resident_bytes / khaywe.rows`, the process itself included"
-        yield "i", "memory for a customer whose row is on disk", _bytes(self.cold), at
+        place = "`scaling.customers.1000000.events_per_cpu_second`"
+        yield "r''", f"{rate}, a million customers", number(self.million), place
+        place = "`khaywe.models_rate_share`, by the clock"
+        yield "m", "rate with models inline, of that without", number(self.models, ",.3f"), place
+        place = "`khaywe.microseconds_a_due_customer`"
+        yield "t", "CPU of a customer's daily refresh", number(self.due, ",.1f", " µs"), place
+        place = "`khaywe.resident_bytes`"
+        yield "b", "memory of a worker at full load, few customers", _bytes(self.resident), place
+        place = "`khaywe.restore_resident_bytes / khaywe.rows`, the process itself included"
+        yield "i", "memory for a customer whose row is on disk", _bytes(self.cold), place
         yield "h", "memory of a row that is held", _bytes(ROW.itemsize), "not there, but in `loyalty/row.py`"
         yield "s", "a row as stored", _bytes(self.stored), "`khaywe.stored_row_bytes`"
-        at = "`khaywe.restore_rows_per_second`"
-        yield "c", "rows a second from the changelog into an empty store", _number(self.empty), at
-        at = "`khaywe.warm_start_rows_per_second`"
-        yield "w", "rows a second from a store that is there", _number(self.warm), at
-        at = "`console.database_bytes / console.customers`"
-        yield "q", "PostgreSQL for a customer with a year of rows", _bytes(self.sql), at
-        at = "`projection.effects_per_cpu_second_with_postgresql`"
-        yield "j", "effects a CPU second, projector and PostgreSQL", _number(self.projected), at
+        place = "`khaywe.restore_rows_per_second`"
+        yield "c", "rows a second from the changelog into an empty store", number(self.empty), place
+        place = "`khaywe.warm_start_rows_per_second`"
+        yield "w", "rows a second from a store that is there", number(self.warm), place
+        place = "`console.database_bytes / console.customers`"
+        yield "q", "PostgreSQL for a customer with a year of rows", _bytes(self.sql), place
+        place = "`projection.effects_per_cpu_second_with_postgresql`"
+        yield "j", "effects a CPU second, projector and PostgreSQL", number(self.projected), place
 
     def when(self) -> str:
         """Commits of the measurements."""
@@ -217,7 +210,7 @@ def _workers(costs: _Costs) -> list[str]:
         workers = costs.workers_at(rate)
         cores = _given(lambda workers: workers * CORES, workers)
         partitions = _given(lambda workers: workers * PARTITIONS, workers)
-        figures = (_number(costs.busy(rate), 1), _number(workers), _number(cores), _number(partitions))
+        figures = (number(costs.busy(rate), ",.1f"), number(workers), number(cores), number(partitions))
         rows.append((load, sign, *figures))
     return [
         *table(("load", "rate", "cores busy at the peak", "workers", "cores", "partitions"), rows),
@@ -242,19 +235,19 @@ def _one(costs: _Costs) -> list[str]:
     return table(
         ("what", "formula", "figure"),
         [
-            ("its customers, all of them held: `KHAYWE_CACHE_ROWS`", "C / workers", _number(costs.own)),
+            ("its customers, all of them held: `KHAYWE_CACHE_ROWS`", "C / workers", number(costs.own)),
             ("memory", "b + C / workers · (i + h)", _bytes(memory)),
             ("disk of its store", "S · s · C / workers", _bytes(disk)),
             (
                 "until one other works for a dead one's customers",
                 "L + C / workers / c",
-                _number(empty, 1, " s"),
+                number(empty, ",.1f", " s"),
             ),
-            ("the same, where its store is there", "L + C / workers / w", _number(warm, 1, " s")),
+            ("the same, where its store is there", "L + C / workers / w", number(warm, ",.1f", " s")),
             (
                 "until what waited meanwhile, at the peak, is worked off",
                 "(L + C / workers / c) · U / (1 − U)",
-                _number(waited, 1, " s"),
+                number(waited, ",.1f", " s"),
             ),
         ],
     )
@@ -299,7 +292,7 @@ def _kafka(costs: _Costs) -> list[str]:
         each = costs.bytes_of.get(name)
         written = _given(lambda each: each * EVENTS * PEAK * REPLICAS, each)
         rate = MISSING if written is None else f"{_bytes(written)}/s"
-        rows.append((name, _number(each, 1), formula, _bytes(size), rate))
+        rows.append((name, number(each, ",.1f"), formula, _bytes(size), rate))
     heads = ("topic", "v: bytes a raw event", "disk, formula", "disk of all brokers", "written at the peak")
     return [
         *table(heads, rows),
@@ -337,8 +330,8 @@ def _postgresql(costs: _Costs) -> list[str]:
         ("what", "formula", "figure"),
         [
             ("disk of a server", "q · C · T", _bytes(_sql(costs))),
-            ("effects a raw event", "`soak.records_a_record`, summed up", _number(effects, 3)),
-            ("cores of projectors and PostgreSQL at the peak", "effects · E · P / j", _number(cores, 1)),
+            ("effects a raw event", "`soak.records_a_record`, summed up", number(effects, ",.3f")),
+            ("cores of projectors and PostgreSQL at the peak", "effects · E · P / j", number(cores, ",.1f")),
         ],
     )
 
@@ -357,18 +350,14 @@ def _all(costs: _Costs) -> list[str]:
     return table(
         ("what", "formula", "figure"),
         [
-            ("workers", "ceil((E · P / (r · m) + C · t / 86,400) / U)", _number(costs.workers)),
-            ("cores of workers", "workers · W", _number(cores)),
+            ("workers", "ceil((E · P / (r · m) + C · t / 86,400) / U)", number(costs.workers)),
+            ("cores of workers", "workers · W", number(cores)),
             ("memory of workers", "workers · b + C · (i + h)", _bytes(memory)),
             ("disk of workers", "S · s · C", _bytes(stores)),
-            ("disks of Kafka", "ceil(disk / (N · F))", _total(kafka, lambda size: _number(_disks(size)))),
-            ("disks of PostgreSQL", "B · ceil(q · C · T / (N · F))", _number(sql)),
+            ("disks of Kafka", "ceil(disk / (N · F))", _total(kafka, lambda size: number(_disks(size)))),
+            ("disks of PostgreSQL", "B · ceil(q · C · T / (N · F))", number(sql)),
         ],
     )
-
-
-def _number(value: Value, places: int = 0, unit: str = "") -> str:
-    return MISSING if value is None else f"{value:,.{places}f}{unit}"
 
 
 def _bytes(value: Value) -> str:

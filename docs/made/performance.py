@@ -1,18 +1,15 @@
-"""The page of speed: every figure of bench/results.json, with the command it came from and the commit it"
-" was made at."""
+"""The page of speed: every figure of bench/results.json, with the command and the commit it came from."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from docs.made.markdown import table
+from docs.made.results import MISSING, Results, at, number, read
 
 DOCS = Path(__file__).parents[1]
-RESULTS = DOCS.parent / "bench" / "results.json"
-MISSING = "not measured yet"
 
 HEAD = """\
 # Performance
@@ -64,13 +61,14 @@ writes with 150 records a customer, all but the effects with 15), and a fold tha
 of texts."""
 
 
-def page(results: dict[str, Any] | None = None) -> str:
+def page(results: Results | None = None) -> str:
     """The page, in Markdown; `results` are shaped like bench/results.json, which is read without them."""
-    found = json.loads(RESULTS.read_text()) if results is None else results
+    found = read() if results is None else results
     sections = {
         "Goals": _goals(found), "Peers": _peers(found), "The whole way of a record": _pipeline(found),
         "Scaling": _scaling(found), "Restore and memory": _restore(found), "Silent customers": _ticks(found),
-        "Models": _predictions(found), "Projection": _projection(found), "Reads of the API": _api(found),
+        "Models": _plain(found, "predictions"), "Projection": _plain(found, "projection"),
+        "Reads of the API": _api(found),
         "Pages of the console": _console(found), "An hour at half load": _soak(found),
     }  # fmt: skip
     machine = found.get("machine")
@@ -86,56 +84,43 @@ def page(results: dict[str, Any] | None = None) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _from(found: dict[str, Any], part: str, command: str | None = None) -> str:
+def _from(found: Results, part: str, command: str | None = None) -> str:
     """The command and the commit of a part."""
     commit = found.get("commits", {}).get(part)
     said = f", at commit {commit}." if commit else f": {MISSING}."
-    return f"`{command or f'python -m bench {part}'}`{said}"
+    run = command or f"python -m bench {part}"
+    return f"`{run}`{said}"
 
 
-def _at(found: dict[str, Any], *path: str) -> Any:
-    """What stands at a path, None where nothing does."""
-    here: Any = found
-    for name in path:
-        here = here.get(name) if isinstance(here, dict) else None
-    return here
-
-
-def _number(value: float | None, form: str = ",.0f", unit: str = "") -> str:
-    return MISSING if value is None else f"{value:{form}}{unit}"
-
-
-def _goals(found: dict[str, Any]) -> list[str]:
+def _goals(found: Results) -> list[str]:
     """What issue and design ask for, and what was measured."""
-    engine = ("comparison", "khaywe")
-    latency = (_at(found, *engine, "latency") or [{}])[-1].get("latency_p99_ms")
-    few, many = (
-        _at(found, "scaling", "customers", count, "events_per_second") for count in ("10000", "1000000")
-    )
-    resident = _at(found, "scaling", "customers", "1000000", "resident_bytes")
-    scaled = many / few if many and few else None
+    engine, few, many = "comparison.khaywe", "scaling.customers.10000", "scaling.customers.1000000"
+    late = at(found, f"{engine}.latency")
+    rates = [at(found, f"{customers}.events_per_second") for customers in (many, few)]
+    resident = at(found, f"{many}.resident_bytes")
+    scaled = rates[0] / rates[1] if all(rates) else None
     memory = resident / 2**20 if resident else None
     rows = [
         (
             f"events a second of CPU, times {PEERS[peer]}",
-            _at(found, "peers", peer, "khaywe_times_cpu"), goal, ".1f", 1,
+            at(found, f"peers.{peer}.khaywe_times_cpu"), goal, ".1f", 1,
         )
         for peer, goal in (("kafka_streams", 3.0), ("quix_streams", 6.0), ("faust_tutorial", 50.0))
     ] + [
-        ("raw events a second of one worker", _at(found, *engine, "events_per_second"), 100_000, ",.0f", 1),
-        ("share of librdkafka's limit", _at(found, *engine, "share_of_librdkafka"), 0.6, ".0%", 1),
-        ("p99 of latency at half load, ms", latency, 250, ",.0f", -1),
+        ("raw events a second of one worker", at(found, f"{engine}.events_per_second"), 100_000, ",.0f", 1),
+        ("share of librdkafka's limit", at(found, f"{engine}.share_of_librdkafka"), 0.6, ".0%", 1),
+        ("p99 of latency at half load, ms", late[-1]["latency_p99_ms"] if late else None, 250, ",.0f", -1),
         ("speed with 1 million customers, of that with 10,000", scaled, 0.7, ".0%", 1),
         ("memory of a worker with 1 million customers, MiB", memory, 1024, ",.0f", -1),
-        ("rows restored a second", _at(found, "khaywe", "restore_rows_per_second"), 200_000, ",.0f", 1),
-        ("models' share of the time", _at(found, "khaywe", "models_share_of_time"), 0.15, ".0%", -1),
-        ("the game, of scores alone", _at(found, "khaywe", "full_work_share"), 0.8, ".0%", 1),
-        ("290 templates, of 29", _at(found, "khaywe", "templates_290_share"), 0.5, ".0%", 1),
+        ("rows restored a second", at(found, "khaywe.restore_rows_per_second"), 200_000, ",.0f", 1),
+        ("models' share of the time", at(found, "khaywe.models_share_of_time"), 0.15, ".0%", -1),
+        ("the game, of scores alone", at(found, "khaywe.full_work_share"), 0.8, ".0%", 1),
+        ("290 templates, of 29", at(found, "khaywe.templates_290_share"), 0.5, ".0%", 1),
     ]  # fmt: skip
     lines = table(
         ("what", "measured", "goal", "reached"),
         [
-            (what, _number(value, form), f"{'at most ' if sign < 0 else ''}{goal:{form}}",
+            (what, number(value, form), f"{'at most ' if sign < 0 else ''}{goal:{form}}",
              "" if value is None else "yes" if sign * value >= sign * goal else "no")
             for what, value, goal, form, sign in rows
         ],
@@ -143,7 +128,7 @@ def _goals(found: dict[str, Any]) -> list[str]:
     return [*lines, "", WHY_NOT]
 
 
-def _peers(found: dict[str, Any]) -> list[str]:
+def _peers(found: Results) -> list[str]:
     engines = {**found.get("comparison", {}), **found.get("peers", {})}
     rows = []
     for name, title in (PEERS | LIMITS).items():
@@ -151,15 +136,15 @@ def _peers(found: dict[str, Any]) -> list[str]:
         if its is None:
             continue
         late = [
-            f"{_number(each['latency_p50_ms'])} / {_number(each['latency_p99_ms'])}"
+            f"{number(each['latency_p50_ms'])} / {number(each['latency_p99_ms'])}"
             for each in its.get("latency", ())
         ]
         rows.append((
-            title, _number(its["events_per_second"]), _number(its["events_per_cpu_second"]),
-            _number(its.get("khaywe_times_cpu"), ".1f") if "khaywe_times_cpu" in its else "",
+            title, number(its["events_per_second"]), number(its["events_per_cpu_second"]),
+            number(its.get("khaywe_times_cpu"), ".1f") if "khaywe_times_cpu" in its else "",
             *(late or ["", ""]),
-            _number(its["resident_bytes"] / 1e6), _number(its["events"]),
-            _number(its["customers"]) if its["customers"] else "",
+            number(its["resident_bytes"] / 1e6), number(its["events"]),
+            number(its["customers"]) if its["customers"] else "",
         ))  # fmt: skip
     if not rows:
         return [_from(found, "peers")]
@@ -171,12 +156,12 @@ def _peers(found: dict[str, Any]) -> list[str]:
     return [_from(found, "peers"), "", *table(headers, rows), "", *picture, PEERS_NOTE, "", LIMIT_NOTE]
 
 
-def _pipeline(found: dict[str, Any]) -> list[str]:
+def _pipeline(found: Results) -> list[str]:
     its = found.get("khaywe", {})
     if "events_per_second" not in its:
         return [_from(found, "pipeline")]
     game = "scores, 29 templates, 48 badge levels"
-    few, sparse = _number(its["customers"]), _number(its["sparse_customers"])
+    few, sparse = number(its["customers"]), number(its["sparse_customers"])
     rows = [
         ("five scores alone", few, its["scores_only_events_per_second"], ""),
         (game, few, its["events_per_second"], f"{its['full_work_share']:.0%} of scores alone"),
@@ -188,7 +173,7 @@ def _pipeline(found: dict[str, Any]) -> list[str]:
         (game, sparse, its["sparse_events_per_second"],
          f"{its['sparse_full_work_share']:.0%} of scores alone"),
     ]  # fmt: skip
-    shown = [(what, customers, _number(rate), share) for what, customers, rate, share in rows]
+    shown = [(what, customers, number(rate), share) for what, customers, rate, share in rows]
     return [
         _from(found, "pipeline"), "",
         *table(("what is decided", "customers", "raw events a second", "share"), shown), "",
@@ -215,7 +200,7 @@ def _stages(its: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         yield title, *("" if value is None else f"{value:.1f}" for value in values)
 
 
-def _scaling(found: dict[str, Any]) -> list[str]:
+def _scaling(found: Results) -> list[str]:
     its = found.get("scaling")
     if not its:
         return [_from(found, "scaling")]
@@ -227,24 +212,24 @@ def _scaling(found: dict[str, Any]) -> list[str]:
     titles = {"customers": "customers", "partitions": "partitions", "workers": "workers, 8 partitions"}
     for what, title in titles.items():
         rows = [
-            (_number(int(count)), _number(each["events_per_second"]), _number(each["events_per_cpu_second"]),
-             _number(each["resident_bytes"] / 1e6))
+            (number(int(count)), number(each["events_per_second"]), number(each["events_per_cpu_second"]),
+             number(each["resident_bytes"] / 1e6))
             for count, each in its[what].items()
         ]  # fmt: skip
         lines += [*table((title, "events a second", "a second of CPU", "memory, MB"), rows), ""]
     return lines[:-1]
 
 
-def _restore(found: dict[str, Any]) -> list[str]:
+def _restore(found: Results) -> list[str]:
     its = found.get("khaywe", {})
     resident = its.get("restore_resident_bytes")
-    memory = _number(resident / 1e6 if resident else None)
+    memory = number(resident / 1e6 if resident else None)
     rows = [
-        ("rows a second from the changelog", _number(its.get("restore_rows_per_second"))),
-        ("rows a second from a warm store", _number(its.get("warm_start_rows_per_second"))),
+        ("rows a second from the changelog", number(its.get("restore_rows_per_second"))),
+        ("rows a second from a warm store", number(its.get("warm_start_rows_per_second"))),
         ("resident memory of the restored table, rows cold, MB", memory),
-        ("a row in memory, bytes", _number(its.get("row_bytes"))),
-        ("a row as stored, bytes, mean", _number(its.get("stored_row_bytes"))),
+        ("a row in memory, bytes", number(its.get("row_bytes"))),
+        ("a row as stored, bytes, mean", number(its.get("stored_row_bytes"))),
     ]
     return [
         _from(found, "restore"), "",
@@ -254,7 +239,7 @@ def _restore(found: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def _ticks(found: dict[str, Any]) -> list[str]:
+def _ticks(found: Results) -> list[str]:
     its = found.get("khaywe", {})
     if "due_in_an_hour" not in its:
         return [_from(found, "ticks")]
@@ -268,7 +253,7 @@ def _ticks(found: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def _plain(found: dict[str, Any], part: str) -> list[str]:
+def _plain(found: Results, part: str) -> list[str]:
     """A table of what a part says in numbers."""
     its = found.get(part)
     if not its:
@@ -281,15 +266,7 @@ def _plain(found: dict[str, Any], part: str) -> list[str]:
     return [_from(found, part), "", *table(("figure", "measured"), rows)]
 
 
-def _predictions(found: dict[str, Any]) -> list[str]:
-    return _plain(found, "predictions")
-
-
-def _projection(found: dict[str, Any]) -> list[str]:
-    return _plain(found, "projection")
-
-
-def _api(found: dict[str, Any]) -> list[str]:
+def _api(found: Results) -> list[str]:
     its = found.get("api")
     if not its:
         return [_from(found, "api")]
@@ -305,7 +282,7 @@ def _api(found: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def _console(found: dict[str, Any]) -> list[str]:
+def _console(found: Results) -> list[str]:
     its = found.get("console")
     if not its:
         return [_from(found, "console")]
@@ -327,7 +304,7 @@ def _console(found: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def _soak(found: dict[str, Any]) -> list[str]:
+def _soak(found: Results) -> list[str]:
     its = found.get("soak")
     if not its:
         return [_from(found, "soak")]

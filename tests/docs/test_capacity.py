@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from docs.made import capacity
+from docs.made.results import MISSING
 
 #: Round numbers, to compute with by hand.
 RESULTS: dict[str, Any] = {
@@ -65,7 +66,7 @@ def test_disks_follow_from_what_a_record_brings() -> None:
     # 13 million rows, three in ten of them twice, and a segment of each of 136 partitions; three replicas.
     assert found["customers-changelog"][2] == "477.1 GB"
     assert found["behavior-scores"][2] == "444.8 GB"
-    assert found["predictions"][2] == capacity.MISSING
+    assert found["predictions"][2] == MISSING
     whole = rows(results, "In all")
     assert whole["disks of Kafka"][1] == "147 and what is not measured yet: predictions"
     assert whole["disks of PostgreSQL"][1] == "2"
@@ -75,6 +76,6 @@ def test_disks_follow_from_what_a_record_brings() -> None:
 def test_nothing_is_made_up() -> None:
     for section in ("Workers", "One worker", "Kafka", "PostgreSQL", "In all"):
         for first, cells in rows({}, section).items():
-            assert cells[-1].startswith(capacity.MISSING), first
-    known = [sign for sign, cells in rows({}, "Measured").items() if cells[1] != capacity.MISSING]
+            assert cells[-1].startswith(MISSING), first
+    known = [sign for sign, cells in rows({}, "Measured").items() if cells[1] != MISSING]
     assert known == ["h"], "the size of a row is the code's"

@@ -17,8 +17,8 @@ from loyalty.engine import Engine
 from loyalty.game import Campaign, Fits, Game, Offer, OnCrossing, OnEvent, Sold
 from loyalty.seeing import saw
 from loyalty.state import State
-from loyalty.telling import Condition
 from loyalty.vocabulary import FEATURES
+from loyalty.wording import Condition
 from tests.loyalty.folded import content
 from tests.reference.records import CONTENTS, event, marker
 from tests.reference.streams_game import game_log

@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 
 from catalog.content import Content
 from loyalty.row import OPEN, ROW
-from loyalty.state import opened_many
 from loyalty.survey import Survey, look
+from loyalty.upgrade import current_many
 from projection import schema
 from web.api.parts import Parts
 from web.ask_worker import stored_rows
@@ -66,7 +66,7 @@ def _taken(parts: Parts) -> Sample:
         for id, row in zip(wanted, stored_rows(parts.settings, wanted), strict=True)
         if row is not None
     ]
-    rows = opened_many([id.encode() for id, _ in found], [row for _, row in found]) if found else _NONE
+    rows = current_many([id.encode() for id, _ in found], [row for _, row in found]) if found else _NONE
     return Sample(rows[rows["state"] == OPEN], total, datetime.now(UTC))
 
 
