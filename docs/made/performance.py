@@ -52,13 +52,24 @@ The limit moves the same records in and out over both hops by confluent-kafka, i
 size, and does nothing with them."""
 
 WHY_NOT = """\
-Three times Kafka Streams per second of CPU would be less CPU than librdkafka takes to move the records of
-both hops: that is what stands between. Kafka Streams moves its records by the JVM's client, which costs
-less per record than librdkafka does, and the peer is well written (one thread, rows cached, commits of 100
-ms). What would bring more: one hop instead of two where the raw topic is already keyed by customer (half of
-all that librdkafka does), rows written behind and folded again at a restore (a third of what the second hop
-writes with 150 records a customer, all but the effects with 15), and a fold that is handed columns instead
-of texts."""
+What stands between, by profile (`perf record -e cpu-clock -g -p PID` on a worker at full load: a
+quarter to two fifths libpython, a fifth librdkafka, a seventh the kernel, the rest compiled code):
+
+* **Three times Kafka Streams** a second of CPU would be less CPU than librdkafka alone takes to move
+  the records of both hops. Kafka Streams moves its records by the JVM's client, which costs less per
+  record, and the peer is well written (one thread, rows cached, commits of 100 ms).
+* **100,000 a second, 60 % of librdkafka's limit.** Working threads, librdkafka's and the broker share
+  two cores, and both are busy. Rates hang on the hour: the game did 62,000 to 98,000 on this machine,
+  which others use too. Shares and multiples within one run move less.
+* **p99 at half load.** Broker, sender, reader and worker keep 88 to 98 % of both cores busy then
+  (`vmstat`), and a record waits for a core at each step of its way.
+* **Restore.** One thread reads, unpacks, indexes and writes to RocksDB; partitions follow one another.
+
+What would bring more: one hop instead of two where the raw topic is already keyed by customer (half of
+all that librdkafka does); rows written behind and folded again at a restore (a third of what the second
+hop writes with 150 records a customer, all but the effects with 15); a fold that is handed the text of
+a fetch as it came instead of a `bytes` a record ([decision
+9](decisions/0009-records-are-queued-in-columns.md) says what was tried)."""
 
 
 def page(results: Results | None = None) -> str:
