@@ -107,19 +107,20 @@ def times_ten() -> Draft:
 
 def measure(
     game: Draft, events: int = EVENTS, customers: int = CUSTOMERS, predict: bool = True,
-    partitions: int = PARTITIONS, workers: int = 1, warm: float = WARM,
+    partitions: int = PARTITIONS, workers: int = 1, warm: float = WARM, **other: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """One run in a home of its own; returns the figures."""
-    with prepared(game, predict, partitions) as settings:
+    """One run in a home of its own, with `other` settings; returns the figures."""
+    with prepared(game, predict, partitions, **other) as settings:
         send(settings, names.raw_topic("cdr"), events, customers)
         return work(settings, events, customers, workers, warm)
 
 
 @contextmanager
-def prepared(game: Draft, predict: bool, partitions: int = PARTITIONS) -> Iterator[Settings]:
+def prepared(game: Draft, predict: bool, partitions: int = PARTITIONS, **other: Any) -> Iterator[Settings]:
     """Kafka and PostgreSQL with a catalog and the raw topic of its source, all gone at the end."""
     home = Path(tempfile.mkdtemp(prefix="khaywe-bench-"))
-    settings = Settings(_env_file=None, home=home, clock="event", partitions=partitions, web_port=WEB_PORT)
+    given = {"home": home, "clock": "event", "partitions": partitions, "web_port": WEB_PORT, **other}
+    settings = Settings(_env_file=None, **given)
     try:
         embedded.up(settings, lambda what, share: None)
         topics.create(settings)
@@ -162,6 +163,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "KHAYWE_CLOCK": settings.clock,
         "KHAYWE_PARTITIONS": str(settings.partitions),
         "KHAYWE_WEB_PORT": str(settings.web_port),
+        "KHAYWE_CACHE_ROWS": str(settings.cache_rows),
         "KHAYWE_LOG_LEVEL": "warning",
     }
 

@@ -18,6 +18,9 @@ PARTITIONS = (1, 4, 16, 64)
 WORKERS = (1, 2, 4)
 EVENTS = 1_200_000
 
+#: Rows that a worker may hold where it is to hold all.
+ALL_ROWS = 1_100_000
+
 _KEPT = ("events_per_second", "events_per_cpu_second", "resident_bytes", "seconds")
 
 
@@ -28,6 +31,12 @@ def run() -> dict[str, Any]:
         "customers": {
             str(customers): _kept(pipeline.measure(game, events, customers, predict=False, warm=warm))
             for customers, events, warm in CUSTOMERS
+        },
+        "held": {
+            str(customers): _kept(
+                pipeline.measure(game, events, customers, predict=False, warm=warm, cache_rows=ALL_ROWS)
+            )
+            for customers, events, warm in CUSTOMERS[-1:]
         },
         "partitions": {
             str(count): _kept(pipeline.measure(game, EVENTS, predict=False, partitions=count))
