@@ -41,7 +41,6 @@ FIRST = 2_000  # records that show whether the engine is awake
 #: Without an effect after the last record: there are no more; without the first: there is none.
 QUIET_SECONDS, FIRST_SECONDS = 5.0, 180.0
 
-
 Figures = dict[str, Any]
 
 
@@ -162,6 +161,4 @@ def _put(producer: Producer, raw: str, pairs: Iterator[tuple[bytes, bytes]], man
 
 
 if __name__ == "__main__":
-    broker, topic, kept, *numbers = sys.argv[1:]
-    many, each, *paces = map(int, numbers)
-    send(broker, topic, kept, many, each, paces)
+    send(*sys.argv[1:4], *map(int, sys.argv[4:6]), list(map(int, sys.argv[6:])))

@@ -103,6 +103,8 @@ class _Sink:
         self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None],
         headers: Headers | None = None,
     ) -> None:  # fmt: skip
+        if not keys:
+            return
         if self._within and topic == CUSTOMER_EVENTS:
             for key, value in zip(keys, values, strict=True):
                 self.send(topic, value, key)
