@@ -3,7 +3,8 @@
     python -m bench.backlog [--records 10000000] [--customers 50000] [--json]
 
 Its own Kafka, PostgreSQL and one worker with normaliser and customers.  Partition 0 has ten times as many
-records as each of the others.  Once those have no backlog, a command and a tick go there, while 0 has one.
+records as each of the others.  Once those have no backlog, a command and an hour's tick go there, while 0
+has one.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ PARTITIONS = 4
 BUSIER = 10
 #: Records of the busy partition that are folded before memory is looked at for the first time.
 WARM = 0.1
+#: Records a day of each customer of the busy partition, as 13 million have with 900,000 a second in all.
+DAILY = 70
+START = datetime(2026, 1, 1, tzinfo=UTC)
 SECONDS = 4 * 3600.0
 
 
@@ -93,7 +97,7 @@ def run(home: Path, records: int, customers: int) -> CaughtUp:
             until(
                 "it has taken over", lambda: worker.log.read_text().count("took over") >= 2, 600, worker.log
             )
-            found = _watch(pipeline, worker, look, records, shares)
+            found = _watch(pipeline, worker, look, records, customers, shares)
             look.close()
             assert worker.stop() == 0
         log = held(pipeline.settings, [CUSTOMER_EVENTS])
@@ -103,7 +107,9 @@ def run(home: Path, records: int, customers: int) -> CaughtUp:
         pipeline.close()
 
 
-def _watch(pipeline: Pipeline, worker: Worker, look: _Look, records: int, shares: list[int]) -> CaughtUp:
+def _watch(
+    pipeline: Pipeline, worker: Worker, look: _Look, records: int, customers: int, shares: list[int]
+) -> CaughtUp:
     assert worker.process is not None
     process, begun = psutil.Process(worker.process.pid), time.monotonic()
     early = most = 0
@@ -125,7 +131,8 @@ def _watch(pipeline: Pipeline, worker: Worker, look: _Look, records: int, shares
     busy_left = shares[0] - folded()[0]
 
     asked, before = time.monotonic(), folded()
-    send_command(pipeline.settings, "tick", at="2026-02-20T00:00:00Z")
+    tick = START + _span(records, customers) + timedelta(hours=1)
+    send_command(pipeline.settings, "tick", at=tick.strftime("%Y-%m-%dT%H:%M:%SZ"))
     sent = send_command(pipeline.settings, "recalculate", customer_id=_names(customers=1)[1][0])
     results = list(wait_results(pipeline.settings, sent, 120))
     command_seconds, overtook = time.monotonic() - asked, folded()[0] - before[0]
@@ -181,14 +188,20 @@ def _fill(pipeline: Pipeline, records: int, customers: int) -> list[int]:
     return shares
 
 
+def _span(records: int, customers: int) -> timedelta:
+    """What time the records are of."""
+    busy = records * BUSIER / (BUSIER + PARTITIONS - 1)
+    return timedelta(days=busy / (customers / PARTITIONS) / DAILY)
+
+
 def _records(records: int, customers: int) -> Iterator[tuple[int, bytes, bytes]]:
     names = _names(max(1, customers // PARTITIONS))
-    start = datetime(2026, 1, 1, tzinfo=UTC)
+    pause = _span(records, customers) / records
     turns = [0] * BUSIER + list(range(1, PARTITIONS))
     for number in range(records):
         partition = turns[number % len(turns)]
         who = names[partition][number // len(turns) % len(names[partition])]
-        at = (start + timedelta(seconds=number * 86_400 * 30 // records)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = (START + number * pause).strftime("%Y-%m-%dT%H:%M:%SZ")
         yield (
             partition,
             who.encode(),

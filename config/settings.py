@@ -93,7 +93,9 @@ class Settings(BaseSettings):
     )
 
     poll_records: int = Field(
-        default=10_000, ge=1, description="Most records one poll and one transaction take."
+        default=10_000,
+        ge=1,
+        description="Most records one poll and one transaction take; fewer where they are slow work.",
     )
     transaction_timeout: float = Field(
         default=10.0, gt=0, description="Seconds after which Kafka aborts a transaction nobody ends."

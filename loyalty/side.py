@@ -17,6 +17,8 @@ from loyalty.state import State
 _NEVER = NEVER.to_bytes(8, "little", signed=True)
 _encode = msgspec.json.Encoder(order="sorted").encode
 
+#: How often an offer that nobody answers for is told again.
+MOST_REPEATS = 7
 
 #: A key of one of the erased: the hash of their id follows.  No customer's: an id there has the character 1.
 ERASED = b"s\1erased\0x"
@@ -127,11 +129,14 @@ class Side:
         prefix = _key(id, b"g")
         return [(key[len(prefix) :], _grant(value)) for key, value in self._state.side_scan(prefix)]
 
-    def open_grants(self, id: bytes) -> list[tuple[bytes, Grant]]:
-        """Those of them that are open."""
+    def waiting_grants(self, id: bytes) -> list[tuple[bytes, Grant]]:
+        """Those of them that are open, and were not told as often as they may be."""
         if self._state.at_rest(id):
             return []
-        found = [(key, grant) for key, grant in self.grants(id) if grant.status == "open"]
+        prefix = _key(id, b"g")
+        stored = [(key, value) for key, value in self._state.side_scan(prefix) if b'"open"' in value]
+        grants = [(key[len(prefix) :], _grant(value)) for key, value in stored]
+        found = [each for each in grants if each[1].status == "open" and each[1].repeats < MOST_REPEATS]
         if not found:
             self._state.set_at_rest(id, True)
         return found

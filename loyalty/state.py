@@ -93,7 +93,7 @@ class State:
         self._due = Due()
         self._as_of = np.full(1024, NO_TIME, np.int64)
         self._known = np.zeros(1024, np.bool_)  # has a row, whatever its state
-        self._at_rest = bytearray()  # 1: somebody looked for open grants, and there are none since
+        self._at_rest = bytearray()  # 1: somebody looked for grants to be told again: there are none
         # By slot.
         self._owner = np.full(1024, -1, np.int32)  # ordinal
         self._pinned = np.zeros(1024, np.bool_)  # handed out in this transaction
@@ -413,7 +413,7 @@ class State:
         return iter([(key, value) for key, value in sorted(found.items()) if value is not None])
 
     def at_rest(self, id: bytes) -> bool:
-        """Whether a customer is known to have no open grants; looking for them is a walk in the store."""
+        """Whether a customer is known to have no grants to be told again; looking is a walk in the store."""
         ordinal = self._ordinals.get(id, -1)
         return 0 <= ordinal < len(self._at_rest) and bool(self._at_rest[ordinal])
 

@@ -58,7 +58,6 @@ from loyalty.wording import (
 )
 
 _DAY_MS = 86_400_000
-MOST_REPEATS = 7
 
 
 class MissionTold(NamedTuple):
@@ -261,8 +260,8 @@ class Teller:
 
     def repeat_open(self, of: Moment, row: OpenTold, effects: list[Effect]) -> None:
         """Tell of all offers again that wait for a day or more."""
-        for key, grant in self._side.open_grants(of.key):
-            if row.as_of - grant.told >= _DAY_MS and grant.repeats < MOST_REPEATS:
+        for key, grant in self._side.waiting_grants(of.key):
+            if row.as_of - grant.told >= _DAY_MS:
                 self.repeat(of, key.hex(), grant, row.as_of, row.balance, effects)
 
 

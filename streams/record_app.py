@@ -22,6 +22,7 @@ from config.settings import Settings
 from streams import metrics
 from streams.batches import Aborted, Epoch, Fill, Partition, Poll, Processor
 from streams.managers import RecordTables, passthrough
+from streams.pace import Pace
 from streams.transaction import Transactor
 from streams.transport import Consumer
 
@@ -70,6 +71,7 @@ class RecordApp(faust.App):
         self.worker_name = worker
         self.anchors = frozenset({anchor})
         self.transactor = Transactor(config, group, worker)
+        self.pace = Pace(config.poll_records)
         self.companions: list[RecordApp] = []
         self.taken: Epoch | None = None
         self._kept = time.monotonic()
@@ -156,7 +158,9 @@ class RecordApp(faust.App):
             metrics.BATCH_RECORDS.labels(self.conf.id).observe(size)
         started = time.perf_counter()
         self.processor.process(poll, commit)
-        metrics.STAGE_SECONDS.labels(self.conf.id, "all").inc(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self.pace.worked(size, seconds)
+        metrics.STAGE_SECONDS.labels(self.conf.id, "all").inc(seconds)
 
     def on_taken(self, epoch: Epoch) -> None:
         """The partitions of an epoch are restored and being read."""

@@ -145,9 +145,7 @@ class Consumer(driver.Consumer):
                     await self.wait_first(self.begun.wait(), timeout=HEARTBEAT_SECONDS)
                     await self._stay()
                     continue
-                batches = await loop.run_in_executor(
-                    self._fetching, self._source.poll, self.app.settings.poll_records
-                )
+                batches = await loop.run_in_executor(self._fetching, self._source.poll, self.app.pace.most)
             except KafkaException as error:
                 log.warning("%s: waiting for Kafka: %s", self.app.conf.id, error.args[0].str())
                 await self.sleep(0.5)
