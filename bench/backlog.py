@@ -57,7 +57,7 @@ class CaughtUp:
     busy_left: int  # of partition 0, not folded when the others had caught up
     command_seconds: float  # from its acknowledgement until its result is read
     command_overtook: int  # records of partition 0 folded between the command and its answer
-    tick_seconds: float  # from its acknowledgement until it and all that it led to are folded
+    tick_seconds: float  # from its acknowledgement until it is folded
     still_left: int  # of partition 0, when the tick had passed in the others
 
 
@@ -143,9 +143,7 @@ def _watch(
     asked = time.monotonic()
     until(
         "the tick has passed where nothing is behind",
-        lambda: (
-            all(now > was for now, was in zip(folded()[1:], before_tick[1:], strict=True)) and look.quiet()
-        ),
+        lambda: all(now > was for now, was in zip(folded()[1:], before_tick[1:], strict=True)),
         SECONDS,
         worker.log,
     )
