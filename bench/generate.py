@@ -112,7 +112,7 @@ _KINDS = (b'"VOICE"', b'"SMS"', b'"DATA"')
 
 
 def cdr_blocks(
-    seed: int, customers: int, n: int, days: int, start: datetime, block: int = 100_000
+    seed: int, customers: int, n: int, days: float, start: datetime, block: int = 100_000
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """`n` JSON records of about 200 bytes of `customers` numbers, as (keys, values) of `block` records each.
 

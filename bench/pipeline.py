@@ -107,11 +107,11 @@ def times_ten() -> Draft:
 
 def measure(
     game: Draft, events: int = EVENTS, customers: int = CUSTOMERS, predict: bool = True,
-    partitions: int = PARTITIONS, workers: int = 1, warm: float = WARM, **other: Any,
+    partitions: int = PARTITIONS, workers: int = 1, warm: float = WARM, days: float = DAYS, **other: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """One run in a home of its own, with `other` settings; returns the figures."""
     with prepared(game, predict, partitions, **other) as settings:
-        send(settings, names.raw_topic("cdr"), events, customers)
+        send(settings, names.raw_topic("cdr"), events, customers, days)
         return work(settings, events, customers, workers, warm)
 
 
@@ -142,14 +142,14 @@ def add_source(settings: Settings, game: Draft, predict: bool) -> None:
     topics.ensure_raw_topic(settings, names.raw_topic("cdr"))
 
 
-def send(settings: Settings, topic: str, events: int, customers: int) -> None:
-    """Put records of two days on a raw topic."""
+def send(settings: Settings, topic: str, events: int, customers: int, days: float = DAYS) -> None:
+    """Put records of so many days on a raw topic."""
     say(f"sending {events:,} records of {customers:,} customers")
     producer = Producer(
         settings.producer_config(**{"linger.ms": 50, "queue.buffering.max.messages": 500_000})
     )
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    for keys, values in cdr_blocks(7, customers, events, DAYS, start):
+    for keys, values in cdr_blocks(7, customers, events, days, start):
         for key, value in zip(keys, values, strict=True):
             producer.produce(topic, value, key)
         producer.flush()

@@ -104,9 +104,9 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="Seconds without a heartbeat until partitions move on."
     )
     cache_rows: int = Field(
-        default=300_000,
+        default=100_000,
         ge=1_000,
-        description="Most customer rows a worker holds in memory, 2.2 KB each; others are in RocksDB.",
+        description="Most customer rows a worker holds in memory, 2.4 KB each; others are in RocksDB.",
     )
     store_interval: float = Field(
         default=3.0, gt=0, description="Seconds between writes of changed rows to RocksDB."

@@ -25,7 +25,8 @@ ROW_KEY = b"c"
 SIDE_KEY = b"s"
 PARTITION_KEY = b"p"
 
-_SLOT_FLAGS = ("_pinned", "_changed", "_dirty", "_recent")
+_UNKNOWN = b""
+_SLOT_FLAGS = ("_pinned", "_changed", "_recent")
 _STRIDE = 16_384  # slots that the clock's hand looks at together
 _GROWTH = 65_536  # rows by which memory grows at most
 
@@ -98,18 +99,17 @@ class State:
         self._owner = np.full(1024, -1, np.int32)  # ordinal
         self._pinned = np.zeros(1024, np.bool_)  # handed out in this transaction
         self._changed = np.zeros(1024, np.bool_)  # by this transaction
-        self._dirty = np.zeros(1024, np.bool_)  # committed, not yet in the cold store
         self._recent = np.zeros(1024, np.bool_)  # used since the clock's hand passed
         self._used = 0  # slots from here on were never used
         self._free: list[int] = []
         self._hand = 0
         self._by_id: list[bytes] = []
         self._side_changed: dict[bytes, bytes | None] = {}
-        # By customer: keys of these two, so that nobody walks through all of them.
+        # By customer: keys of side entries in these two, so that nobody walks through all of them.
         self._side_keys: dict[bytes, set[bytes]] = {}
-        self._side_pending: dict[bytes, bytes | None] = {}
+        self._pending: dict[bytes, bytes | None] = {}  # committed, not yet in the cold store
         self._partition_changed = False
-        self._partition_pending = False
+        self._told: Changes | None = None  # this transaction's changes, until there are more
 
     def __len__(self) -> int:
         """Number of customers that have a row."""
@@ -173,7 +173,7 @@ class State:
         if ordinal < 0 or not self._known[ordinal]:
             return None
         slot = self._slot_of[ordinal]
-        return self._cold.rows([id])[0] if slot < 0 else pack(self.rows, np.array([slot]))[0]
+        return self._committed_rows([id])[0] if slot < 0 else pack(self.rows, np.array([slot]))[0]
 
     def sample(self, most: int) -> NDArray[Any]:
         """Copies of open committed rows, at most so many, evenly spread over all; none is read in."""
@@ -185,7 +185,9 @@ class State:
         warm, cold = np.flatnonzero(slots >= 0), np.flatnonzero(slots < 0)
         found.view(RAW)[warm] = self._raw[slots[warm]]
         ids = [self._ids[ordinal] for ordinal in ordinals[cold].tolist()]
-        stored = [(n, id, row) for n, id, row in zip(cold, ids, self._cold.rows(ids), strict=True) if row]
+        stored = [
+            (n, id, row) for n, id, row in zip(cold, ids, self._committed_rows(ids), strict=True) if row
+        ]
         if stored:
             places, owners, rows = zip(*stored, strict=True)
             found.view(RAW)[list(places)] = current_many(owners, rows).view(RAW)
@@ -210,6 +212,7 @@ class State:
         if not len(slots):
             return
         self._changed[slots] = True
+        self._told = None
         rows = self.rows
         ordinals = self._owner[slots].astype(np.int64)
         self._index(ordinals, rows["state"][slots], rows["due"][slots], rows["as_of"][slots])
@@ -236,11 +239,12 @@ class State:
     # -- memory -------------------------------------------------------------------------------------
 
     def limit(self, max_rows: int) -> None:
-        """Hold so many rows from now on.  If there are more, all become cold: nothing may be pending."""
+        """Hold so many rows from now on.  If there are more, all become cold.  Between transactions only."""
         self._max_rows = max_rows
         if self._used <= max_rows or self._keeps_all:
             return
-        self._require_flushed()
+        if self._changed[: self._used].any():
+            raise RuntimeError("rows of a transaction that is under way cannot be let go of")
         self._slot_of[self._owner[: self._used][self._owner[: self._used] >= 0]] = -1
         self.rows = np.zeros(1024, ROW)
         self._raw = self.rows.view(RAW)
@@ -252,8 +256,8 @@ class State:
 
     @property
     def crowded(self) -> bool:
-        """So many rows wait for the cold store that those in use may soon find no room."""
-        return int(np.count_nonzero(self._dirty[: self._used])) > self._max_rows // 4
+        """So much waits for the cold store that it takes the memory of other rows."""
+        return len(self._pending) > self._max_rows // 2
 
     def _warm(self, ordinals: NDArray[np.int64]) -> Slots:
         """Slots of these customers, pinned; cold rows are read in."""
@@ -271,7 +275,7 @@ class State:
         self._raw[places] = np.zeros(1, RAW)
         stored = np.flatnonzero(self._known[wanted])
         ids = self._ids
-        rows = self._cold.rows([ids[ordinal] for ordinal in wanted[stored].tolist()])
+        rows = self._committed_rows([ids[ordinal] for ordinal in wanted[stored].tolist()])
         found = [number for number, row in enumerate(rows) if row is not None]
         if found:
             present = [row for row in rows if row is not None]
@@ -279,8 +283,17 @@ class State:
             self._raw[places[stored[found]]] = current_many(owners, present).view(RAW)
         return self._slot_of[ordinals]
 
+    def _committed_rows(self, ids: Sequence[bytes]) -> list[bytes | None]:
+        """Rows that are not in memory, as they are stored or will be."""
+        pending = self._pending
+        found = [pending.get(ROW_KEY + id, _UNKNOWN) for id in ids]
+        missing = [n for n, row in enumerate(found) if row is _UNKNOWN]
+        for n, row in zip(missing, self._cold.rows([ids[n] for n in missing]), strict=True):
+            found[n] = row
+        return found
+
     def _room(self, count: int) -> Slots:
-        """Free slots: let go of, taken from clean rows that nobody holds, or never used."""
+        """Free slots: let go of, taken from rows that nobody holds, or never used."""
         excess = self._used - len(self._free) + count - self._max_rows
         if excess > 0 and not self._keeps_all:
             self._evict(min(excess, count))
@@ -294,12 +307,12 @@ class State:
         return places
 
     def _evict(self, wanted: int) -> None:
-        """Let go of clean rows that nobody holds, those used since the clock's hand last passed not yet."""
+        """Let go of rows that nobody holds, those used since the clock's hand last passed not yet."""
         passed = 0
         while wanted > 0 and passed < 2 * self._used:
             start = self._hand % self._used
             stop = min(start + _STRIDE, self._used)
-            held = self._pinned[start:stop] | self._changed[start:stop] | self._dirty[start:stop]
+            held = self._pinned[start:stop] | self._changed[start:stop]
             idle = ~(held | self._recent[start:stop]) & (self._owner[start:stop] >= 0)
             gone = start + np.flatnonzero(idle)[:wanted]
             if len(gone) == wanted:
@@ -376,7 +389,7 @@ class State:
 
     def side_get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Side values by key, as this transaction sees them."""
-        changed, pending = self._side_changed, self._side_pending
+        changed, pending = self._side_changed, self._pending
         values: list[bytes | None] = []
         missing: list[int] = []
         for number, key in enumerate(keys):
@@ -395,6 +408,7 @@ class State:
     def side_put(self, key: bytes, value: bytes | None) -> None:
         """Set a side value; None deletes it."""
         self._side_changed[key] = value
+        self._told = None
         owner = key[: key.index(0)]
         keys = self._side_keys.get(owner)
         if keys is None:
@@ -409,7 +423,7 @@ class State:
         sets = [self._side_keys.get(whose, set())] if whole else list(self._side_keys.values())
         for key in (key for keys in sets for key in keys):
             if key.startswith(prefix):
-                found[key] = self._side_changed[key] if key in self._side_changed else self._side_pending[key]
+                found[key] = self._side_changed[key] if key in self._side_changed else self._pending[key]
         return iter([(key, value) for key, value in sorted(found.items()) if value is not None])
 
     def at_rest(self, id: bytes) -> bool:
@@ -427,52 +441,49 @@ class State:
     def partition_changed(self) -> None:
         """The partition row was changed."""
         self._partition_changed = True
+        self._told = None
 
     # -- transactions -------------------------------------------------------------------------------
 
     def changes(self) -> Changes:
         """What this transaction has changed."""
-        return self._records(self._changed, self._side_changed, self._partition_changed)
+        if self._told is None:
+            slots = np.flatnonzero(self._changed[: self._used])
+            ids = self._ids
+            keys = [ROW_KEY + ids[ordinal] for ordinal in self._owner[slots].tolist()]
+            values: list[bytes | None] = list(pack(self.rows, slots))
+            for n in np.flatnonzero(self.rows["state"][slots] == NONE).tolist():
+                values[n] = None  # erased
+            keys += self._side_changed.keys()
+            values += self._side_changed.values()
+            if self._partition_changed:
+                keys.append(PARTITION_KEY)
+                values.append(msgspec.json.encode(self.partition))
+            self._told = Changes(keys, values)
+        return self._told
 
     def committed(self) -> None:
         """The transaction is committed: its changes wait for the cold store."""
+        if self._keeps_all:
+            self._pending.update(self._side_changed)
+        else:
+            changes = self.changes()
+            self._pending.update(zip(changes.keys, changes.values, strict=True))
         used = slice(0, self._used)
-        self._dirty[used] |= self._changed[used]
         self._changed[used] = False
         self._recent[used] |= self._pinned[used]
         self._pinned[used] = False
-        self._side_pending.update(self._side_changed)
         self._side_changed.clear()
-        self._partition_pending |= self._partition_changed
         self._partition_changed = False
+        self._told = None
 
     def pending(self) -> Changes:
-        """What the cold store lacks.  Between transactions only: rows are changed where they stand."""
+        """What the cold store lacks.  Between transactions only."""
         if self._changed[: self._used].any() or self._side_changed or self._partition_changed:
-            raise RuntimeError("a transaction is under way: committed rows cannot be told from its own")
-        return self._records(self._dirty, self._side_pending, self._partition_pending)
+            raise RuntimeError("a transaction is under way")
+        return Changes(list(self._pending), list(self._pending.values()))
 
     def flushed(self) -> None:
         """The cold store has all that was pending."""
-        self._dirty[: self._used] = False
-        self._side_pending.clear()
+        self._pending.clear()
         self._side_keys.clear()
-        self._partition_pending = False
-
-    def _require_flushed(self) -> None:
-        if self.pending().keys:
-            raise RuntimeError("rows that the cold store lacks cannot be let go of")
-
-    def _records(self, flags: NDArray[np.bool_], side: dict[bytes, bytes | None], partition: bool) -> Changes:
-        slots = np.flatnonzero(flags[: self._used])
-        ids = self._ids
-        keys = [ROW_KEY + ids[ordinal] for ordinal in self._owner[slots].tolist()]
-        values: list[bytes | None] = list(pack(self.rows, slots))
-        for n in np.flatnonzero(self.rows["state"][slots] == NONE).tolist():
-            values[n] = None  # erased
-        keys += side.keys()
-        values += side.values()
-        if partition:
-            keys.append(PARTITION_KEY)
-            values.append(msgspec.json.encode(self.partition))
-        return Changes(keys, values)

@@ -136,7 +136,7 @@ def test_like_a_dict(steps: list[tuple[str, Any]], max_rows: int) -> None:
 
 
 def test_a_transaction_tells_what_it_changed_once() -> None:
-    state = State()
+    state = State(Shelf())
     fold(state, b"a", 60_000)
     fold(state, b"b", 60_000)
     fold(state, b"a", 120_000)
@@ -177,3 +177,20 @@ def test_no_more_rows_in_memory_than_allowed_once_they_are_stored() -> None:
     assert len(state.rows) <= 4_096
     slots = state.slots([b"%d" % n for n in range(0, 20_000, 7)][:1_000])
     assert state.rows["due"][slots].tolist() == list(range(0, 20_000, 7))[:1_000]
+
+
+def test_rows_that_the_cold_store_lacks_come_back_as_they_were_committed() -> None:
+    shelf = Shelf()
+    state = State(shelf, max_rows=1_000)
+    for start in range(0, 6_000, 500):
+        slots = state.slots([b"%d" % n for n in range(start, start + 500)])
+        state.rows["format"][slots], state.rows["state"][slots] = FORMAT, OPEN
+        state.rows["due"][slots] = np.arange(start, start + 500)
+        state.touch(slots)
+        state.committed()
+    assert len(state.rows) <= 2_048
+    assert state.crowded
+    assert opened(state.peek(b"17") or b"")[0]["due"] == 17
+    slots = state.slots([b"%d" % n for n in range(0, 6_000, 13)])
+    assert state.rows["due"][slots].tolist() == list(range(0, 6_000, 13))
+    assert len(state.pending().keys) == 6_000
