@@ -38,7 +38,7 @@ META_KEY = b"m"
 #: Bytes of blocks in memory, shared by all partitions of a worker: rows in use are held by the state anyway.
 BLOCK_CACHE = 64 << 20
 #: Bytes of a memory table; a partition has one or two.
-WRITE_BUFFER = 16 << 20
+WRITE_BUFFER = 8 << 20
 #: Rows in one RocksDB batch: larger ones leave the processor's caches.
 BATCH_ROWS = 500
 
