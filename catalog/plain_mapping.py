@@ -7,7 +7,6 @@ is left to `catalog.mapping`; what is mapped here becomes the same bytes there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -145,16 +144,17 @@ class PlainMapping:
         for n, text in enumerate(forms):
             known["forms"][n, : len(text)], known["form_lengths"][n] = list(text), len(text)
 
-    def map(self, raws: Sequence[bytes], arrived: Sequence[int]) -> list[Event | None]:
-        """Key and value of each record; None for one that is left.  `arrived`: its Kafka timestamp, ms."""
-        count = len(raws)
-        ends = np.cumsum(np.fromiter(map(len, raws), np.int64, count))
-        text = b"".join(raws)
+    def map(self, text: bytes, ends: NDArray[np.int64], arrived: NDArray[np.int64]) -> list[Event | None]:
+        """Key and value of each of the records that are one after the other in `text`; None: it is left.
+
+        `arrived`: Kafka timestamps, ms; a record with one below 0 is left.
+        """
+        count = len(ends)
         out = np.empty(len(text) + count * int(self._room), np.uint8)
         places = np.zeros((4, count), np.int64)
         _map(
-            np.frombuffer(text, np.uint8), ends, np.fromiter(arrived, np.int64, count), self._source,
-            self._codes, np.empty((_ROLES, 2), np.int64), np.empty(_ROLES, np.int64), out, places,
+            np.frombuffer(text, np.uint8), ends, arrived, self._source, self._codes,
+            np.empty((_ROLES, 2), np.int64), np.empty(_ROLES, np.int64), out, places,
         )  # fmt: skip
         whole = out[: places[3].max(initial=0)].tobytes()
         return [(text[a:b], whole[c:d]) if d else None for a, b, c, d in zip(*places.tolist(), strict=True)]

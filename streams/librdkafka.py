@@ -1,8 +1,8 @@
-"""Records into librdkafka by the thousands, without an object of Python's for each.
+"""Records into librdkafka by the thousands, without an object of Python's for each; out of it: `fetching`.
 
 confluent-kafka makes clients, and does with them all that is rare.  What is done for every record that is
 written is done here by compiled code that calls the same librdkafka, by its public C API, without the GIL.
-What was measured, and why records are not read so: docs/decisions/0009.
+What was measured: docs/decisions/0009.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
 
-_library = ctypes.CDLL(cimpl.__file__)  # its symbols, and those of the librdkafka that it brings
+library = ctypes.CDLL(cimpl.__file__)  # its symbols, and those of the librdkafka that it brings
 
-_name = _library.rd_kafka_name
+_name = library.rd_kafka_name
 _name.restype, _name.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
 
 
-def _compiled_call(name: str, signature: Any) -> Any:
+def compiled_call(name: str, signature: Any) -> Any:
     """The same function for compiled code, which finds it by its name."""
-    llvm.add_symbol(name, ctypes.cast(getattr(_library, name), ctypes.c_void_p).value)
+    llvm.add_symbol(name, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
     return types.ExternalFunction(name, signature)
 
 
 _address = types.intp
-_c_produce = _compiled_call("rd_kafka_produceva", types.intp(_address, _address, types.intp))
-_c_error_code = _compiled_call("rd_kafka_error_code", types.int32(_address))
-_c_error_destroy = _compiled_call("rd_kafka_error_destroy", types.void(_address))
+_c_produce = compiled_call("rd_kafka_produceva", types.intp(_address, _address, types.intp))
+_c_error_code = compiled_call("rd_kafka_error_code", types.int32(_address))
+_c_error_destroy = compiled_call("rd_kafka_error_destroy", types.void(_address))
 
 
 def handle(client: Producer) -> int:

@@ -220,9 +220,10 @@ def _scaling(found: Results) -> list[str]:
         return [_from(found, "scaling")]
     lines = [
         _from(found, "scaling"), "",
-        "The seed's game without models. Each customer makes 75 records a day, so a million of them have three"
-        " hours, nine records each, and 1.2 million records are measured after eight million that made them"
-        " known. Workers share the machine's cores: what counts there is that a second of CPU does as much.",
+        "The seed's game without models. Each customer makes 75 records a day, so a million of them have"
+        " three hours, nine records each, and 1.2 million records are measured after eight million that made"
+        " them known. Workers share the machine's cores: what counts there is that a second of CPU does as"
+        " much.",
         "",
     ]  # fmt: skip
     titles = {
