@@ -40,6 +40,23 @@ def batch(
     return RecordBatch(place, begin, begin + len(records), Records.of(place, records))
 
 
+def taken(messages: Sequence[Any]) -> Records:
+    """Messages of confluent-kafka, all of one partition, as a poll has them."""
+    records = [
+        kafka_record(
+            message.value(),
+            key=message.key(),
+            topic=message.topic(),
+            partition=message.partition(),
+            offset=message.offset(),
+            timestamp=message.timestamp()[1],
+            headers=message.headers(),
+        )
+        for message in messages
+    ]
+    return Records.of(Partition(records[0].topic(), records[0].partition()), records)
+
+
 @dataclass
 class Sent:
     """A record that was queued."""
