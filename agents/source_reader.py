@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from catalog.plain_mapping import PlainMapping
 from catalog.schema import Connection
 from catalog.times import LATEST
 from loyalty.content import Decisions
+from loyalty.log import Spans
 from streams.records import Record, Records
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,13 @@ LARGEST_EVENT = 900 << 10
 Event = tuple[bytes, bytes]
 
 
+class Events(NamedTuple):
+    """Many of them, in columns."""
+
+    keys: Spans
+    values: Spans
+
+
 class Reader:
     """A source's decoder and mapping, compiled.  Raises ValueError where they cannot be."""
 
@@ -47,22 +55,26 @@ class Reader:
             log.info("source %s is mapped record by record: %s", source.name, why)
             self._many = None
 
-    def read(self, records: Records, events: list[Event], letters: list[Letter]) -> None:
+    def read(self, records: Records, events: list[Event | Events], letters: list[Letter]) -> None:
         """Append what each record becomes.  Raises RegistryAway; nothing is to be kept then."""
-        values = records.values
-        done: list[Event | None] = [None] * len(records)
+        left: Sequence[int] = range(len(records))
+        mapped = None
         if self._many is not None:
-            done = self._many.map(values.text, values.ends, _plain(records))
-        for n, event in enumerate(done):
-            if event is not None:
-                events.append(event)
-                continue
-            record = records[n]
-            single, readable = self._single(record)
-            if isinstance(single, Rejected):
-                letters.append(self._letter(record, single, readable))
+            values = records.values
+            mapped = self._many.map(values.text, values.ends, _plain(records))
+            left = mapped.left
+        begin = 0
+        for n in (*left, len(records)):
+            if mapped is not None and begin < n:
+                events.append(Events(mapped.keys[begin:n], mapped.values[begin:n]))
+            begin = n + 1
+            if n == len(records):
+                break
+            event, readable = self._single(records[n])
+            if isinstance(event, Rejected):
+                letters.append(self._letter(records[n], event, readable))
             else:
-                events.append(single)
+                events.append(event)
 
     def _single(self, record: Record) -> tuple[Event | Rejected, bool]:
         """What a record becomes, and whether its headers can be read."""

@@ -107,7 +107,7 @@ def map_alone() -> tuple[float, float]:
     many.map(parts[0].text, parts[0].ends, times)  # compiles
     started = time.process_time()
     for part in parts:
-        if None in many.map(part.text, part.ends, times):
+        if many.map(part.text, part.ends, times).left:
             raise RuntimeError("a plain record was left")
     between = time.process_time()
     for raw in raws:

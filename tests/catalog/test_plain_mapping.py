@@ -79,7 +79,11 @@ def slow(number: int, raw: bytes, arrived: int) -> tuple[bytes, bytes] | None:
 
 def mapped(number: int, raws: list[bytes], arrived: list[int]) -> list[tuple[bytes, bytes] | None]:
     log = joined(list(enumerate(raws)))
-    return PLAIN[number].map(log.text, log.ends, np.array(arrived, np.int64))
+    found = PLAIN[number].map(log.text, log.ends, np.array(arrived, np.int64))
+    return [
+        None if n in found.left else (key, value)
+        for n, (key, value) in enumerate(zip(found.keys, found.values, strict=True))
+    ]
 
 
 def same(number: int, raw: bytes, arrived: int = ARRIVED) -> bool:
