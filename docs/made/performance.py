@@ -65,8 +65,8 @@ quarter to two fifths libpython, a fifth librdkafka, a seventh the kernel, the r
 * **p99 at half load.** Broker, sender, reader and worker keep 88 to 98 % of both cores busy then
   (`vmstat`), and a record waits for a core at each step of its way.
 * **A million customers.** Nine records each instead of 150: most of what happens is the game's beginning,
-  nearly every record changes another row, which the changelog then has, and 900,000 of the rows lie in RocksDB
-  (`KHAYWE_CACHE_ROWS`): a sixth of the time is reading them. With all rows in memory ("all rows in
+  nearly every record changes another row, which the changelog then has, and 900,000 of the rows lie in
+  RocksDB (`KHAYWE_CACHE_ROWS`): a sixth of the time is reading them. With all rows in memory ("all rows in
   memory" below) that part is gone, for 2,368 bytes a row.
 * **Restore.** One thread reads, unpacks, indexes and writes to RocksDB; partitions follow one another.
 
