@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -78,6 +78,14 @@ class Texts(NamedTuple):
         ends = np.array(list(accumulate(len(text or b"") for text in found)), np.int64)
         missing = np.array([text is None for text in found], np.bool_)
         return cls(b"".join(text or b"" for text in found), ends, missing)
+
+    def all(self) -> list[bytes | None]:
+        """All of them."""
+        text, ends = self.text, self.ends.tolist()
+        found: list[bytes | None] = [text[start:end] for start, end in pairwise([0, *ends])]
+        for n in np.flatnonzero(self.missing).tolist():
+            found[n] = None
+        return found
 
     def at(self, n: int) -> bytes | None:
         """The text of a number."""
