@@ -15,7 +15,7 @@ from catalog.times import LONGEST, parser
 from loyalty.decode import decode
 from loyalty.log import joined
 from loyalty.nesting import MOST_NESTED
-from tests.agents.records import Record
+from tests.agents.records import kafka_record
 from tests.hostile.hostile import ANY_REVISION, ROUND, Judge, Wild
 from tests.hostile.mutation import HUGE, HUGE_FOR_ALL, NASTY, Mutator
 from tests.loyalty.agreement import agree
@@ -160,5 +160,5 @@ def test_a_command_that_is_accepted_is_no_dead_letter_of_the_fold() -> None:
         except commands.Unreadable:
             assert levels + 2 > MOST_NESTED - 1
             continue
-        record: Any = Record(b"", timestamp=1_577_836_800_000)
+        record = kafka_record(b"", timestamp=1_577_836_800_000)
         assert len(decode(joined([(0, commands.forwarded(command, record))]))) == 1
