@@ -12,11 +12,11 @@ from hashlib import blake2b
 from typing import Annotated, Any
 
 import msgspec
-from confluent_kafka import Message
 
 from agents.dead_letters import Letter
 from catalog.times import iso
 from loyalty.nesting import MOST_NESTED, too_deep
+from streams.records import Record
 
 #: The source of everything khaywe itself writes to the log.
 SOURCE = "khaywe"
@@ -149,7 +149,7 @@ def own_event(
     )
 
 
-def forwarded(command: Command, record: Message) -> bytes:
+def forwarded(command: Command, record: Record) -> bytes:
     """The `_command` event of a checked command."""
     attributes = {
         "command_id": command.command_id, "command": command.command, "arguments": command.arguments,
@@ -164,7 +164,7 @@ def forwarded(command: Command, record: Message) -> bytes:
 def result(
     command_id: str,
     customer_id: str,
-    record: Message,
+    record: Record,
     revision: int,
     status: str,
     reason: str = "",

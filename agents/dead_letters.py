@@ -11,12 +11,12 @@ from hashlib import blake2b
 from typing import cast
 
 import msgspec
-from confluent_kafka import Message
 
 from agents.tail import Tail
 from catalog.times import LATEST, iso
 from config import topics
 from config.settings import Settings
+from streams.records import Record
 
 #: Bytes of a value or key above which only their hash is kept: a letter stays far below Kafka's usual 1 MB.
 LARGEST_KEPT = 256 << 10
@@ -80,7 +80,7 @@ _REPLAYED = b'{"replayed":'
 
 
 def letter(
-    record: Message, stage: str, source: str, reason: str, message: str, headers_readable: bool = True
+    record: Record, stage: str, source: str, reason: str, message: str, headers_readable: bool = True
 ) -> Letter:
     """The letter of a record, as some stage (`normalizer` or `customers`) could not use it."""
     topic, partition, offset = str(record.topic()), int(record.partition() or 0), int(record.offset() or 0)
@@ -173,7 +173,7 @@ def _bytes(content: bytes | str | None) -> bytes | None:
     return content.encode() if isinstance(content, str) else content
 
 
-def _headers(record: Message) -> tuple[list[tuple[str, bytes | None]], int]:
+def _headers(record: Record) -> tuple[list[tuple[str, bytes | None]], int]:
     found = cast(list[tuple[str, bytes | str | None]], record.headers() or [])
     kept: list[tuple[str, bytes | None]] = []
     size = 0

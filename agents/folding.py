@@ -128,8 +128,7 @@ class CustomersProcessor:
             work = rest
 
     def _fold(self, batch: RecordBatch) -> Iterator[Outcome]:
-        records = [(int(record.offset() or 0), record.value()) for record in batch.records]
-        return self._engines[batch.source.partition].fold(records, batch.end)
+        return self._engines[batch.source.partition].fold(batch.records.log, batch.end)
 
     def _commit(self, outcomes: list[tuple[RecordBatch, Outcome]], commit: Commit) -> None:
         offsets = {batch.source: outcome.position for batch, outcome in outcomes}
@@ -171,9 +170,10 @@ class CustomersProcessor:
     def _send_dead(self, sink: Sink, batch: RecordBatch, outcome: Outcome) -> None:
         if not outcome.dead:
             return
-        records = {record.offset(): record for record in batch.records}
+        number = {offset: n for n, offset in enumerate(batch.records.offsets.tolist())}
         for offset, reason, message in outcome.dead:
-            letter = dead_letters.letter(records[offset], dead_letters.CUSTOMERS, "", reason, message)
+            record = batch.records[number[offset]]
+            letter = dead_letters.letter(record, dead_letters.CUSTOMERS, "", reason, message)
             sink.send(topics.DEAD_LETTERS, dead_letters.encode(letter), letter.topic.encode())
 
     def _content(self, revision: int) -> Content:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from confluent_kafka import Message, Producer
+from confluent_kafka import Producer
 
 from agents import commands
 from agents.background import Repeating
@@ -33,6 +33,7 @@ from config.settings import Settings
 from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch
 from streams.names import NORMALIZER_GROUP
+from streams.records import Record
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +214,7 @@ class NormalizerProcessor:
                     self._answer(out, record, command.command_id, command.customer_id or "")
 
     def _answer(
-        self, out: Output, record: Message, command_id: str, customer_id: str, why: Refused | None = None
+        self, out: Output, record: Record, command_id: str, customer_id: str, why: Refused | None = None
     ) -> None:
         status, reason, message = (
             (commands.DONE, "", "") if why is None else (commands.REFUSED, why.reason, why.message)
@@ -222,7 +223,7 @@ class NormalizerProcessor:
             commands.result(command_id, customer_id, record, self._revision, status, reason, message)
         )
 
-    def _obey(self, command: Command, record: Message, place: Partition, out: Output) -> bool:
+    def _obey(self, command: Command, record: Record, place: Partition, out: Output) -> bool:
         """Carry a command out; True where that was all, False where the fold answers.  Raises Refused."""
         if command.command in commands.FORWARDED:
             value = commands.forwarded(command, record)

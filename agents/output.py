@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import cast
 
 from agents.commands import Result, encode, result_headers
 from agents.dead_letters import Letter, Replayed
 from agents.dead_letters import encode as encode_letter
+from agents.source_reader import Event, Events
 from config import topics
 from streams.batches import Sink
 
@@ -17,8 +21,8 @@ class Output:
 
     #: Markers and ticks for every partition of customer-events, before the events of this poll.
     times: list[bytes] = field(default_factory=list)
-    #: Events by customer: key and value.
-    events: list[tuple[bytes, bytes]] = field(default_factory=list)
+    #: Events by customer: keys and values.
+    events: list[Event | Events] = field(default_factory=list)
     #: What commands send to every partition, after the events.
     everywhere: list[bytes] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
@@ -37,7 +41,13 @@ class Output:
             for partition in range(partitions):
                 send(topics.CUSTOMER_EVENTS, value, None, partition)
         topic = topics.CUSTOMER_EVENTS
-        sink.send_many(topic, [key for key, _ in self.events], [value for _, value in self.events])
+        for kind, run in groupby(self.events, type):
+            if kind is Events:
+                for keys, values in cast(Iterator[Events], run):
+                    sink.send_many(topic, keys, values)
+            else:
+                single = list(cast(Iterator[Event], run))
+                sink.send_many(topic, [key for key, _ in single], [value for _, value in single])
         for value in self.everywhere:
             for partition in range(partitions):
                 send(topic, value, None, partition)

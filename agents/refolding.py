@@ -19,6 +19,7 @@ from config import topics
 from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.engine import Engine, Outcome
+from loyalty.log import joined
 from loyalty.policy import Content
 from loyalty.state import PARTITION_KEY, ROW_KEY, State
 from loyalty.upgrade import current
@@ -110,7 +111,7 @@ class Refold:
         """Fold records in their order; what each transaction would have committed."""
         for start in range(0, len(values), BATCH):
             batch = values[start : start + BATCH]
-            for outcome in self._engine.fold(list(enumerate(batch)), len(batch)):
+            for outcome in self._engine.fold(joined(list(enumerate(batch))), len(batch)):
                 self.state.committed()
                 yield outcome
             self._unwritten += len(batch)

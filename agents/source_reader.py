@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from confluent_kafka import Message
+import numpy as np
+from numpy.typing import NDArray
 
 from agents import raw
 from agents.commands import Refused
@@ -19,6 +19,8 @@ from catalog.plain_mapping import PlainMapping
 from catalog.schema import Connection
 from catalog.times import LATEST
 from loyalty.content import Decisions
+from loyalty.log import Spans
+from streams.records import Record, Records
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,13 @@ LARGEST_EVENT = 900 << 10
 
 #: An event for customer-events: key and value.
 Event = tuple[bytes, bytes]
+
+
+class Events(NamedTuple):
+    """Many of them, in columns."""
+
+    keys: Spans
+    values: Spans
 
 
 class Reader:
@@ -46,36 +55,35 @@ class Reader:
             log.info("source %s is mapped record by record: %s", source.name, why)
             self._many = None
 
-    def read(self, records: Sequence[Message], events: list[Event], letters: list[Letter]) -> None:
+    def read(self, records: Records, events: list[Event | Events], letters: list[Letter]) -> None:
         """Append what each record becomes.  Raises RegistryAway; nothing is to be kept then."""
-        if self._many is None:
-            rest: Iterable[tuple[Message, Event | None]] = zip(records, repeat(None))
-        else:
-            contents, arrived = [], []
-            for record in records:
-                content, at = _simple(record)
-                contents.append(content)
-                arrived.append(at)
-            rest = zip(records, self._many.map(contents, arrived), strict=True)
-        keep = events.append
-        for record, done in rest:
-            if done is not None:
-                keep(done)
-                continue
-            event, readable = self._single(record)
+        left: Sequence[int] = range(len(records))
+        mapped = None
+        if self._many is not None:
+            values = records.values
+            mapped = self._many.map(values.text, values.ends, _plain(records))
+            left = mapped.left
+        begin = 0
+        for n in (*left, len(records)):
+            if mapped is not None and begin < n:
+                events.append(Events(mapped.keys[begin:n], mapped.values[begin:n]))
+            begin = n + 1
+            if n == len(records):
+                break
+            event, readable = self._single(records[n])
             if isinstance(event, Rejected):
-                letters.append(self._letter(record, event, readable))
+                letters.append(self._letter(records[n], event, readable))
             else:
-                keep(event)
+                events.append(event)
 
-    def _single(self, record: Message) -> tuple[Event | Rejected, bool]:
+    def _single(self, record: Record) -> tuple[Event | Rejected, bool]:
         """What a record becomes, and whether its headers can be read."""
         headers: Any
         try:
             headers = record.headers()
             backfill = headers is not None and any(name == BACKFILL for name, _ in headers)
             return self._one(record.value(), record.timestamp()[1], backfill), True
-        except SystemError:  # librdkafka's client cannot read such a header, and must not try again
+        except UnicodeDecodeError:
             return Rejected(Reason.UNDECODABLE, "", "a header's name is no UTF-8"), False
 
     def again(self, entry: Letter) -> Event:
@@ -92,7 +100,7 @@ class Reader:
             raise Refused(event.reason, event.message)
         return event
 
-    def _letter(self, record: Message, why: Rejected, readable: bool) -> Letter:
+    def _letter(self, record: Record, why: Rejected, readable: bool) -> Letter:
         return letter(record, NORMALIZER, self.source.name, why.reason, why.message, readable)
 
 
@@ -130,15 +138,12 @@ def _compile(
     return one
 
 
-def _simple(record: Message) -> tuple[bytes, int]:
-    """Bytes and Kafka timestamp of a record; no bytes where there is more to be looked at."""
-    content = record.value()
-    try:
-        if content is None or len(content) > LARGEST_RECORD or record.headers() is not None:
-            return b"", 0
-    except SystemError:
-        return b"", 0
-    return content, record.timestamp()[1]
+def _plain(records: Records) -> NDArray[np.int64]:
+    """Kafka timestamps; -1 where there is more to be looked at than bytes of JSON."""
+    values = records.values
+    more = values.missing | (np.diff(values.ends, prepend=0) > LARGEST_RECORD)
+    more[list(records.headers)] = True
+    return np.where(more, -1, records.timestamps)
 
 
 def decoder(connection: Connection) -> raw.Decode:

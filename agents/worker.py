@@ -22,7 +22,7 @@ from config.errors import KhayweError
 from config.settings import NoService, Settings, settings
 from loyalty import census, why
 from loyalty.prepare import prepare
-from streams import librdkafka, topics
+from streams import fetching, librdkafka, topics
 from streams.app import customers
 from tables.customers import CustomerTable
 
@@ -106,6 +106,7 @@ def parts() -> Parts:
     why.prepare()
     census.prepare()
     librdkafka.prepare()
+    fetching.prepare()
     feed = CatalogFeed(config)
     feed.start()
     first_revision(config, feed)

@@ -28,7 +28,7 @@ import psutil
 from rich.console import Console
 
 from bench.generate import cdr_blocks
-from bench.pipeline import DAYS, PARTITIONS, WARM, WEB_PORT, add_source, environment, metrics, send
+from bench.pipeline import DAYS, PARTITIONS, WARM, WEB_PORT, add_source, environment, metrics, records, send
 from catalog.draft import seed
 from config import topics as names
 from config.settings import Settings
@@ -67,7 +67,7 @@ def run(events: int = EVENTS, customers: int = CUSTOMERS, seconds: float = SECON
         embedded.up(settings, lambda what, share: None)
         topics.create(settings)
         add_source(settings, seed(), predict=True)
-        send(settings, names.raw_topic("cdr"), events, customers)
+        send(settings, names.raw_topic("cdr"), records(events, customers))
         with ExitStack() as running:
             return _measure(settings, events, customers, seconds, running)
     finally:

@@ -1,8 +1,9 @@
 """khaywe and its peers by turns on one broker: the same game, each peer exact before it is timed.
 
-A round is a turn of each; the figures are medians over the rounds.  Records lie in Kafka before a clock
-starts, which it does when a fifth of them is done, as in `bench.pipeline`.  A slow peer gets fewer records of
-fewer customers, as many a customer, so that its turn takes as long: a smaller state is in its favour.
+A round is a turn of each; the figures are medians over the rounds.  A fifth of the records is worked off
+first, the others become visible all at once, and then the clock starts, as in `bench.pipeline`.  A slow peer
+gets fewer records of fewer customers, as many a customer, so that its turn takes as long: a smaller state is
+in its favour.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -19,7 +21,7 @@ import psutil
 
 from bench import limit, pipeline
 from bench.peers import check, start
-from bench.pipeline import WARM, say, send
+from bench.pipeline import WARM, hidden, records, say, send
 from catalog.draft import seed
 from config import topics as names
 from config.errors import KhayweError
@@ -73,7 +75,6 @@ def _medians(turns: list[Figures]) -> Figures:
 
 def _round(settings: Settings, share: float) -> Iterator[tuple[str, Figures]]:
     events = int(pipeline.EVENTS * share)
-    send(settings, names.raw_topic("cdr"), events, events // PER_CUSTOMER)
     done = pipeline.work(settings, events, events // PER_CUSTOMER)
     yield "khaywe", {name: done[name] for name in _KEPT}
     yield "librdkafka", limit.measure(settings, names.raw_topic("cdr"), events)
@@ -100,26 +101,27 @@ def turn(peer: str, settings: Settings, events: int) -> Figures:
     """A peer's turn on `events` records.  Raises KhayweError where it stops or loses some."""
     raw, prefix = f"raw_{peer}", f"{peer}-"
     topics.ensure_raw_topic(settings, raw)
-    late = peer == "faust_tutorial"  # it can lose records that wait at its start
-    customers = events // PER_CUSTOMER
-    if not late:
-        send(settings, raw, events, customers)
+    customers, known = events // PER_CUSTOMER, int(WARM * events)
+    pairs = records(events, customers)
     with started(peer, settings, raw, prefix) as process:
-        if late:
-            send(settings, raw, events, customers)
-        samples = [(0.0, 0, 0.0)]
-        moved = time.monotonic()
-        while samples[-1][1] < events:
-            time.sleep(LOOK_SECONDS)
-            sample = (time.perf_counter(), start.folded(peer, settings, prefix), _cpu(process))
-            if sample[1] > samples[-1][1]:
-                moved = time.monotonic()
-            if not process.is_running() or time.monotonic() - moved > STUCK_SECONDS:
-                raise KhayweError(f"{peer} stopped after {samples[-1][1]:,} of {events:,} records")
-            samples.append(sample)
+
+        def await_folded(least: int) -> None:
+            moved, before = time.monotonic(), 0
+            while (now := start.folded(peer, settings, prefix)) < least:
+                if now > before:
+                    moved, before = time.monotonic(), now
+                if not process.is_running() or time.monotonic() - moved > STUCK_SECONDS:
+                    raise KhayweError(f"{peer} stopped after {now:,} of {events:,} records")
+                time.sleep(LOOK_SECONDS)
+
+        send(settings, raw, islice(pairs, known))
+        await_folded(known)
+        with hidden(settings, raw, pairs):
+            first = time.perf_counter(), _cpu(process)
+        await_folded(events)
+        last = time.perf_counter(), _cpu(process)
         resident = process.memory_info().rss
-    first, last = next(each for each in samples if each[1] >= WARM * events), samples[-1]
-    done, wall, cpu = last[1] - first[1], last[0] - first[0], last[2] - first[2]
+    done, wall, cpu = events - known, last[0] - first[0], last[1] - first[1]
     return {
         "events": events,
         "customers": customers,

@@ -26,7 +26,7 @@ EFFECT_TOPICS = (
     names.CHANGELOG,
 )  # fmt: skip
 SAMPLE = 20_000
-BATCH = 10_000
+BATCH = int(Settings.model_fields["poll_records"].default)
 
 
 def measure(settings: Settings, raw: str, events: int) -> dict[str, Any]:

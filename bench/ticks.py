@@ -15,6 +15,7 @@ from bench.fold import Content
 from catalog import draft
 from loyalty.engine import Engine
 from loyalty.game import Game
+from loyalty.log import joined
 from loyalty.state import State
 from loyalty.times import iso
 
@@ -57,7 +58,7 @@ def run(customers: int = CUSTOMERS) -> dict[str, Any]:
 
 def _fold(engine: Engine, values: list[bytes]) -> list[Any]:
     outcomes = []
-    for outcome in engine.fold(list(enumerate(values)), len(values)):
+    for outcome in engine.fold(joined(list(enumerate(values))), len(values)):
         engine.state.changes()
         engine.state.committed()
         outcomes.append(outcome)

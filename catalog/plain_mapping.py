@@ -7,8 +7,7 @@ is left to `catalog.mapping`; what is mapped here becomes the same bytes there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from loyalty.calendar import days_before
 from loyalty.compiled import compiled
 from loyalty.content import Decisions
 from loyalty.events import CODES, COUNTED, MONEY, SOURCE_TYPES, scale
+from loyalty.log import Spans
 from loyalty.scan import NAME, code_of, coded
 from loyalty.texts import (
     CLOSE,
@@ -78,7 +78,13 @@ _SOURCE = np.dtype(
     align=True,
 )
 
-Event = tuple[bytes, bytes]
+
+class Mapped(NamedTuple):
+    """Key and value of each record by its number, but for those that are left."""
+
+    left: list[int]
+    keys: Spans
+    values: Spans
 
 
 class PlainMapping:
@@ -145,19 +151,21 @@ class PlainMapping:
         for n, text in enumerate(forms):
             known["forms"][n, : len(text)], known["form_lengths"][n] = list(text), len(text)
 
-    def map(self, raws: Sequence[bytes], arrived: Sequence[int]) -> list[Event | None]:
-        """Key and value of each record; None for one that is left.  `arrived`: its Kafka timestamp, ms."""
-        count = len(raws)
-        ends = np.cumsum(np.fromiter(map(len, raws), np.int64, count))
-        text = b"".join(raws)
+    def map(self, text: bytes, ends: NDArray[np.int64], arrived: NDArray[np.int64]) -> Mapped:
+        """What becomes of the records that are one after the other in `text`.
+
+        `arrived`: Kafka timestamps, ms; a record with one below 0 is left.
+        """
+        count = len(ends)
         out = np.empty(len(text) + count * int(self._room), np.uint8)
         places = np.zeros((4, count), np.int64)
+        read = np.frombuffer(text, np.uint8)
         _map(
-            np.frombuffer(text, np.uint8), ends, np.fromiter(arrived, np.int64, count), self._source,
-            self._codes, np.empty((_ROLES, 2), np.int64), np.empty(_ROLES, np.int64), out, places,
+            read, ends, arrived, self._source, self._codes, np.empty((_ROLES, 2), np.int64),
+            np.empty(_ROLES, np.int64), out, places,
         )  # fmt: skip
-        whole = out[: places[3].max(initial=0)].tobytes()
-        return [(text[a:b], whole[c:d]) if d else None for a, b, c, d in zip(*places.tolist(), strict=True)]
+        left = np.flatnonzero(places[3] == 0).tolist()
+        return Mapped(left, Spans(read, places[0], places[1]), Spans(out, places[2], places[3]))
 
 
 def _ascii(text: str, most: int) -> bytes:

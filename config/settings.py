@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     )
 
     poll_records: int = Field(
-        default=10_000,
+        default=20_000,
         ge=1,
         description="Most records one poll and one transaction take; fewer where they are slow work.",
     )

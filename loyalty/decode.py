@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple
@@ -44,6 +44,7 @@ from loyalty.columns import (
 from loyalty.conditions import ConditionError, Term, parse, terms
 from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64_many
+from loyalty.log import Log
 from loyalty.nesting import MOST_NESTED, too_deep
 from loyalty.policy import VALUE_LIMIT
 from loyalty.profile import profile_update, profiles, truth
@@ -109,32 +110,40 @@ _scanner = Scanner(_KINDS, _MONEY_FLAGS)
 class Records:
     """Records by index, each decoded when it is asked for."""
 
-    __slots__ = ("_causes", "_found", "_raws")
+    __slots__ = ("_causes", "_ends", "_found", "_starts", "_text")
 
-    def __init__(self, raws: list[bytes], found: dict[int, Record], causes: NDArray[np.int32]) -> None:
+    def __init__(
+        self, text: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64], found: dict[int, Record],
+        causes: NDArray[np.int64],
+    ) -> None:  # fmt: skip
         """`found`: those that are decoded already; `causes`: where `causes` of all others stand."""
-        self._raws, self._found, self._causes = raws, found, causes
+        self._text, self._starts, self._ends = text, starts, ends
+        self._found, self._causes = found, causes
 
     def __len__(self) -> int:
-        return len(self._raws)
+        return len(self._ends)
 
     def __iter__(self) -> Iterator[Record]:
-        return map(self.__getitem__, range(len(self._raws)))
+        return map(self.__getitem__, range(len(self)))
+
+    def raw(self, i: int) -> bytes:
+        """The bytes of a record."""
+        return self._text[self._starts[i] : self._ends[i]]
 
     def __getitem__(self, i: int) -> Record:
         """The record at an index from 0."""
         record = self._found.get(i)
         if record is None:
-            record = self._found[i] = _decode(self._raws[i])
+            record = self._found[i] = _decode(self.raw(i))
         return record
 
     def causes(self, which: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes]]:
         """Source and event_id of these records, without decoding them."""
-        raws, found = self._raws, self._found
+        text, found = self._text, self._found
         for i, a, b, c, d in zip(which.tolist(), *self._causes[:, which].tolist(), strict=True):
-            record, raw = found.get(i), raws[i]
+            record = found.get(i)
             if record is None:
-                yield raw[a:b], raw[c:d]
+                yield text[a:b], text[c:d]
             else:
                 yield record.source.encode(), record.event_id.encode()
 
@@ -144,7 +153,6 @@ class Batch:
     """Records of a partition in log order, those that are none left out; everything by index."""
 
     offsets: list[int]
-    raws: list[bytes]
     records: Records
     ids: list[bytes]
     events: NDArray[np.void]  # EVENT, but for `slot`, `key`, `value`
@@ -158,7 +166,7 @@ class Batch:
     dead: list[tuple[int, str, str]]  # offset, reason, message
 
     def __len__(self) -> int:
-        return len(self.raws)
+        return len(self.ids)
 
 
 class _Refused(ValueError):
@@ -182,35 +190,38 @@ class _Answer(NamedTuple):
     ltv: float | None
 
 
-def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
-    """The batch of (offset, value).  Raises nothing, whatever the bytes."""
-    dead = [(offset, UNDECODABLE, "a record without a value") for offset, raw in records if raw is None]
-    offsets = [offset for offset, raw in records if raw is not None]
-    raws = [raw for _, raw in records if raw is not None]
-    read = _scanner.scan(raws)
-    events, ids, values, told = read.events, read.ids, read.values, read.told
-    others = np.flatnonzero(~read.plain).tolist()
+def decode(log: Log) -> Batch:
+    """The batch of records.  Raises nothing, whatever the bytes."""
+    offsets, ends = log.offsets, log.ends
+    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(ends)]
+    read = _scanner.scan(log)
+    events, ids, values, told, causes = read.events, read.ids, read.values, read.told, read.causes
     decoded: dict[int, Record] = {}
     refused: dict[int, tuple[str, str]] = {}
-    for i in others:
+    for i in np.flatnonzero(~read.plain).tolist():
+        if log.missing[i]:
+            refused[i] = UNDECODABLE, "a record without a value"
+            continue
         try:
-            decoded[i] = _read(raws[i])
+            decoded[i] = _read(log.text[starts[i] : ends[i]])
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             refused[i] = UNDECODABLE, str(error)
     if decoded:
         told[list(decoded)] = [bool(record.attributes) for record in decoded.values()]
         _fill(decoded, ids, events, values)
-    found = Records(raws, decoded, read.causes)
+    found = Records(log.text, starts, ends, decoded, causes)
     foretold, unreadable = _foretold(found, events)
     refused |= unreadable | _refusals(found, ids, events, decoded)
+    dead = [(int(offsets[i]), *why) for i, why in refused.items()]
     if refused:
-        dead.extend((offsets[i], *why) for i, why in refused.items())
-        kept = [i for i in range(len(raws)) if i not in refused]
-        decoded = {n: decoded[i] for n, i in enumerate(kept) if i in decoded}
-        foretold = {n: foretold[i] for n, i in enumerate(kept) if i in foretold}
-        offsets, raws, ids = [offsets[i] for i in kept], [raws[i] for i in kept], [ids[i] for i in kept]
+        kept = np.setdiff1d(np.arange(len(ends)), list(refused))
+        now = {int(i): n for n, i in enumerate(kept)}
+        decoded = {now[i]: record for i, record in decoded.items() if i in now}
+        foretold = {now[i]: answer for i, answer in foretold.items() if i in now}
+        ids = [ids[i] for i in kept]
+        offsets, starts, ends, causes = offsets[kept], starts[kept], ends[kept], causes[:, kept]
         events, values, told = events[kept], values[kept], told[kept]
-        found = Records(raws, decoded, read.causes[:, kept])
+        found = Records(log.text, starts, ends, decoded, causes)
     dead.sort()
     events["words"] = -1
 
@@ -249,8 +260,8 @@ def decode(records: Sequence[tuple[int, bytes | None]]) -> Batch:
             continue
         alone.append(i)
     return Batch(
-        offsets, raws, found, ids, events, values, alone, points, updates, profiles(updates), links, answers,
-        dead,
+        offsets.tolist(), found, ids, events, values, alone, points, updates, profiles(updates), links,
+        answers, dead,
     )  # fmt: skip
 
 

@@ -76,6 +76,7 @@ from loyalty.effects import (
 )
 from loyalty.events import CODES, MONEY
 from loyalty.links import merge_record, path_of, rekeyed
+from loyalty.log import Log
 from loyalty.many import Many
 from loyalty.outcome import Outcome as Outcome
 from loyalty.outcome import closed
@@ -134,13 +135,13 @@ class Engine:
         self._compiled: tuple[int, NDArray[np.void]] | None = None
         self._rules: Rules | None = None
 
-    def fold(self, records: Sequence[tuple[int, bytes | None]], end: int) -> Iterator[Outcome]:
-        """Fold records (offset, value) in log order; `end` is the position after them.
+    def fold(self, log: Log, end: int) -> Iterator[Outcome]:
+        """Fold records in log order; `end` is the position after them.
 
         Yields an Outcome for each transaction; it and the state's changes are to be committed before the next
         is asked for.  All but the last have the position of the tick or command that is not finished yet.
         """
-        batch = decode(records)
+        batch = decode(log)
         self._many.begin()
         out, start = Outcome(), 0
         for i in [*batch.alone, len(batch)]:
@@ -362,7 +363,7 @@ class Engine:
         if record.event_type != "_merge" and record.customer_id in path_of(record):
             out.counts["links_refused"] += 1
         else:
-            out.forwards.append(rekeyed(record, batch.raws[i], self.side.link(batch.ids[i])))
+            out.forwards.append(rekeyed(record, batch.records.raw(i), self.side.link(batch.ids[i])))
 
     # -- records folded alone -----------------------------------------------------------------------
 

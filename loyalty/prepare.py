@@ -25,6 +25,7 @@ from loyalty.game import (
     Target,
     Template,
 )
+from loyalty.log import joined
 from loyalty.packing import pack, unpack
 from loyalty.state import State
 from loyalty.writing import Page
@@ -73,8 +74,8 @@ def prepare() -> None:
         _record("", "_command", command_id="all", command="recalculate", segment="all"),
     ]
     while waiting:
-        records = list(enumerate(waiting))
-        waiting = [value for done in engine.fold(records, len(records)) for _, value in done.forwards]
+        log = joined(list(enumerate(waiting)))
+        waiting = [value for done in engine.fold(log, len(log)) for _, value in done.forwards]
     unpack(pack(state.rows, state.slots([b"a"])))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from loyalty.columns import EVENT
 from loyalty.compiled import STAMP, compiled
 from loyalty.hashing import BASIS, PRIME, finished
+from loyalty.log import Log
 from loyalty.texts import CLOSE, COLON, COMMA, QUOTE, Bytes, number_at, scalar_end, string_end
 from loyalty.times import LENGTH, NO_TIME, time_at
 
@@ -64,7 +65,7 @@ class Scanned:
     values: NDArray[np.float64]
     ids: list[bytes]  # customers
     told: NDArray[np.bool_]  # has one of the attributes asked for
-    causes: NDArray[np.int32]  # (4, records): where source and event_id begin and end
+    causes: NDArray[np.int64]  # (4, records): where source and event_id begin and end in the text
 
 
 class Scanner:
@@ -78,18 +79,18 @@ class Scanner:
             row[: len(text)] = list(text)
         self._lengths = np.array([len(text) for text in named], np.int64)
 
-    def scan(self, raws: Sequence[bytes]) -> Scanned:
-        """What stands in each of `raws`."""
-        count = len(raws)
-        ends = np.cumsum(np.fromiter(map(len, raws), np.int64, count))
+    def scan(self, log: Log) -> Scanned:
+        """What stands in each record."""
+        text, ends = log.text, log.ends
+        count = len(ends)
         events, values = np.zeros(count, EVENT), np.zeros(count)
         plain, told = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-        places = np.zeros((6, count), np.int32)
+        places = np.zeros((6, count), np.int64)
         _scan(
-            np.frombuffer(b"".join(raws), np.uint8), ends, self._types, self._wanted, self._lengths, events,
+            np.frombuffer(text, np.uint8), ends, self._types, self._wanted, self._lengths, events,
             values, places, plain, told,
         )  # fmt: skip
-        ids = [raw[a:b] for raw, a, b in zip(raws, *places[:2].tolist(), strict=True)]
+        ids = [text[a:b] for a, b in zip(*places[:2].tolist(), strict=True)]
         return Scanned(plain, events, values, ids, told, places[2:])
 
 
@@ -104,7 +105,7 @@ def _place(name: Bytes) -> np.int64:
 @compiled
 def _scan(
     text: Bytes, ends: NDArray[np.int64], types: NDArray[np.void], wanted: NDArray[np.uint8],
-    lengths: NDArray[np.int64], events: Any, values: NDArray[np.float64], places: NDArray[np.int32],
+    lengths: NDArray[np.int64], events: Any, values: NDArray[np.float64], places: NDArray[np.int64],
     plain: NDArray[np.bool_], told: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     start = 0
@@ -146,9 +147,9 @@ def _scan(
                 for i in range(event_id, event_id_end):
                     z = (z ^ np.uint64(text[i])) * PRIME
                 event.hash = finished(z)
-                places[0, n], places[1, n] = customer - start, customer_end - start
-                places[2, n], places[3, n] = source - start, source_end - start
-                places[4, n], places[5, n] = event_id - start, event_id_end - start
+                places[0, n], places[1, n] = customer, customer_end
+                places[2, n], places[3, n] = source, source_end
+                places[4, n], places[5, n] = event_id, event_id_end
                 plain[n] = True
         start = end
 

@@ -20,6 +20,7 @@ from loyalty.decode import Batch
 from loyalty.engine import Engine, Outcome
 from loyalty.events import ACTIVITY
 from loyalty.game import Game
+from loyalty.log import joined
 from loyalty.state import State
 from loyalty.times import iso_many
 from ml.features import TARIFFS
@@ -135,7 +136,7 @@ def fold(records: list[bytes], ids: list[str], day: int = AS_OF_DAY) -> NDArray[
     log = [*records, msgspec.json.encode(tick)]
     for begin in range(0, len(log), BATCH):
         batch = list(enumerate(log[begin : begin + BATCH], begin))
-        for _ in engine.fold(batch, begin + len(batch)):
+        for _ in engine.fold(joined(batch), begin + len(batch)):
             state.committed()
     return np.asarray(state.rows[state.slots([id.encode() for id in ids])])
 

@@ -19,6 +19,7 @@ from loyalty.columns import CAN_LINK
 from loyalty.decode import COMMAND, FAILED, FULFILLED, MARKER, MERGE, TICK, tick_time
 from loyalty.effects import digest
 from loyalty.events import APP, CALLS, CODES, DATA, NAMES, USAGE
+from loyalty.log import joined
 from loyalty.row import HASHES
 from loyalty.times import NO_TIME, iso_many, parse_many
 from projection import schema
@@ -111,7 +112,7 @@ class Read:
 def read(partition: int, messages: Iterable[Any], log: Log) -> Read:
     """Decode what Kafka gave; `log` is as it was before."""
     found = list(messages)
-    batch = decode.decode([(message.offset(), message.value()) for message in found])
+    batch = decode.decode(joined([(message.offset(), message.value()) for message in found]))
     at = {message.offset(): message.timestamp()[1] for message in found}
     revisions, newest = [], []
     revision, now = log.revision, log.newest

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
-
-from confluent_kafka import Message
+from typing import Protocol
 
 from streams.librdkafka import Headers
-
-
-class Partition(NamedTuple):
-    """A topic's partition."""
-
-    topic: str
-    partition: int
+from streams.records import Partition as Partition
+from streams.records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +26,7 @@ class RecordBatch:
     source: Partition
     begin: int
     end: int
-    records: Sequence[Message]
+    records: Records
 
 
 @dataclass(eq=False, slots=True)

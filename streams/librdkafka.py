@@ -1,8 +1,8 @@
-"""Records into librdkafka by the thousands, without an object of Python's for each.
+"""Records into librdkafka by the thousands, without an object of Python's for each; out of it: `fetching`.
 
 confluent-kafka makes clients, and does with them all that is rare.  What is done for every record that is
 written is done here by compiled code that calls the same librdkafka, by its public C API, without the GIL.
-What was measured, and why records are not read so: docs/decisions/0009.
+What was measured: docs/decisions/0009.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from numba import types
 from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
+from loyalty.log import Spans
 
-_library = ctypes.CDLL(cimpl.__file__)  # its symbols, and those of the librdkafka that it brings
+library = ctypes.CDLL(cimpl.__file__)  # its symbols, and those of the librdkafka that it brings
 
-_name = _library.rd_kafka_name
+_name = library.rd_kafka_name
 _name.restype, _name.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
 
 
-def _compiled_call(name: str, signature: Any) -> Any:
+def compiled_call(name: str, signature: Any) -> Any:
     """The same function for compiled code, which finds it by its name."""
-    llvm.add_symbol(name, ctypes.cast(getattr(_library, name), ctypes.c_void_p).value)
+    llvm.add_symbol(name, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
     return types.ExternalFunction(name, signature)
 
 
 _address = types.intp
-_c_produce = _compiled_call("rd_kafka_produceva", types.intp(_address, _address, types.intp))
-_c_error_code = _compiled_call("rd_kafka_error_code", types.int32(_address))
-_c_error_destroy = _compiled_call("rd_kafka_error_destroy", types.void(_address))
+_c_produce = compiled_call("rd_kafka_produceva", types.intp(_address, _address, types.intp))
+_c_error_code = compiled_call("rd_kafka_error_code", types.int32(_address))
+_c_error_destroy = compiled_call("rd_kafka_error_destroy", types.void(_address))
 
 
 def handle(client: Producer) -> int:
@@ -60,7 +61,7 @@ _AT_VALUE, _AT_KEY, _AT_ID = 3, 4, 5  # places of what changes from record to re
 
 @compiled
 def _produce(
-    client: int, said: Any, begin: int, values: Any, keys: Any, ids: Any, sizes: Any, ended: Any
+    client: int, said: Any, begin: int, values: Any, keys: Any, ids: Any, sizes: Any, starts: Any
 ) -> tuple[int, int]:
     """Put records from `begin` on into the queue; the first that is not in it, and why (0: all are)."""
     count = sizes.shape[1]
@@ -68,11 +69,11 @@ def _produce(
         for which in range(2):
             of, base = said[_AT_VALUE + which], values if which == 0 else keys
             size = sizes[which, n]
-            of.first = 0 if size < 0 else base.ctypes.data + ended[which, n] - size
+            of.first = 0 if size < 0 else base.ctypes.data + starts[which, n]
             of.second = max(size, 0)
         if said.shape[0] > _AT_ID:
             of = said[_AT_ID]
-            of.second, of.third = ids.ctypes.data + ended[2, n] - sizes[2, n], sizes[2, n]
+            of.second, of.third = ids.ctypes.data + starts[2, n], sizes[2, n]
         error = _c_produce(client, said.ctypes.data, said.shape[0])
         if error != 0:
             code = _c_error_code(error)
@@ -109,14 +110,13 @@ def produce(
             kept += [ctypes.create_string_buffer(name.encode()), ctypes.create_string_buffer(value)]
             said[at] = _IS_HEADER, ctypes.addressof(kept[-2]), ctypes.addressof(kept[-1]), len(value)
     columns = [_column(values), _column(keys), _column(headers.own if headers is not None else ())]
-    sizes = np.zeros((3, len(keys)), np.int64)
-    for row, (_, lengths) in zip(sizes, columns, strict=True):
-        row[: len(lengths)] = lengths
-    ended = np.cumsum(np.maximum(sizes, 0), axis=1)
-    in_values, in_keys, in_ids = (joined for joined, _ in columns)
+    sizes, starts = np.zeros((2, 3, len(keys)), np.int64)
+    for n, (_, begins, lengths) in enumerate(columns):
+        starts[n, : len(begins)], sizes[n, : len(lengths)] = begins, lengths
+    in_values, in_keys, in_ids = (text for text, _, _ in columns)
     begin, client = 0, handle(producer)
     while True:
-        begin, code = _produce(client, said, begin, in_values, in_keys, in_ids, sizes, ended)
+        begin, code = _produce(client, said, begin, in_values, in_keys, in_ids, sizes, starts)
         if code == 0:
             return
         if code != KafkaError._QUEUE_FULL:
@@ -124,18 +124,23 @@ def produce(
         full()
 
 
-def _column(texts: Sequence[bytes | None]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """All of them one after the other, and their lengths, -1 for None."""
+def _column(
+    texts: Sequence[bytes | None],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """What they all stand in, where each begins, and its length, -1 for None."""
+    if isinstance(texts, Spans):
+        return texts.text, texts.starts, texts.ends - texts.starts
     try:
         joined, lengths = b"".join(texts), np.fromiter(map(len, texts), np.int64, len(texts))  # type: ignore[arg-type]
     except TypeError:
         joined = b"".join(text for text in texts if text is not None)
         lengths = np.array([-1 if text is None else len(text) for text in texts], np.int64)
-    return np.frombuffer(joined or b"\0", np.uint8), lengths
+    sizes = np.maximum(lengths, 0)
+    return np.frombuffer(joined or b"\0", np.uint8), np.cumsum(sizes) - sizes, lengths
 
 
 def prepare() -> None:
     """Have it compiled before the first record comes, on no records."""
     none = np.zeros((3, 0), np.int64)
-    text, _ = _column(())
+    text, _, _ = _column(())
     _produce(0, np.zeros(_AT_ID, _VU), 0, text, text, text, none, none)

@@ -5,7 +5,7 @@ Whoever waits behind a poll, a command in a partition without a backlog say, the
 
 from __future__ import annotations
 
-#: Seconds of work that a poll should not exceed, its transaction included.  10,000 quick records take less.
+#: Seconds of work that a poll should not exceed, its transaction included.
 WORK_SECONDS = 0.2
 #: Records that a poll may always take: fewer would be nearly all transaction.
 LEAST = 500

@@ -10,17 +10,13 @@ import logging
 import time
 from collections.abc import Mapping
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, KafkaException
 
 from config.settings import Settings
-from streams.batches import Partition, RecordBatch
+from streams.batches import RecordBatch
+from streams.fetching import Event, Fetcher
 from streams.positions import GroupPositions
+from streams.records import Partition, Records
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +45,16 @@ class Source:
         self._settings = settings
         self._group = group
         self._positions: dict[Partition, int] = {}
-        self._consumer: Consumer | None = None
+        self._fetcher: Fetcher | None = None
         self._group_positions: GroupPositions | None = None
         #: Since when no broker answers; None while one does.
         self._lost: float | None = None
 
     @property
-    def consumer(self) -> Consumer:
+    def fetcher(self) -> Fetcher:
         """librdkafka's consumer, made at the first use."""
-        if self._consumer is None:
-            self._consumer = Consumer(
+        if self._fetcher is None:
+            self._fetcher = Fetcher(
                 self._settings.kafka_config(**{
                     "group.id": f"{self._group}-fetch",
                     "isolation.level": "read_committed",
@@ -71,9 +67,10 @@ class Source:
                     **QUEUE,
                     "check.crcs": True,
                     "allow.auto.create.topics": False,
-                })
+                }),
+                self._settings.poll_records,
             )  # fmt: skip
-        return self._consumer
+        return self._fetcher
 
     def committed(self, partitions: set[Partition]) -> dict[Partition, int]:
         """The group's committed positions, once no open transaction can move them; else the log's start.
@@ -96,7 +93,7 @@ class Source:
         positions: dict[Partition, int] = {}
         for place in partitions:
             committed = found.get(place, -1)
-            low, _ = self.consumer.get_watermark_offsets(TopicPartition(*place), timeout=10.0)
+            low, _ = self.fetcher.watermarks(place, 10.0)
             if 0 <= committed < low:
                 log.warning(
                     "%s: position %d of %s/%d is below the log's start %d: retention removed records unread",
@@ -115,77 +112,65 @@ class Source:
     def assign(self, positions: Mapping[Partition, int]) -> None:
         """Read these partitions and no others, from these positions; what was fetched before is dropped."""
         self._positions = dict(positions)
-        self.consumer.assign(
-            [TopicPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
-        )
+        self.fetcher.assign(positions)
 
     def add(self, positions: Mapping[Partition, int]) -> None:
         """Read these too."""
         self._positions.update(positions)
-        self.consumer.incremental_assign(
-            [TopicPartition(p.topic, p.partition, offset) for p, offset in positions.items()]
-        )
+        self.fetcher.add(positions)
 
     def remove(self, partitions: set[Partition]) -> None:
         """Read these no longer."""
         for partition in partitions:
             self._positions.pop(partition, None)
-        self.consumer.incremental_unassign([TopicPartition(*p) for p in partitions])
+        self.fetcher.remove(partitions)
 
     def poll(self, most: int) -> list[RecordBatch]:
         """At most `most` records, by partition; after POLL_SECONDS what there is, perhaps nothing."""
-        by_partition: dict[Partition, list[Message]] = {}
-        ends: dict[Partition, int] = {}
-        last: tuple[str | None, int | None] = (None, None)
-        records: list[Message] = []
         if self._lost is not None and time.monotonic() - self._lost > LOST_SECONDS:
             log.warning("%s: no broker for %.0f s; trying with a new client", self._group, LOST_SECONDS)
             self._renew()
-        for message in self.consumer.consume(most, POLL_SECONDS):
-            error = message.error()
-            if error is not None:
-                self._note(message, error, ends)
-                continue
+        found, events = self.fetcher.take(most, POLL_SECONDS)
+        if found:
             self._lost = None
-            name = (message.topic(), message.partition())
-            if name != last:
-                records = by_partition.setdefault(Partition(str(name[0]), int(name[1] or 0)), [])
-                last = name
-            records.append(message)
+        ends: dict[Partition, int] = {}
+        for event in events:
+            self._note(event, ends)
+        read = {records.place: records for records in found}
         batches = []
-        for place in by_partition.keys() | ends.keys():
+        for place in read.keys() | ends.keys():
             begin = self._positions.get(place)
             if begin is None:
                 continue
-            found = by_partition.get(place, [])
-            end = max(int(found[-1].offset() or 0) + 1 if found else 0, ends.get(place, 0), begin)
-            if found or end > begin:
+            records = read.get(place)
+            last = int(records.offsets[-1]) + 1 if records is not None else 0
+            end = max(last, ends.get(place, 0), begin)
+            if records is not None or end > begin:
                 self._positions[place] = end
-                batches.append(RecordBatch(place, begin, end, found))
+                batches.append(RecordBatch(place, begin, end, records or Records.of(place, [])))
         return batches
 
     def lag(self) -> dict[Partition, int]:
         """Offsets between each position and its partition's end, as the last fetch saw it; asks nobody."""
         behind = {}
         for place, position in self._positions.items():
-            marks = self.consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
-            behind[place] = max(0, marks[1] - position) if marks else 0
+            behind[place] = max(0, self.fetcher.end(place) - position)
         return behind
 
-    def _note(self, message: Message, error: KafkaError, ends: dict[Partition, int]) -> None:
+    def _note(self, event: Event, ends: dict[Partition, int]) -> None:
+        error, place = event.error, event.place
         code = error.code()
-        if code == KafkaError._PARTITION_EOF:
+        if code == KafkaError._PARTITION_EOF and place is not None:
             self._lost = None
             # The end's position lies behind trailing transaction markers, which no record shows.
-            ends[Partition(str(message.topic()), int(message.partition() or 0))] = int(message.offset() or 0)
+            ends[place] = event.offset
         elif code in (
             KafkaError.UNKNOWN_TOPIC_OR_PART,
             KafkaError._UNKNOWN_TOPIC,
             KafkaError._UNKNOWN_PARTITION,
         ):
-            log.warning(
-                "%s: %s/%s is not there: %s", self._group, message.topic(), message.partition(), error.str()
-            )
+            where = "a topic" if place is None else f"{place.topic}/{place.partition}"
+            log.warning("%s: %s is not there: %s", self._group, where, error.str())
         elif code in _NOT_FATAL or error.retriable():
             if code == KafkaError._ALL_BROKERS_DOWN and self._lost is None:
                 self._lost = time.monotonic()
@@ -195,9 +180,9 @@ class Source:
 
     def close(self) -> None:
         """Stop fetching."""
-        if self._consumer is not None:
-            self._consumer.close()
-            self._consumer = None
+        if self._fetcher is not None:
+            self._fetcher.close()
+            self._fetcher = None
         if self._group_positions is not None:
             self._group_positions.close()
             self._group_positions = None

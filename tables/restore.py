@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from loyalty.row import RowFormatError
 from loyalty.state import PARTITION_KEY, ROW_KEY, State
+from streams.fetching import Event, Fetcher
+from streams.records import Partition, Records
 from tables.errors import TableError
 from tables.store import RocksStore
 
@@ -81,21 +83,24 @@ def restore(
     elif held >= 0:
         _warm(store, state)
     position = held = max(held, start)
-    consumer = Consumer(_reading(config))
+    fetcher = Fetcher(_reading(config), CHUNK)
     if end - position > CHUNK:
         store.merge(False)  # until the partition is worked on: many may have to be restored first
     try:
-        consumer.assign([TopicPartition(topic, partition, held)])
+        fetcher.assign({Partition(topic, partition): held})
         said = 0.0
         while position < end:
-            position = _take(consumer.consume(CHUNK, 0.1), place, store, state, position)
+            found, events = fetcher.take(CHUNK, 0.1)
+            for records in found:
+                position = _take(records, place, store, state)
+            position = _follow(events, place, position)
             if time.monotonic() - said > WORD_SECONDS:
                 said = time.monotonic()
                 if not progress(partition, min(position, end) - held, end - held):
                     raise Interrupted(place)
         progress(partition, end - held, end - held)
     finally:
-        consumer.close()
+        fetcher.close()
     return held, end
 
 
@@ -140,26 +145,26 @@ def _warm(store: RocksStore, state: State) -> None:
         state.load_partition(found)
 
 
-def _take(messages: list[Message], place: str, store: RocksStore, state: State, position: int) -> int:
-    """Store and index what one consume gave; returns the position behind it."""
-    keys: list[bytes] = []
-    values: list[bytes | None] = []
-    for message in messages:
-        error = message.error()
-        if error is None:
-            keys.append(message.key() or b"")
-            values.append(message.value())
-            position = (message.offset() or 0) + 1
-        elif error.code() == KafkaError._PARTITION_EOF:
+def _take(records: Records, place: str, store: RocksStore, state: State) -> int:
+    """Store and index records; returns the position behind them."""
+    keys, values = [key or b"" for key in records.keys.all()], records.values.all()
+    position = int(records.offsets[-1]) + 1
+    _index(keys, values, place, state)
+    store.write(keys, values, position)
+    return position
+
+
+def _follow(events: list[Event], place: str, position: int) -> int:
+    """The position after what came instead of records.  Raises KafkaException."""
+    for event in events:
+        error = event.error
+        if error.code() == KafkaError._PARTITION_EOF:
             # Lies behind trailing markers and aborted records, before a transaction that is still open.
-            position = max(position, message.offset() or 0)
+            position = max(position, event.offset)
         elif error.retriable() or error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
             log.warning("restoring %s: waiting for Kafka: %s", place, error.str())
         else:
             raise KafkaException(error)
-    if keys:
-        _index(keys, values, place, state)
-        store.write(keys, values, position)
     return position
 
 

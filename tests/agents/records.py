@@ -4,55 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
-
-from streams.batches import Aborted, Fill, Partition, RecordBatch
+from streams.batches import Aborted, Fill, RecordBatch
 from streams.librdkafka import Headers
+from streams.records import Partition, Record, Records
 
 
-class Record:
-    """A confluent_kafka.Message, as far as anyone looks at one."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """A stand-in, typed as what it stands for."""
-        return super().__new__(cls)
-
-    def __init__(
-        self,
-        value: bytes | None,
-        *,
-        key: bytes | None = None,
-        topic: str = "raw",
-        partition: int = 0,
-        offset: int = 0,
-        timestamp: int = 1_577_836_800_000,
-        headers: list[tuple[str, bytes | None]] | None = None,
-    ) -> None:
-        self._value, self._key, self._topic = value, key, topic
-        self._partition, self._offset, self._timestamp, self._headers = partition, offset, timestamp, headers
-
-    def value(self) -> bytes | None:
-        return self._value
-
-    def key(self) -> bytes | None:
-        return self._key
-
-    def topic(self) -> str:
-        return self._topic
-
-    def partition(self) -> int:
-        return self._partition
-
-    def offset(self) -> int:
-        return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return TIMESTAMP_CREATE_TIME, self._timestamp
-
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return self._headers
+def kafka_record(
+    value: bytes | None,
+    *,
+    key: bytes | None = None,
+    topic: str = "raw",
+    partition: int = 0,
+    offset: int = 0,
+    timestamp: int = 1_577_836_800_000,
+    headers: Sequence[tuple[str | bytes, bytes | None]] | None = None,
+) -> Record:
+    """A record, as far as a test says something of it."""
+    given = None
+    if headers is not None:
+        given = [(name.encode() if isinstance(name, str) else name, content) for name, content in headers]
+    return Record(Partition(topic, partition), offset, timestamp, key, value, given)
 
 
 def batch(
@@ -60,10 +33,28 @@ def batch(
 ) -> RecordBatch:
     """Records of one partition at consecutive offsets."""
     records = [
-        cast(Message, Record(value, topic=topic, partition=partition, offset=begin + n, **more))
+        kafka_record(value, topic=topic, partition=partition, offset=begin + n, **more)
         for n, value in enumerate(values)
     ]
-    return RecordBatch(Partition(topic, partition), begin, begin + len(records), records)
+    place = Partition(topic, partition)
+    return RecordBatch(place, begin, begin + len(records), Records.of(place, records))
+
+
+def taken(messages: Sequence[Any]) -> Records:
+    """Messages of confluent-kafka, all of one partition, as a poll has them."""
+    records = [
+        kafka_record(
+            message.value(),
+            key=message.key(),
+            topic=message.topic(),
+            partition=message.partition(),
+            offset=message.offset(),
+            timestamp=message.timestamp()[1],
+            headers=message.headers(),
+        )
+        for message in messages
+    ]
+    return Records.of(Partition(records[0].topic(), records[0].partition()), records)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from agents.dead_letters import LARGEST_KEPT, Bytes, Letter, Replayed, decode, encode, letter, time_of
 from catalog.mapping import Reason
-from tests.agents.records import Record
+from tests.agents.records import kafka_record
 
 PAGE = Path(__file__).parents[2] / "docs" / "dead-letters.md"
 
@@ -44,7 +44,9 @@ def test_the_wire_format_stays(entry: Letter | Replayed, golden: bytes) -> None:
 
 
 def test_a_letter_says_what_the_record_was() -> None:
-    record = Record(b"v", key=b"4670", topic="raw", partition=2, offset=118, timestamp=1_577_836_967_000)
+    record = kafka_record(
+        b"v", key=b"4670", topic="raw", partition=2, offset=118, timestamp=1_577_836_967_000
+    )
     made = letter(record, "customers", "", "undecodable", "m" * 1000)
     assert (made.id, made.stage, len(made.message)) == ("raw/2/118", "customers", 500)
     assert time_of(made) == "2020-01-01T00:02:47.000Z"
@@ -52,7 +54,7 @@ def test_a_letter_says_what_the_record_was() -> None:
 
 def test_the_largest_letter_fits_into_a_record_of_any_broker() -> None:
     most = b"\xff" * LARGEST_KEPT
-    record = Record(most, key=most, headers=[(f"h{n}", b"x" * 1000) for n in range(100)])
+    record = kafka_record(most, key=most, headers=[(f"h{n}", b"x" * 1000) for n in range(100)])
     assert len(encode(letter(record, "normalizer", "s" * 63, "undecodable", "\\" * 1000))) < 1_000_000
 
 

@@ -11,7 +11,7 @@ from agents import commands
 from agents.clock import Clock, marker, tick
 from agents.commands import Refused, Unreadable, parse
 from loyalty.decode import OPS
-from tests.agents.records import Record
+from tests.agents.records import kafka_record
 
 GOOD = {"command_id": "a", "command": "recalculate", "customer_id": "c"}
 
@@ -79,7 +79,7 @@ def test_unknown_commands_are_left_to_the_one_who_knows_them() -> None:
 
 def test_a_command_becomes_an_event_at_the_time_kafka_had_it() -> None:
     event = json.loads(
-        commands.forwarded(parsed(arguments={"n": 1}), Record(b"", timestamp=1_577_836_967_005))
+        commands.forwarded(parsed(arguments={"n": 1}), kafka_record(b"", timestamp=1_577_836_967_005))
     )
     assert event == {
         "event_id": "a",
@@ -94,7 +94,7 @@ def test_a_command_becomes_an_event_at_the_time_kafka_had_it() -> None:
 
 
 def test_a_result_has_the_id_that_the_design_gives_it() -> None:
-    record = Record(b"", timestamp=1_577_836_967_005)
+    record = kafka_record(b"", timestamp=1_577_836_967_005)
     result = commands.result("a", "c", record, 3, commands.REFUSED, "unknown_command", "no")
     assert result.effect_id == blake2b(b"c\x1fcommand\x1f3\x1fkhaywe\x1fa\x1f0", digest_size=16).hexdigest()
     shown = json.loads(commands.encode(result))

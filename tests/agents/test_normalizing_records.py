@@ -24,7 +24,8 @@ from catalog.content import Content, SourceContent
 from config.settings import Settings
 from loyalty.content import Decisions, ScoringPolicy
 from streams.batches import Aborted, Epoch, Partition, Poll, RecordBatch
-from tests.agents.records import Record, Sent, Transaction, batch
+from streams.records import Records
+from tests.agents.records import Sent, Transaction, batch, kafka_record
 
 MAPPING = {
     "customer_id_field": "msisdn",
@@ -131,7 +132,7 @@ def test_one_transaction_commits_where_every_batch_ends() -> None:
         json_batch(raw(), raw(id="e2"), begin=7),
         batch("raw-other", 1, [raw()], timestamp=ARRIVED),
     )
-    gap = RecordBatch(Partition("raw-cdr", 1), 3, 5, [])
+    gap = RecordBatch(Partition("raw-cdr", 1), 3, 5, Records.of(Partition("raw-cdr", 1), []))
     sent = run(work, first, second, gap)
     assert sent.offsets == [{first.source: 9, second.source: 1, gap.source: 5}]
     assert len(events(sent)) == 3
@@ -216,17 +217,14 @@ def test_a_kafka_timestamp_that_is_no_time() -> None:
     assert dead_letters.time_of(letter) == "1577836967000000"
 
 
-class BadHeader(type(Record(b""))):  # type: ignore[misc]
-    """A record whose headers the client can read only wrongly."""
-
-    def headers(self) -> Any:
-        raise SystemError("a result with an exception set")
-
-
 def test_a_header_that_cannot_be_read() -> None:
     place = Partition("raw-cdr", 0)
-    records = [BadHeader(raw(), topic="raw-cdr"), Record(raw(), topic="raw-cdr", offset=1, timestamp=ARRIVED)]
-    sent = run(processor(Feed(source())), RecordBatch(place, 0, 2, records))
+    odd: list[tuple[str | bytes, bytes | None]] = [(b"\xff", b"")]
+    records = [
+        kafka_record(raw(), topic="raw-cdr", headers=odd),
+        kafka_record(raw(), topic="raw-cdr", offset=1, timestamp=ARRIVED),
+    ]
+    sent = run(processor(Feed(source())), RecordBatch(place, 0, 2, Records.of(place, records)))
     assert letters(sent)[0].message == "a header's name is no UTF-8"
     assert len(events(sent)) == 1
 

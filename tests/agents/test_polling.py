@@ -31,6 +31,7 @@ from config.settings import Settings
 from loyalty.content import Decisions
 from streams.positions import GroupPositions
 from streams.topics import create, ensure_raw_topic
+from tests.agents.records import taken
 from tests.catalog.http_api import Answer, Api, Asked, serving
 from tests.faults.harness import Worker, until, workers
 
@@ -337,7 +338,7 @@ def test_a_record_that_comes_again_is_the_same_event(settings: Settings, api: Ap
     assert poll_now(settings, polled).records == 1
     tail = Tail(settings, polled.topic)
     events: list[Any] = []
-    Reader(polled, Decisions()).read(list(tail.to_end()), events, [])
+    Reader(polled, Decisions()).read(taken(list(tail.to_end())), events, [])
     tail.close()
     assert len(events) == 2
     assert len({json.loads(value)["event_id"] for _, value in events}) == 1

@@ -14,6 +14,7 @@ from loyalty.content import Decisions, ScoringPolicy
 from loyalty.engine import Engine
 from loyalty.game import Game, Template
 from loyalty.hashing import hash64
+from loyalty.log import joined
 from loyalty.state import State
 from tests.reference.records import Content, at, event, marker, tick
 
@@ -81,7 +82,7 @@ def live(rules: Game, steps: Sequence[Step]) -> list[dict[str, Any]]:
         else:
             records.append(event(id, kind, when, value, f"e{number}", **attributes))
     found = []
-    for outcome in engine.fold(list(enumerate(records)), len(records)):
+    for outcome in engine.fold(joined(list(enumerate(records))), len(records)):
         assert not outcome.dead
         found += [{"topic": each.topic} | json.loads(each.value or b"{}") for each in outcome.effects]
     return found

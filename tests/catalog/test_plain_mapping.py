@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from catalog.content import SourceContent
 from catalog.mapping import Rejected, compile_mapping, encode_event
 from catalog.plain_mapping import PlainMapping
 from loyalty.content import Decisions
+from loyalty.log import joined
 
 ARRIVED = 1_577_923_367_000  # a day after the events
 TIMES: dict[str, list[Any]] = {
@@ -69,16 +71,25 @@ def slow(number: int, raw: bytes, arrived: int) -> tuple[bytes, bytes] | None:
         record = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError):
         return None
-    mapped = SLOW[number](record, arrived, raw)
-    if isinstance(mapped, Rejected):
+    done = SLOW[number](record, arrived, raw)
+    if isinstance(done, Rejected):
         return None
-    return mapped.customer_id.encode(), encode_event(mapped, "s", arrived)
+    return done.customer_id.encode(), encode_event(done, "s", arrived)
+
+
+def mapped(number: int, raws: list[bytes], arrived: list[int]) -> list[tuple[bytes, bytes] | None]:
+    log = joined(list(enumerate(raws)))
+    found = PLAIN[number].map(log.text, log.ends, np.array(arrived, np.int64))
+    return [
+        None if n in found.left else (key, value)
+        for n, (key, value) in enumerate(zip(found.keys, found.values, strict=True))
+    ]
 
 
 def same(number: int, raw: bytes, arrived: int = ARRIVED) -> bool:
     """Whether the record was mapped here; its neighbours are, whatever it is."""
     neighbour = good(number)
-    first, found, last = PLAIN[number].map([neighbour, raw, neighbour], [ARRIVED, arrived, ARRIVED])
+    first, found, last = mapped(number, [neighbour, raw, neighbour], [ARRIVED, arrived, ARRIVED])
     assert first == last == slow(number, neighbour, ARRIVED) != None  # noqa: E711
     if found is None:
         return False
@@ -175,5 +186,5 @@ def test_other_sources_are_left_to_the_closures(more: dict[str, Any]) -> None:
 
 
 def test_nothing_of_nothing() -> None:
-    assert PLAIN[0].map([], []) == []
-    assert PLAIN[0].map([b""], [0]) == [None]
+    assert mapped(0, [], []) == []
+    assert mapped(0, [b""], [0]) == [None]

@@ -24,6 +24,7 @@ from loyalty.content import Decisions, ScoringPolicy
 from loyalty.effects import Effect
 from loyalty.engine import Engine
 from loyalty.game import Game
+from loyalty.log import joined
 from loyalty.state import State
 from streams import topics as on_brokers
 from streams.names import CUSTOMERS_GROUP
@@ -113,7 +114,7 @@ class Recording:
         while fresh := self._fresh():
             for partition, (values, end) in fresh.items():
                 engine, changelog = self._engines[partition], self._changelogs[partition]
-                for outcome in engine.fold(list(enumerate(values)), len(values)):
+                for outcome in engine.fold(joined(list(enumerate(values))), len(values)):
                     changes = engine.state.changes()
                     for entry, content in zip(changes.keys, changes.values, strict=True):
                         changelog.pop(entry, None)

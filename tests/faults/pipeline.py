@@ -23,6 +23,7 @@ from config import topics
 from config.settings import Settings
 from loyalty import packing as rows
 from loyalty.engine import Engine
+from loyalty.log import joined
 from loyalty.state import ROW_KEY, State
 from tests import homes
 from tests.faults import forked
@@ -186,7 +187,7 @@ class Pipeline:
             records = [(m.offset(), m.value()) for m in log if m.partition() == partition]
             for start in range(0, len(records), 1_000):
                 batch = records[start : start + 1_000]
-                for outcome in engine.fold(batch, batch[-1][0] + 1):
+                for outcome in engine.fold(joined(batch), batch[-1][0] + 1):
                     result.effects.update((e.topic, e.key, e.value) for e in outcome.effects)
                     changes = state.changes()
                     for key, value in zip(changes.keys, changes.values, strict=True):

@@ -28,8 +28,10 @@ from catalog.mapping import Reason
 from config.settings import Settings
 from loyalty.content import Decisions, ScoringPolicy
 from loyalty.decode import UNDECODABLE, UNKNOWN_EVENT_TYPE, decode
+from loyalty.log import joined
 from streams.batches import Epoch, Partition, Poll, RecordBatch
-from tests.agents.records import Record, Transaction
+from streams.records import Records
+from tests.agents.records import Transaction, kafka_record
 from tests.hostile.mutation import HUGE_EVERY, HUGE_FOR_ALL, Mutator
 from tests.hostile.sources import Feed, feeds
 from tests.loyalty.agreement import agree
@@ -92,7 +94,7 @@ class Wild:
     def round(self) -> None:
         """One round.  Raises AssertionError where the books or the folds do not agree."""
         events = self._raw() + self._commands()
-        batch = decode(list(enumerate(events)))
+        batch = decode(joined(list(enumerate(events))))
         assert not batch.dead, batch.dead[0]  # what the normaliser writes, the fold can read
         log = self._log()
         self._read([value for segment in log for value in segment if value is not None])
@@ -181,10 +183,13 @@ class Wild:
         for n, value in enumerate(values):
             wild = self._random.random() < 0.003
             at = self._random.choice((-1, 0, 2**62, 4_102_444_800_000)) if wild else ARRIVED
-            records.append(Record(value, topic=topic, partition=partition, offset=begin + n, timestamp=at))
+            records.append(
+                kafka_record(value, topic=topic, partition=partition, offset=begin + n, timestamp=at)
+            )
         for _ in values:
             next(self._offsets)
-        return RecordBatch(Partition(topic, partition), begin, begin + len(records), records)
+        place = Partition(topic, partition)
+        return RecordBatch(place, begin, begin + len(records), Records.of(place, records))
 
     # -- the fold -----------------------------------------------------------------------------------------
 
@@ -192,7 +197,7 @@ class Wild:
         """What is a record to the product is one to the reference, and the other way round."""
         r = self._random
         values = [self._mutate_log.json(r.choice(goods), r.choice(goods)) for _ in range(READ)]
-        dead = {offset: reason for offset, reason, _ in decode(list(enumerate(values))).dead}
+        dead = {offset: reason for offset, reason, _ in decode(joined(list(enumerate(values)))).dead}
         for offset, value in enumerate(values):
             assert dead.get(offset) == _verdict(value), value
         self.books.counts["log records, read only"] += READ

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from agents import commands
 from catalog.times import LONGEST, parser
 from loyalty.decode import decode
+from loyalty.log import joined
 from loyalty.nesting import MOST_NESTED
-from tests.agents.records import Record
+from tests.agents.records import kafka_record
 from tests.hostile.hostile import ANY_REVISION, ROUND, Judge, Wild
 from tests.hostile.mutation import HUGE, HUGE_FOR_ALL, NASTY, Mutator
 from tests.loyalty.agreement import agree
@@ -115,7 +116,7 @@ def deep(levels: int) -> bytes:
 
 def called(depth: int, record: bytes) -> int:
     """How many records the fold reads of one, called from that deep."""
-    return called(depth - 1, record) if depth else len(decode([(0, record)]))
+    return called(depth - 1, record) if depth else len(decode(joined([(0, record)])))
 
 
 def test_how_deep_a_record_may_be_does_not_depend_on_who_calls() -> None:
@@ -123,7 +124,7 @@ def test_how_deep_a_record_may_be_does_not_depend_on_who_calls() -> None:
         found = {called(depth, deep(levels)) for depth in (0, 100, 400)}
         assert found == {levels <= MOST_NESTED - 2}
     # Brackets in words are none.
-    assert len(decode([(0, GOOD.replace(b": 1}", b': "' + b'[{\\"' * 500 + b'"}'))])) == 1
+    assert len(decode(joined([(0, GOOD.replace(b": 1}", b': "' + b'[{\\"' * 500 + b'"}'))]))) == 1
 
 
 def test_what_a_parser_of_times_remembers_is_short() -> None:
@@ -159,5 +160,5 @@ def test_a_command_that_is_accepted_is_no_dead_letter_of_the_fold() -> None:
         except commands.Unreadable:
             assert levels + 2 > MOST_NESTED - 1
             continue
-        record: Any = Record(b"", timestamp=1_577_836_800_000)
-        assert len(decode([(0, commands.forwarded(command, record))])) == 1
+        record = kafka_record(b"", timestamp=1_577_836_800_000)
+        assert len(decode(joined([(0, commands.forwarded(command, record))]))) == 1

@@ -17,6 +17,7 @@ import numpy as np
 from config.topics import CUSTOMER_EVENTS
 from loyalty.asking import Ask
 from loyalty.engine import MANY, Engine
+from loyalty.log import joined
 from loyalty.packing import decode
 from loyalty.row import plain
 from loyalty.state import State
@@ -104,7 +105,7 @@ class CompiledPartition:
             batch = waiting[: next(self.sizes)]
             position = batch[0][0]
             self.engine.many = next(self.many)
-            for outcome in self.engine.fold(batch, batch[-1][0] + 1):
+            for outcome in self.engine.fold(joined(batch), batch[-1][0] + 1):
                 assert position <= outcome.position
                 position = outcome.position
                 effects.extend(_plain(effect) for effect in outcome.effects)

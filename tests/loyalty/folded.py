@@ -13,6 +13,7 @@ from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.engine import Engine
 from loyalty.game import Game, Goal, Target, Template, Tier
 from loyalty.hashing import hash64
+from loyalty.log import joined
 from loyalty.row import plain
 from loyalty.state import State
 from tests.reference.games import badge
@@ -61,7 +62,7 @@ class Folded:
         self._offset += len(records)
         for start in range(0, len(numbered), self.size):
             batch = numbered[start : start + self.size]
-            for out in self.engine.fold(batch, batch[-1][0] + 1):
+            for out in self.engine.fold(joined(batch), batch[-1][0] + 1):
                 assert len(out.asks) == len(out.asked)
                 self.asks += out.asks
                 self.asked += [plain(row) for row in out.asked]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from loyalty.engine import Engine
 from loyalty.game import Game, Goal, Limits, Reward, Target, Template
+from loyalty.log import joined
 from loyalty.row import OPEN
 from loyalty.state import State
 from streams.partition import partition_of
@@ -46,7 +47,7 @@ class Log:
         """All that waits in a partition, as one batch."""
         values, self.waiting[partition] = self.waiting[partition], []
         engine = self.engines[partition]
-        for outcome in engine.fold(list(enumerate(values)), len(values)):
+        for outcome in engine.fold(joined(list(enumerate(values))), len(values)):
             engine.state.committed()
             for key, value in outcome.forwards:
                 self.send(key.decode(), value)

@@ -15,6 +15,7 @@ from config import topics
 from loyalty import effects as ef
 from loyalty.engine import Engine
 from loyalty.game import Campaign, Fits, Game, Offer, OnCrossing, OnEvent, Sold
+from loyalty.log import joined
 from loyalty.seeing import saw
 from loyalty.state import State
 from loyalty.vocabulary import FEATURES
@@ -41,7 +42,7 @@ def check(
     told: list[Any] = []
     engine = Engine(0, State(), contents.__getitem__)
     engine.many = many
-    for outcome in engine.fold(list(enumerate(records)), len(records)):
+    for outcome in engine.fold(joined(list(enumerate(records))), len(records)):
         told += [*outcome.effects, *outcome.forwards, *outcome.asks]
         for effect in outcome.effects:
             if effect.topic in STRUCTS and effect.value is not None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loyalty.engine import Engine
+from loyalty.log import joined
 from loyalty.state import State
 from tests.loyalty.compiled_partition import CompiledPartition
 from tests.reference.fold import ReferenceFold
@@ -77,7 +78,7 @@ def test_a_long_tick_commits_its_own_position_until_its_last_chunk() -> None:
     run_log(ours, [[event(name, "sms", "2020-01-01") for name in "abcde"]])
     event_f, later = event("f", "sms", "2020-01-01"), tick("2020-01-03")
     seen = []
-    for outcome in ours.engine.fold([(5, b"{"), (6, event_f), (7, later), (8, None), (9, later)], 20):
+    for outcome in ours.engine.fold(joined([(5, b"{"), (6, event_f), (7, later), (8, None), (9, later)]), 20):
         dead = [offset for offset, _, _ in outcome.dead]
         seen.append((outcome.position, len(outcome.effects), dead))
         ours.state.committed()
@@ -162,7 +163,7 @@ def test_a_revision_is_asked_for_when_it_counts_and_once() -> None:
 
     engine = Engine(0, State(), contents)
     records = [marker(1), marker(3), event("a", "sms", "2020-01-01"), tick("2020-01-05"), marker(2)]
-    (outcome,) = engine.fold(list(enumerate([*records, event("a", "sms", "2020-01-06")])), 6)
+    (outcome,) = engine.fold(joined(list(enumerate([*records, event("a", "sms", "2020-01-06")]))), 6)
     assert asked == [3]
     assert outcome.counts["markers"] == 2
 

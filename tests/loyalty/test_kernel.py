@@ -22,6 +22,7 @@ from loyalty.decode import decode, integers
 from loyalty.explain import explain
 from loyalty.game import Game
 from loyalty.hashing import hash64, hash64_many, word_hash
+from loyalty.log import joined
 from loyalty.policy import compile_policy
 from loyalty.times import NO_TIME, iso, iso_many, parse_many
 from tests.loyalty.compiled_partition import CompiledPartition
@@ -139,7 +140,7 @@ WHOLE = event("ключ", "payment", "2020-01-01", 5.5, "e1", on_time="yes", mor
     )
 )
 def test_what_is_no_record_is_put_aside_with_a_reason(raw: bytes | None) -> None:
-    batch = decode([(7, WHOLE), (8, raw), (9, WHOLE)])
+    batch = decode(joined([(7, WHOLE), (8, raw), (9, WHOLE)]))
     try:
         record = model.read(raw, lambda text: 1 / 0)  # type: ignore[arg-type, return-value]
         known = record.event_type in model.UNIT_OF or record.event_type in model.SYSTEM
@@ -168,7 +169,7 @@ def test_what_is_no_record_is_put_aside_with_a_reason(raw: bytes | None) -> None
     ],
 )
 def test_the_message_of_a_dead_letter_names_the_field(change: dict[str, Any], field: str) -> None:
-    ((_, _, message),) = decode([(1, json.dumps(json.loads(WHOLE) | change).encode())]).dead
+    ((_, _, message),) = decode(joined([(1, json.dumps(json.loads(WHOLE) | change).encode())])).dead
     assert field in message
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from loyalty.decode import Record, _scanner, decode
 from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64
+from loyalty.log import Log, joined
 from loyalty.row import FORMAT
 from loyalty.times import parse_many
 
@@ -57,7 +58,7 @@ def records(draw: Any) -> dict[str, Any]:
 
 def _same(raw: bytes) -> bool:
     """Whether it was read by compiled code; then all of it must be what msgspec and numpy say."""
-    seen = _scanner.scan([PLAIN, raw, PLAIN])
+    seen = _scanner.scan(joined(list(enumerate([PLAIN, raw, PLAIN]))))
     assert seen.plain[[0, 2]].all(), "its neighbours are read, whatever it is"
     assert seen.ids[0] == seen.ids[2] == b"880100000002"
     if not seen.plain[1]:
@@ -150,7 +151,7 @@ def test_only_a_row_of_a_newer_version_is_called_newer() -> None:
         fields | {"event_type": "_merge", "attributes": {"row": words}},
         fields | {"event_type": "_merge", "attributes": {"row": newer}},
     ]
-    found = decode([(n, json.dumps(raw).encode()) for n, raw in enumerate(raws)]).dead
+    found = decode(joined([(n, json.dumps(raw).encode()) for n, raw in enumerate(raws)])).dead
     assert [reason for _, reason, _ in found] == ["unknown_event_type", "undecodable", "newer_row"]
     assert words in found[0][2]
     assert words in found[2][2]
@@ -161,16 +162,16 @@ def test_a_batch_is_the_same_whoever_reads_it(monkeypatch: pytest.MonkeyPatch) -
     spaced = json.dumps(json.loads(PLAIN)).encode()
     bad = PLAIN.replace(b"voice_call", b"voice_cal")
     raws = [PLAIN, spaced, bad, b"{", None, PLAIN.replace(b"0002", b"0003"), spaced.replace(b"0002", b"0004")]
-    first = decode(list(enumerate(raws)))
+    first = decode(joined(list(enumerate(raws))))
     scan = _scanner.scan
 
-    def blind(given: list[bytes]) -> Any:
+    def blind(given: Log) -> Any:
         seen = scan(given)
         seen.plain[:] = False
         return seen
 
     monkeypatch.setattr(_scanner, "scan", blind)
-    second = decode(list(enumerate(raws)))
+    second = decode(joined(list(enumerate(raws))))
     assert first.offsets == second.offsets == [0, 1, 5, 6]
     assert first.ids == second.ids
     assert np.array_equal(first.events, second.events)

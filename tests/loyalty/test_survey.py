@@ -15,6 +15,7 @@ from loyalty.conditions import ConditionError
 from loyalty.engine import Engine
 from loyalty.explain import explain
 from loyalty.game import Badge, Game, Level, Reward
+from loyalty.log import joined
 from loyalty.state import State
 from loyalty.survey import awards, holding, look
 from loyalty.vocabulary import INDEX
@@ -41,7 +42,7 @@ def rows() -> NDArray[np.void]:
     """Rows of some customers after a log."""
     state = State()
     records = list(enumerate(_events()))
-    for _ in Engine(0, state, lambda _: DEFAULTS).fold(records, len(records)):
+    for _ in Engine(0, state, lambda _: DEFAULTS).fold(joined(records), len(records)):
         pass
     found: NDArray[np.void] = state.rows[state.slots([f"c{n}".encode() for n in range(40)])].copy()
     assert (found["state"] > 0).all()

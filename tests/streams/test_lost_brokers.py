@@ -11,6 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 from config.settings import Settings
 from streams import source, transaction
 from streams.batches import Aborted, Epoch, Partition
+from streams.fetching import Event
+from streams.records import Record, Records
 from streams.source import Source
 from streams.transaction import Transactor
 
@@ -67,42 +69,22 @@ def test_a_producer_without_its_coordinator_is_given_up(fails: str, monkeypatch:
     assert Lost.made == 2
 
 
-class Message:
-    """A record of partition 0."""
-
-    def __init__(self, offset: int, error: KafkaError | None = None) -> None:
-        self._offset, self._error = offset, error
-
-    def error(self) -> KafkaError | None:
-        return self._error
-
-    def topic(self) -> str:
-        return PLACE.topic
-
-    def partition(self) -> int:
-        return PLACE.partition
-
-    def offset(self) -> int:
-        return self._offset
-
-
 class Deaf:
     """A consumer that reads one record, then loses its brokers for good."""
 
     made: list[Deaf]
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], most: int = 0) -> None:
         Deaf.made.append(self)
-        self._said: list[Message] = []
+        self._said: list[tuple[list[Records], list[Event]]] = []
 
-    def assign(self, places: Any) -> None:
-        begin = places[0].offset
-        down = KafkaError(KafkaError._ALL_BROKERS_DOWN)
-        self._said = [Message(begin), Message(-1, down)]
+    def assign(self, positions: dict[Partition, int]) -> None:
+        down = Event(KafkaError(KafkaError._ALL_BROKERS_DOWN), None, -1)
+        one = Record(PLACE, positions[PLACE], 0, None, b"", None)
+        self._said = [([Records.of(PLACE, [one])], []), ([], [down])]
 
-    def consume(self, most: int, timeout: float) -> list[Message]:
-        said, self._said = self._said[:1], self._said[1:]
-        return said
+    def take(self, most: int, seconds: float) -> tuple[list[Records], list[Event]]:
+        return self._said.pop(0) if self._said else ([], [])
 
     def committed(self, asked: Any, timeout: float) -> Any:
         raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
@@ -113,7 +95,7 @@ class Deaf:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Source:
     Deaf.made = []
-    monkeypatch.setattr(source, "Consumer", Deaf)
+    monkeypatch.setattr(source, "Fetcher", Deaf)
     monkeypatch.setattr("streams.positions.Consumer", Deaf)
     found = Source(Settings(_env_file=None, kafka="nowhere:1"), "group")
     found.assign({PLACE: 5})

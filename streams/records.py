@@ -1,0 +1,143 @@
+"""Records of a partition as Kafka gave them: in columns, and one by one for whoever needs all of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loyalty.log import Log
+
+#: Names as they came: nobody promises UTF-8.
+Headers = list[tuple[bytes, bytes | None]]
+
+
+class Partition(NamedTuple):
+    """A topic's partition."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All of one record, asked for as of confluent-kafka's messages."""
+
+    _place: Partition
+    _offset: int
+    _timestamp: int
+    _key: bytes | None
+    _value: bytes | None
+    _headers: Headers | None
+
+    def topic(self) -> str:
+        """Its topic."""
+        return self._place.topic
+
+    def partition(self) -> int:
+        """Its partition."""
+        return self._place.partition
+
+    def offset(self) -> int:
+        """Its offset."""
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        """What made the time (1: the producer), and Kafka's timestamp in ms, -1 for none."""
+        return 1, self._timestamp
+
+    def key(self) -> bytes | None:
+        """Its key."""
+        return self._key
+
+    def value(self) -> bytes | None:
+        """Its bytes, None for a tombstone."""
+        return self._value
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        """Its headers, None without any.  Raises UnicodeDecodeError."""
+        return None if self._headers is None else [(name.decode(), value) for name, value in self._headers]
+
+
+class Texts(NamedTuple):
+    """Texts one after the other; `missing` ones have no bytes."""
+
+    text: bytes
+    ends: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, texts: Iterable[bytes | None]) -> Texts:
+        """These."""
+        found = list(texts)
+        ends = np.array(list(accumulate(len(text or b"") for text in found)), np.int64)
+        missing = np.array([text is None for text in found], np.bool_)
+        return cls(b"".join(text or b"" for text in found), ends, missing)
+
+    def all(self) -> list[bytes | None]:
+        """All of them."""
+        text, ends = self.text, self.ends.tolist()
+        found: list[bytes | None] = [text[start:end] for start, end in pairwise([0, *ends])]
+        for n in np.flatnonzero(self.missing).tolist():
+            found[n] = None
+        return found
+
+    def at(self, n: int) -> bytes | None:
+        """The text of a number."""
+        return None if self.missing[n] else self.text[self.ends[n - 1] if n else 0 : self.ends[n]]
+
+
+class Records(Sequence[Record]):
+    """Records in their order; `timestamps` are Kafka's, in ms."""
+
+    def __init__(
+        self, place: Partition, offsets: NDArray[np.int64], timestamps: NDArray[np.int64], keys: Texts,
+        values: Texts, headers: dict[int, Headers],
+    ) -> None:  # fmt: skip
+        """`headers`: of those that have some, by their number."""
+        self.place, self.offsets, self.timestamps = place, offsets, timestamps
+        self.keys, self.values, self.headers = keys, values, headers
+
+    @classmethod
+    def of(cls, place: Partition, records: Sequence[Record]) -> Records:
+        """These."""
+        return cls(
+            place,
+            np.array([record.offset() for record in records], np.int64),
+            np.array([record.timestamp()[1] for record in records], np.int64),
+            Texts.of(record.key() for record in records),
+            Texts.of(record.value() for record in records),
+            {n: record._headers for n, record in enumerate(records) if record._headers is not None},
+        )
+
+    @cached_property
+    def log(self) -> Log:
+        """What the fold takes."""
+        return Log(self.offsets, self.values.text, self.values.ends, self.values.missing)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @overload
+    def __getitem__(self, n: int) -> Record: ...
+    @overload
+    def __getitem__(self, n: slice) -> Sequence[Record]: ...
+    def __getitem__(self, n: int | slice) -> Record | Sequence[Record]:
+        """All of a record."""
+        if isinstance(n, slice):
+            return [self[at] for at in range(*n.indices(len(self)))]
+        if not -len(self) <= n < len(self):
+            raise IndexError(n)
+        n %= len(self)
+        return Record(
+            self.place, int(self.offsets[n]), int(self.timestamps[n]), self.keys.at(n), self.values.at(n),
+            self.headers.get(n),
+        )  # fmt: skip
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self.__getitem__, range(len(self)))
