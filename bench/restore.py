@@ -25,7 +25,7 @@ from config.settings import Settings
 from loyalty.packing import pack
 from loyalty.row import FORMAT, HASHES, OPEN, ROW
 from loyalty.state import ROW_KEY
-from streams import topics
+from streams import fetching, topics
 from streams.embedded import services as embedded
 from tables.customers import CustomerTable
 
@@ -110,6 +110,7 @@ def _in_process(settings: Settings, rows: int) -> dict[str, Any]:
 
 
 def _restore(settings: Settings) -> dict[str, Any]:
+    fetching.prepare()  # as a worker does before it takes partitions
     process = psutil.Process()
     before, started = process.cpu_times(), time.perf_counter()
     table = CustomerTable(settings, "bench")
