@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import cast
 
 import msgspec
 
@@ -79,13 +78,10 @@ _decode_replayed = msgspec.json.Decoder(Replayed).decode
 _REPLAYED = b'{"replayed":'
 
 
-def letter(
-    record: Record, stage: str, source: str, reason: str, message: str, headers_readable: bool = True
-) -> Letter:
+def letter(record: Record, stage: str, source: str, reason: str, message: str) -> Letter:
     """The letter of a record, as some stage (`normalizer` or `customers`) could not use it."""
-    topic, partition, offset = str(record.topic()), int(record.partition() or 0), int(record.offset() or 0)
-    value, key = record.value(), record.key()
-    headers, left_out = _headers(record) if headers_readable else ([], 0)
+    topic, partition, offset = record.topic(), record.partition(), record.offset()
+    headers, left_out = _headers(record)
     if len(message) > LONGEST_MESSAGE:
         message = message[: LONGEST_MESSAGE - 3] + "..."
     return Letter(
@@ -98,8 +94,8 @@ def letter(
         partition=partition,
         offset=offset,
         timestamp=record.timestamp()[1],
-        key=Bytes.of(_bytes(key)),
-        value=Bytes.of(_bytes(value)),
+        key=Bytes.of(record.key()),
+        value=Bytes.of(record.value()),
         headers=headers,
         headers_left_out=left_out,
     )
@@ -169,18 +165,17 @@ def time_of(entry: Letter) -> str:
     return iso(entry.timestamp) if 0 <= entry.timestamp < LATEST else str(entry.timestamp)
 
 
-def _bytes(content: bytes | str | None) -> bytes | None:
-    return content.encode() if isinstance(content, str) else content
-
-
 def _headers(record: Record) -> tuple[list[tuple[str, bytes | None]], int]:
-    found = cast(list[tuple[str, bytes | str | None]], record.headers() or [])
+    """Those that are kept, and how many are not; none where a name is no UTF-8."""
+    try:
+        found = record.headers() or []
+    except UnicodeDecodeError:
+        return [], 0
     kept: list[tuple[str, bytes | None]] = []
     size = 0
     for name, content in found:
-        raw = _bytes(content)
-        size += len(name.encode()) + len(raw or b"")
+        size += len(name.encode()) + len(content or b"")
         if size > LARGEST_HEADERS:
             break
-        kept.append((name, raw))
+        kept.append((name, content))
     return kept, len(found) - len(kept)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,31 +61,27 @@ class Reader:
         left: Sequence[int] = range(len(records))
         mapped = None
         if self._many is not None:
-            values = records.values
-            mapped = self._many.map(values.text, values.ends, _plain(records))
+            mapped = self._many.map(records.values, _plain(records))
             left = mapped.left
-        begin = 0
-        for n in (*left, len(records)):
-            if mapped is not None and begin < n:
-                events.append(Events(mapped.keys[begin:n], mapped.values[begin:n]))
-            begin = n + 1
-            if n == len(records):
-                break
-            event, readable = self._single(records[n])
-            if isinstance(event, Rejected):
-                letters.append(self._letter(records[n], event, readable))
-            else:
-                events.append(event)
+        for before, n in pairwise((-1, *left, len(records))):
+            if mapped is not None and before + 1 < n:
+                events.append(Events(mapped.keys[before + 1 : n], mapped.values[before + 1 : n]))
+            if n < len(records):
+                record = records[n]
+                event = self._single(record)
+                if isinstance(event, Rejected):
+                    found = letter(record, NORMALIZER, self.source.name, event.reason, event.message)
+                    letters.append(found)
+                else:
+                    events.append(event)
 
-    def _single(self, record: Record) -> tuple[Event | Rejected, bool]:
-        """What a record becomes, and whether its headers can be read."""
-        headers: Any
+    def _single(self, record: Record) -> Event | Rejected:
         try:
             headers = record.headers()
-            backfill = headers is not None and any(name == BACKFILL for name, _ in headers)
-            return self._one(record.value(), record.timestamp()[1], backfill), True
         except UnicodeDecodeError:
-            return Rejected(Reason.UNDECODABLE, "", "a header's name is no UTF-8"), False
+            return Rejected(Reason.UNDECODABLE, "", "a header's name is no UTF-8")
+        backfill = headers is not None and any(name == BACKFILL for name, _ in headers)
+        return self._one(record.value(), record.timestamp()[1], backfill)
 
     def again(self, entry: Letter) -> Event:
         """What a dead letter becomes now.
@@ -99,9 +96,6 @@ class Reader:
         if isinstance(event, Rejected):
             raise Refused(event.reason, event.message)
         return event
-
-    def _letter(self, record: Record, why: Rejected, readable: bool) -> Letter:
-        return letter(record, NORMALIZER, self.source.name, why.reason, why.message, readable)
 
 
 def _compile(

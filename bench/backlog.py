@@ -25,6 +25,7 @@ import psutil
 
 from agents.asking import send_command, wait_results
 from agents.recorded import held
+from bench.scaling import DAILY
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS
 from streams.batches import Partition
@@ -40,8 +41,6 @@ PARTITIONS = 4
 BUSIER = 10
 #: Records of the busy partition that are folded before memory is looked at for the first time.
 WARM = 0.1
-#: Records a day of each customer of the busy partition, as 13 million have with 900,000 a second in all.
-DAILY = 70
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECONDS = 4 * 3600.0
 
@@ -193,7 +192,7 @@ def _fill(pipeline: Pipeline, records: int, customers: int) -> list[int]:
 
 
 def _span(records: int, customers: int) -> timedelta:
-    """What time the records are of."""
+    """What time the records are of: customers of the busy partition have DAILY a day."""
     busy = records * BUSIER / (BUSIER + PARTITIONS - 1)
     return timedelta(days=busy / (customers / PARTITIONS) / DAILY)
 

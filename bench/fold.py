@@ -26,7 +26,7 @@ from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.decode import decode
 from loyalty.engine import Engine
 from loyalty.game import Game
-from loyalty.log import Log, joined
+from loyalty.log import Log, Texts, joined
 from loyalty.state import State
 from loyalty.times import iso_many
 
@@ -103,11 +103,11 @@ def map_alone() -> tuple[float, float]:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     raws = [raw for _, block in cdr_blocks(7, CUSTOMERS, EVENTS, 2, start) for raw in block]
     times = np.full(BATCH, arrived)
-    parts = [joined(list(enumerate(raws[first : first + BATCH]))) for first in range(0, EVENTS, BATCH)]
-    many.map(parts[0].text, parts[0].ends, times)  # compiles
+    parts = [Texts.of(raws[first : first + BATCH]) for first in range(0, EVENTS, BATCH)]
+    many.map(parts[0], times)  # compiles
     started = time.process_time()
     for part in parts:
-        if many.map(part.text, part.ends, times).left:
+        if many.map(part, times).left:
             raise RuntimeError("a plain record was left")
     between = time.process_time()
     for raw in raws:

@@ -20,7 +20,7 @@ from loyalty.calendar import days_before
 from loyalty.compiled import compiled
 from loyalty.content import Decisions
 from loyalty.events import CODES, COUNTED, MONEY, SOURCE_TYPES, scale
-from loyalty.log import Spans
+from loyalty.log import Spans, Texts
 from loyalty.scan import NAME, code_of, coded
 from loyalty.texts import (
     CLOSE,
@@ -151,17 +151,17 @@ class PlainMapping:
         for n, text in enumerate(forms):
             known["forms"][n, : len(text)], known["form_lengths"][n] = list(text), len(text)
 
-    def map(self, text: bytes, ends: NDArray[np.int64], arrived: NDArray[np.int64]) -> Mapped:
-        """What becomes of the records that are one after the other in `text`.
+    def map(self, raws: Texts, arrived: NDArray[np.int64]) -> Mapped:
+        """What becomes of records.
 
         `arrived`: Kafka timestamps, ms; a record with one below 0 is left.
         """
-        count = len(ends)
-        out = np.empty(len(text) + count * int(self._room), np.uint8)
+        count = len(raws.ends)
+        out = np.empty(len(raws.text) + count * int(self._room), np.uint8)
         places = np.zeros((4, count), np.int64)
-        read = np.frombuffer(text, np.uint8)
+        read = np.frombuffer(raws.text, np.uint8)
         _map(
-            read, ends, arrived, self._source, self._codes, np.empty((_ROLES, 2), np.int64),
+            read, raws.ends, arrived, self._source, self._codes, np.empty((_ROLES, 2), np.int64),
             np.empty(_ROLES, np.int64), out, places,
         )  # fmt: skip
         left = np.flatnonzero(places[3] == 0).tolist()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple
@@ -48,6 +48,7 @@ from loyalty.log import Log
 from loyalty.nesting import MOST_NESTED, too_deep
 from loyalty.policy import VALUE_LIMIT
 from loyalty.profile import profile_update, profiles, truth
+from loyalty.records import Record, Records, decode_one
 from loyalty.row import (
     ACTIVE_DAYS,
     FORETOLD,
@@ -89,63 +90,8 @@ _HEX16 = re.compile(r"[0-9a-f]{16}")
 UNDECODABLE, UNKNOWN_EVENT_TYPE, NEWER = "undecodable", "unknown_event_type", "newer_row"
 
 
-class Record(msgspec.Struct, gc=False):
-    """A record as it stands on the topic."""
-
-    event_id: str
-    customer_id: str
-    event_type: str
-    source: str
-    value: float
-    occurred_at: str
-    received_at: str
-    attributes: dict[str, Any] = {}
-
-
-_decode = msgspec.json.Decoder(Record).decode
 _MONEY_FLAGS = ("paid_from", "_backfill", "on_time")
 _scanner = Scanner(_KINDS, _MONEY_FLAGS)
-
-
-class Records:
-    """Records by index, each decoded when it is asked for."""
-
-    __slots__ = ("_causes", "_ends", "_found", "_starts", "_text")
-
-    def __init__(
-        self, text: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64], found: dict[int, Record],
-        causes: NDArray[np.int64],
-    ) -> None:  # fmt: skip
-        """`found`: those that are decoded already; `causes`: where `causes` of all others stand."""
-        self._text, self._starts, self._ends = text, starts, ends
-        self._found, self._causes = found, causes
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __iter__(self) -> Iterator[Record]:
-        return map(self.__getitem__, range(len(self)))
-
-    def raw(self, i: int) -> bytes:
-        """The bytes of a record."""
-        return self._text[self._starts[i] : self._ends[i]]
-
-    def __getitem__(self, i: int) -> Record:
-        """The record at an index from 0."""
-        record = self._found.get(i)
-        if record is None:
-            record = self._found[i] = _decode(self.raw(i))
-        return record
-
-    def causes(self, which: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes]]:
-        """Source and event_id of these records, without decoding them."""
-        text, found = self._text, self._found
-        for i, a, b, c, d in zip(which.tolist(), *self._causes[:, which].tolist(), strict=True):
-            record = found.get(i)
-            if record is None:
-                yield text[a:b], text[c:d]
-            else:
-                yield record.source.encode(), record.event_id.encode()
 
 
 @dataclass(slots=True)
@@ -192,24 +138,24 @@ class _Answer(NamedTuple):
 
 def decode(log: Log) -> Batch:
     """The batch of records.  Raises nothing, whatever the bytes."""
-    offsets, ends = log.offsets, log.ends
-    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(ends)]
+    offsets, texts = log.offsets, log.values
+    starts, ends = texts.starts, texts.ends
     read = _scanner.scan(log)
     events, ids, values, told, causes = read.events, read.ids, read.values, read.told, read.causes
     decoded: dict[int, Record] = {}
     refused: dict[int, tuple[str, str]] = {}
     for i in np.flatnonzero(~read.plain).tolist():
-        if log.missing[i]:
+        if texts.missing[i]:
             refused[i] = UNDECODABLE, "a record without a value"
             continue
         try:
-            decoded[i] = _read(log.text[starts[i] : ends[i]])
+            decoded[i] = _read(texts.text[starts[i] : ends[i]])
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             refused[i] = UNDECODABLE, str(error)
     if decoded:
         told[list(decoded)] = [bool(record.attributes) for record in decoded.values()]
         _fill(decoded, ids, events, values)
-    found = Records(log.text, starts, ends, decoded, causes)
+    found = Records(texts.text, starts, ends, decoded, causes)
     foretold, unreadable = _foretold(found, events)
     refused |= unreadable | _refusals(found, ids, events, decoded)
     dead = [(int(offsets[i]), *why) for i, why in refused.items()]
@@ -221,7 +167,7 @@ def decode(log: Log) -> Batch:
         ids = [ids[i] for i in kept]
         offsets, starts, ends, causes = offsets[kept], starts[kept], ends[kept], causes[:, kept]
         events, values, told = events[kept], values[kept], told[kept]
-        found = Records(log.text, starts, ends, decoded, causes)
+        found = Records(texts.text, starts, ends, decoded, causes)
     dead.sort()
     events["words"] = -1
 
@@ -269,7 +215,7 @@ def _read(raw: bytes) -> Record:
     """Any record.  Raises MsgspecError, ValueError, RecursionError."""
     if len(raw) > 2 * MOST_NESTED and too_deep(raw):
         raise _Refused(f"nested more than {MOST_NESTED} deep")
-    record = _decode(raw)
+    record = decode_one(raw)
     if not raw.isascii():
         raw.decode()  # msgspec passes over members that it does not know
     return record

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.blake2 import HEX
-from loyalty.decode import Record
 from loyalty.game import Sold
+from loyalty.records import Record
 from loyalty.times import iso_many
 from loyalty.writing import Page, Texts
 

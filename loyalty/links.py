@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from loyalty.decode import Record
 from loyalty.effects import SOURCE
+from loyalty.records import Record
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder(order="sorted").encode

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from itertools import pairwise
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """`ends`: where each value ends in `text`, the first begins at 0; one that is `missing` has no bytes."""
+class Texts(NamedTuple):
+    """Texts one after the other in one, by where each ends; `missing` ones have no bytes."""
 
-    offsets: NDArray[np.int64]
     text: bytes
     ends: NDArray[np.int64]
     missing: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, texts: Iterable[bytes | None]) -> Texts:
+        """These."""
+        given = list(texts)
+        found = [text or b"" for text in given]
+        ends = np.cumsum(np.fromiter(map(len, found), np.int64, len(found)))
+        return cls(b"".join(found), ends, np.array([text is None for text in given], np.bool_))
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each begins."""
+        return np.concatenate([np.zeros(1, np.int64), self.ends])[:-1]
+
+    def all(self) -> list[bytes | None]:
+        """All of them."""
+        text, ends = self.text, self.ends.tolist()
+        found: list[bytes | None] = [text[start:end] for start, end in pairwise([0, *ends])]
+        for n in np.flatnonzero(self.missing).tolist():
+            found[n] = None
+        return found
+
+    def at(self, n: int) -> bytes | None:
+        """The text of a number."""
+        return None if self.missing[n] else self.text[self.ends[n - 1] if n else 0 : self.ends[n]]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Records of a partition: their offsets and values."""
+
+    offsets: NDArray[np.int64]
+    values: Texts
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -25,13 +57,8 @@ class Log:
 
 def joined(records: Sequence[tuple[int, bytes | None]]) -> Log:
     """The log of (offset, value), None for a record without one."""
-    values = [value or b"" for _, value in records]
-    return Log(
-        np.array([offset for offset, _ in records], np.int64),
-        b"".join(values),
-        np.cumsum(np.fromiter(map(len, values), np.int64, len(values))),
-        np.array([value is None for _, value in records], np.bool_),
-    )
+    offsets = np.array([offset for offset, _ in records], np.int64)
+    return Log(offsets, Texts.of(value for _, value in records))
 
 
 class Spans(Sequence[bytes]):
@@ -52,6 +79,3 @@ class Spans(Sequence[bytes]):
         if isinstance(n, slice):
             return Spans(self.text, self.starts[n], self.ends[n])
         return self.text[self.starts[n] : self.ends[n]].tobytes()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return map(self.__getitem__, range(len(self)))

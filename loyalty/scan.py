@@ -81,7 +81,7 @@ class Scanner:
 
     def scan(self, log: Log) -> Scanned:
         """What stands in each record."""
-        text, ends = log.text, log.ends
+        text, ends = log.values.text, log.values.ends
         count = len(ends)
         events, values = np.zeros(count, EVENT), np.zeros(count)
         plain, told = np.zeros(count, np.bool_), np.zeros(count, np.bool_)

@@ -24,13 +24,14 @@ from loyalty.columns import (
     UNKNOWN_CUSTOMER,
     UNKNOWN_GRANT,
 )
-from loyalty.decode import ANSWERS, CONVERTED, FULFILLED, OPS, REFUND, Batch, Record
+from loyalty.decode import ANSWERS, CONVERTED, FULFILLED, OPS, REFUND, Batch
 from loyalty.effects import Cause, Moment, digest, erased, mission_id, moment, result_effect
 from loyalty.game import TEMPLATES, Campaign, Limits
 from loyalty.hashing import hash64
 from loyalty.links import own_record
 from loyalty.moving import in_control
 from loyalty.points import balance
+from loyalty.records import Record
 from loyalty.row import ACTIVE, AT_REST, OPEN, UNDER_WAY
 from loyalty.rules import Rules
 from loyalty.telling import unknown_refund

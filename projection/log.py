@@ -20,6 +20,7 @@ from loyalty.decode import COMMAND, FAILED, FULFILLED, MARKER, MERGE, TICK, tick
 from loyalty.effects import digest
 from loyalty.events import APP, CALLS, CODES, DATA, NAMES, USAGE
 from loyalty.log import joined
+from loyalty.records import Record
 from loyalty.row import HASHES
 from loyalty.times import NO_TIME, iso_many, parse_many
 from projection import schema
@@ -246,7 +247,7 @@ class Reading:
         for index, by_value in _CELLS[kind]:
             cells[index] += self._counts[n] if by_value else 1
 
-    def _list(self, n: int, kind: int, record: decode.Record) -> None:
+    def _list(self, n: int, kind: int, record: Record) -> None:
         customer, date, place = plain(record.customer_id), self._date(self._days[n]), self._place(n)
         attributes = {name: value for name, value in record.attributes.items() if name != "_path"}
         if kind == _LINK and self._is_gone(str(attributes.get("to")), n):

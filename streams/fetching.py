@@ -21,8 +21,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
+from loyalty.log import Texts
 from streams.librdkafka import compiled_call, library
-from streams.records import Headers, Partition, Records, Texts
+from streams.records import Headers, Partition, Records
 
 _CONSUMER, _ERROR_BYTES = 1, 512
 _NO_HEADERS = KafkaError._NOENT
@@ -199,7 +200,7 @@ class Fetcher:
         """Records that are there, by partition in their order; waits so long for as many."""
         most = min(most, len(self._pointers))
         count = _consume(self._queue, int(seconds * 1000), self._pointers.ctypes.data, most)
-        pointers, messages = self._pointers[: max(count, 0)], self._messages[: max(count, 0)]
+        pointers, messages = self._pointers[:count], self._messages[:count]
         try:
             _look(pointers, messages, self._scratch)
             good = np.flatnonzero(messages["error"] == 0)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate, pairwise
 from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.log import Log
+from loyalty.log import Log, Texts
 
 #: Names as they came: nobody promises UTF-8.
 Headers = list[tuple[bytes, bytes | None]]
@@ -64,34 +62,6 @@ class Record:
         return None if self._headers is None else [(name.decode(), value) for name, value in self._headers]
 
 
-class Texts(NamedTuple):
-    """Texts one after the other; `missing` ones have no bytes."""
-
-    text: bytes
-    ends: NDArray[np.int64]
-    missing: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, texts: Iterable[bytes | None]) -> Texts:
-        """These."""
-        found = list(texts)
-        ends = np.array(list(accumulate(len(text or b"") for text in found)), np.int64)
-        missing = np.array([text is None for text in found], np.bool_)
-        return cls(b"".join(text or b"" for text in found), ends, missing)
-
-    def all(self) -> list[bytes | None]:
-        """All of them."""
-        text, ends = self.text, self.ends.tolist()
-        found: list[bytes | None] = [text[start:end] for start, end in pairwise([0, *ends])]
-        for n in np.flatnonzero(self.missing).tolist():
-            found[n] = None
-        return found
-
-    def at(self, n: int) -> bytes | None:
-        """The text of a number."""
-        return None if self.missing[n] else self.text[self.ends[n - 1] if n else 0 : self.ends[n]]
-
-
 class Records(Sequence[Record]):
     """Records in their order; `timestamps` are Kafka's, in ms."""
 
@@ -115,10 +85,10 @@ class Records(Sequence[Record]):
             {n: record._headers for n, record in enumerate(records) if record._headers is not None},
         )
 
-    @cached_property
+    @property
     def log(self) -> Log:
         """What the fold takes."""
-        return Log(self.offsets, self.values.text, self.values.ends, self.values.missing)
+        return Log(self.offsets, self.values)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -138,6 +108,3 @@ class Records(Sequence[Record]):
             self.place, int(self.offsets[n]), int(self.timestamps[n]), self.keys.at(n), self.values.at(n),
             self.headers.get(n),
         )  # fmt: skip
-
-    def __iter__(self) -> Iterator[Record]:
-        return map(self.__getitem__, range(len(self)))

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loyalty.decode import Record, _scanner, decode
+from loyalty.decode import _scanner, decode
 from loyalty.events import CODES, SOURCE_TYPES
 from loyalty.hashing import hash64
 from loyalty.log import Log, joined
+from loyalty.records import Record
 from loyalty.row import FORMAT
 from loyalty.times import parse_many
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from config.settings import Settings
-from streams import topics
 from streams.fetching import Event, Fetcher
 from streams.records import Partition, Record, Records
 
@@ -21,13 +19,6 @@ SENT: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | No
     (b"", None, None),
     (b"\x00\xff", b"x" * 100_000, [("\u00e9", b"\xff")]),
 ]
-
-
-@pytest.fixture
-def topic(services: Settings) -> str:
-    name = f"fetching-{uuid4().hex}"
-    topics.ensure_raw_topic(services, name)
-    return name
 
 
 @pytest.fixture
@@ -102,10 +93,10 @@ def test_columns_say_the_same(services: Settings, topic: str, make: Any) -> None
     fetcher = make()
     fetcher.assign({Partition(topic, 0): 0})
     (records,), _ = taken(fetcher, lambda records, _: count(records) == 4)
-    assert records.log.text == b"v0" + b"x" * 100_000
+    assert records.log.values.text == b"v0" + b"x" * 100_000
     assert records.log.offsets.tolist() == [0, 1, 2, 3]
-    assert records.log.ends.tolist() == [2, 2, 2, 100_002]
-    assert records.log.missing.tolist() == [False, False, True, False]
+    assert records.log.values.ends.tolist() == [2, 2, 2, 100_002]
+    assert records.log.values.missing.tolist() == [False, False, True, False]
     assert [record.value() for record in records[1:3]] == [b"", None]
     assert records[-1].offset() == 3
     with pytest.raises(IndexError):

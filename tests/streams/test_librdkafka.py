@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from config.settings import Settings
-from streams import topics
 from streams.librdkafka import Headers, handle, produce
 
 VALUES = [b"v0", b"", None, b"v3", b"x" * 10_000, b"\x00\xff"]
@@ -22,13 +20,6 @@ COMMON = [("ce_source", b"khaywe"), ("empty", b"")]
 
 def no_room() -> None:
     raise AssertionError("the queue was full")
-
-
-@pytest.fixture
-def topic(services: Settings) -> str:
-    name = f"librdkafka-{uuid4().hex}"
-    topics.ensure_raw_topic(services, name)
-    return name
 
 
 @pytest.fixture
