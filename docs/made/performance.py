@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from config.settings import Settings
 from docs.made.markdown import table
 from docs.made.results import MISSING, Results, at, number, read
 
@@ -258,7 +259,7 @@ def _restore(found: Results) -> list[str]:
     return [
         _from(found, "restore"), "",
         "A million rows from a real changelog, four partitions, into an empty store and then from "
-        "RocksDB. `KHAYWE_CACHE_ROWS` (300,000"
+        f"RocksDB. `KHAYWE_CACHE_ROWS` ({Settings.model_fields['cache_rows'].default:,}"
         " by default) bounds the rows held in memory.", "", *table(("figure", "measured"), rows),
     ]  # fmt: skip
 
