@@ -45,6 +45,10 @@ CALL_SECONDS = 5.0
 HUNG_SECONDS = 3 * CALL_SECONDS
 
 
+#: Of messages, or of a call that may not be repeated: whoever they wait for may never be found again.
+_TIMED_OUT = frozenset((KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT))
+
+
 class Hung(Exception):
     """A call of the transactional API does not come back, or never succeeds; its producer is given up."""
 
@@ -243,18 +247,22 @@ class Transactor:
         metrics.ABORTS.labels(self._app).inc()
         producer = self._producer
         assert producer is not None
-        fatal = isinstance(cause, Hung) or (isinstance(cause, KafkaException) and cause.args[0].fatal())
-        if not fatal:
+        lost = isinstance(cause, Hung)
+        if isinstance(cause, KafkaException):
+            error = cause.args[0]
+            lost = error.fatal() or error.code() in _TIMED_OUT
+        if not lost:
             try:
                 self._patiently(lambda: producer.abort_transaction(CALL_SECONDS), "abort")
                 return
-            except (KafkaException, Hung) as error:
+            except (KafkaException, Hung) as failed:
                 log.warning(
                     "%s: abort failed (%s); a new producer ends the transaction",
                     self._id,
-                    error.args[0],
+                    failed.args[0],
                 )
-        # Fenced or timed out: only a new producer of the same id can go on.
+        # Fenced, or without its coordinator (to which an abort would say nothing where no partition was added
+        # yet, and succeed): only a new producer of the same id can go on.
         self._producer = None
 
     def _patiently(self, call: Callable[[], object], what: str) -> None:

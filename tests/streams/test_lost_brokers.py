@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from config.settings import Settings
 from streams import source, transaction
-from streams.batches import Aborted, Epoch, Partition
+from streams.batches import Aborted, Epoch, Partition, Sink
 from streams.fetching import Event
 from streams.records import Record, Records
 from streams.source import Source
@@ -32,6 +32,7 @@ class Lost:
     def __init__(self, config: dict[str, Any]) -> None:
         Lost.made += 1
         self.ill = Lost.made == 1
+        self._queued: list[Any] = []
 
     def _call(self, name: str) -> None:
         if self.ill and name == Lost.fails:
@@ -46,26 +47,42 @@ class Lost:
 
     def begin_transaction(self) -> None: ...
 
-    def flush(self) -> None: ...
+    def produce(self, topic: str, value: Any, key: Any, partition: int, on_delivery: Any) -> None:
+        self._queued.append(on_delivery)
+
+    def flush(self) -> None:
+        error = KafkaError(KafkaError._MSG_TIMED_OUT) if self.ill and Lost.fails == "deliver" else None
+        delivered = SimpleNamespace(topic=lambda: "rows", partition=lambda: 0, offset=lambda: 6)
+        while self._queued:
+            self._queued.pop()(error, delivered)
 
     def send_offsets_to_transaction(self, positions: Any, metadata: Any, timeout: float) -> None:
         self._call("offsets")
 
     def commit_transaction(self, timeout: float) -> None:
         self._call("commit")
+        if self.ill and Lost.fails == "commit at once":
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "4 message(s) timed out"))
+
+    def abort_transaction(self, timeout: float) -> None:
+        """Succeeds: the coordinator was told of nothing yet, so that there is nothing to tell it."""
 
 
-@pytest.mark.parametrize("fails", ["init", "topics", "offsets", "commit"])
+@pytest.mark.parametrize("fails", ["init", "topics", "deliver", "offsets", "commit", "commit at once"])
 def test_a_producer_without_its_coordinator_is_given_up(fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transaction, "Producer", Lost)
     monkeypatch.setattr(transaction, "HUNG_SECONDS", 0.2)
     Lost.made, Lost.fails = 0, fails
     transactor = Transactor(Settings(_env_file=None, kafka="nowhere:1"), "app", "worker")
     epoch = Epoch("app", 1, "member", frozenset({PLACE}))
-    if fails in ("offsets", "commit"):
+
+    def fill(sink: Sink) -> None:
+        sink.send_rows("rows", 0, [b"key"], [b"row"])
+
+    if fails not in ("init", "topics"):
         with pytest.raises(Aborted):
-            transactor.run(epoch, {PLACE: 1}, lambda sink: None)
-    assert transactor.run(epoch, {PLACE: 1}, lambda sink: None) == {}
+            transactor.run(epoch, {PLACE: 1}, fill)
+    assert transactor.run(epoch, {PLACE: 1}, fill) == {Partition("rows", 0): 7}
     assert Lost.made == 2
 
 
