@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from loyalty.blake2 import HEX
 from loyalty.game import Sold
 from loyalty.records import Record
+from loyalty.spans import Texts
 from loyalty.times import iso_many
-from loyalty.writing import Page, Texts
+from loyalty.writing import Page
 
 BEHAVIOR_SCORES = "behavior-scores"
 COMMAND_RESULTS = "command-results"

@@ -42,6 +42,7 @@ from loyalty.effects import (
 from loyalty.game import LEVELS
 from loyalty.seeing import saw
 from loyalty.side import Grant, Side
+from loyalty.spans import Texts
 from loyalty.wording import (
     BEGINS,
     ENDS,
@@ -59,7 +60,7 @@ from loyalty.wording import (
     mission_rule,
     shown,
 )
-from loyalty.writing import Page, Texts, floats
+from loyalty.writing import Page, floats
 
 Found = NDArray[np.void]
 
