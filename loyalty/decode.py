@@ -155,7 +155,7 @@ def decode(log: Log) -> Batch:
             refused[i] = UNDECODABLE, str(error)
     if decoded:
         told[list(decoded)] = [bool(record.attributes) for record in decoded.values()]
-        ids = _fill(decoded, texts.text, ids, events, values)
+        ids = ids.but(np.array(list(decoded)), _fill(decoded, events, values))
     found = Records(texts.text, starts, ends, decoded, causes)
     foretold, unreadable = _foretold(found, events)
     refused |= unreadable | _refusals(found, ids, events, decoded)
@@ -222,16 +222,10 @@ def _read(raw: bytes) -> Record:
     return record
 
 
-def _fill(
-    decoded: dict[int, Record], text: bytes, ids: Spans, events: NDArray[np.void],
-    values: NDArray[np.float64],
-) -> Spans:  # fmt: skip
-    """What the scanner does not read of these records; the ids, theirs behind the text."""
+def _fill(decoded: dict[int, Record], events: NDArray[np.void], values: NDArray[np.float64]) -> list[bytes]:
+    """What the scanner does not read of these records; their ids."""
     where, records = list(decoded), decoded.values()
     own = [record.customer_id.encode() for record in records]
-    places = len(text) + np.cumsum([0, *map(len, own)])
-    starts, ends = ids.starts.copy(), ids.ends.copy()
-    starts[where], ends[where] = places[:-1], places[1:]
     values[where] = [record.value for record in records]
     events["at"][where] = parse_many([record.occurred_at for record in records])
     events["kind"][where] = [_KINDS.get(record.event_type, 0) for record in records]
@@ -239,7 +233,7 @@ def _fill(
     events["hash"][where] = hash64_many(
         [f"{record.source}\0{record.event_id}".encode() for record in records]
     )
-    return Spans(np.frombuffer(b"".join((text, *own)), np.uint8), starts, ends)
+    return own
 
 
 def _foretold(

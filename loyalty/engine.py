@@ -68,6 +68,7 @@ from loyalty.decode import (
 from loyalty.effects import (
     SOURCE,
     Cause,
+    Effect,
     Moments,
     Which,
     digest,
@@ -294,36 +295,36 @@ class Engine:
             if kind >= MISSION and (told is None or kind not in _GAME)
         }
         names = (found[name][busy].tolist() for name in ("kind", "detail", "cause", "event", "as_of"))
-        rows = zip(busy.tolist(), which[busy].tolist(), *names, strict=True)
-        for n, m, kind, detail, cause, event, as_of in rows:
-            if told is not None:
-                told.hand_out(n + 1, out.effects)
-            i, id = start + event, ids[n]
+        rows = zip(busy.tolist(), which[busy].tolist(), ids.take(busy).all(), *names, strict=True)
+        effects: list[Effect] = []
+        places: list[int] = []  # of effects that come between those told together
+        for n, m, id, kind, detail, cause, event, as_of in rows:
+            i = start + event
             if kind == PUBLICATION:
-                out.effects.append(next(published))
+                effects.append(next(published))
             elif kind in _GAME:
                 paid = cause == BY_EVENT and batch.events["kind"][i] in _MONEY
                 hash_ = int(batch.events["hash"][i]) if paid else None
                 if told is not None:
                     self._many_teller.keep(told, n, hash_, out.forwards)
                 elif kind == MISSION:
-                    teller.mission(moments[m], next(game[kind]), self.seen, out.effects, out.forwards)
+                    teller.mission(moments[m], next(game[kind]), self.seen, effects, out.forwards)
                 elif kind == BADGE:
-                    teller.badge(moments[m], next(game[kind]), revision, self.seen, out.effects)
+                    teller.badge(moments[m], next(game[kind]), revision, self.seen, effects)
                 elif kind == GRANT:
-                    teller.grant(moments[m], next(game[kind]), revision, out.effects, hash_)
+                    teller.grant(moments[m], next(game[kind]), revision, effects, hash_)
                 else:
-                    teller.tier(moments[m], next(game[kind]), revision, out.effects)
+                    teller.tier(moments[m], next(game[kind]), revision, effects)
             elif kind == ASK:
                 by = Cause(moments.sources[m].decode(), moments.event_ids[m].decode())
                 out.asks.append(Ask(id, detail, as_of, revision, by))
             elif kind == OPEN_GRANTS:
-                teller.repeat_open(moments[m], next(game[kind]), out.effects)
+                teller.repeat_open(moments[m], next(game[kind]), effects)
             elif kind == CAMPAIGN:
                 row = next(game[kind])
-                self.campaigns.campaign(moments[m], row, revision, self.seen, out.effects, out.forwards)
+                self.campaigns.campaign(moments[m], row, revision, self.seen, effects, out.forwards)
             elif kind == RESULT:
-                out.effects.append(result_effect(records[i], revision, self.partition, detail))
+                effects.append(result_effect(records[i], revision, self.partition, detail))
             elif kind == REKEY:
                 self.rekey(batch, i, out)
             elif kind == LINK:
@@ -335,8 +336,12 @@ class Engine:
             elif kind == RESET:
                 side.set_profile(id, {})
                 side.forget_grants(id)
-        if told is not None:
-            told.hand_out(len(found), out.effects)
+            if told is not None:
+                places += [n] * (len(effects) - len(places))
+        if told is None:
+            out.effects.extend(effects)
+        else:
+            out.effects.add(told.among(places, effects))
         refreshed = (found["kind"] == PUBLICATION) & (found["detail"] == REFRESH)
         out.counts["refreshes"] += int(np.count_nonzero(refreshed))
 
@@ -348,15 +353,17 @@ class Engine:
             new[1:] |= found[name][1:] != found[name][:-1]
         firsts = np.flatnonzero(new)
         first = found[firsts]
-        origins = list(batch.records.causes(start + first["event"].astype(np.int64)))
-        sources, event_ids = [source for source, _ in origins], [event_id for _, event_id in origins]
+        sources, event_ids = batch.records.causes(start + first["event"].astype(np.int64))
         timed = np.flatnonzero(first["cause"] != BY_EVENT)
-        for m, cause, at in zip(
-            timed.tolist(), first["cause"][timed].tolist(), iso_many(first["caused_at"][timed]), strict=True
-        ):
-            sources[m], event_ids[m] = SOURCE.encode(), f"{_BY.get(cause, 'tick')}:{at}".encode()
-        keys, revision = ids.take(firsts).all(), self.state.partition.revision
-        return Moments(keys, first["as_of"], revision, sources, event_ids), np.cumsum(new, dtype=np.int64) - 1
+        if len(timed):
+            times = zip(first["cause"][timed].tolist(), iso_many(first["caused_at"][timed]), strict=True)
+            sources = sources.but(timed, [SOURCE.encode()] * len(timed))
+            event_ids = event_ids.but(
+                timed, [f"{_BY.get(cause, 'tick')}:{at}".encode() for cause, at in times]
+            )
+        customers, revision = ids.take(firsts).joined(), self.state.partition.revision
+        moments = Moments(customers, first["as_of"], revision, sources, event_ids)
+        return moments, np.cumsum(new, dtype=np.int64) - 1
 
     def _link(self, batch: Batch, i: int, row: bytes, out: Outcome) -> None:
         record, id = batch.records[i], batch.ids[i]

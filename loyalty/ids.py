@@ -57,8 +57,7 @@ class Ids:
 
     def at(self, ordinals: NDArray[np.integer]) -> Spans:
         """The ids of these."""
-        text, places = self._held.text.view(), self._held.places
-        text.flags.writeable = False
+        text, places = self._held.text, self._held.places
         return Spans(text, places[ordinals], places[ordinals + 1])
 
     def all(self) -> Spans:

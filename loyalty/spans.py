@@ -30,6 +30,10 @@ class Texts:
     def __len__(self) -> int:
         return len(self.places) - 1
 
+    def spans(self) -> Spans:
+        """The same as pieces."""
+        return Spans(self.data, self.places[:-1], self.places[1:])
+
     def split(self) -> list[bytes]:
         """Each text."""
         whole = self.data.tobytes()
@@ -44,15 +48,30 @@ class Spans(Sequence[bytes]):
     """Pieces of a text, in any order; each becomes bytes when it is asked for."""
 
     def __init__(self, text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+        if text.flags.writeable:  # what is compiled for one kind of text is compiled for all
+            text = text.view()
+            text.flags.writeable = False
         self.text, self.starts, self.ends = text, starts, ends
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Spans]) -> Spans:
+        """All of them, one part after the other."""
+        starts, ends = (
+            np.concatenate(each) for each in zip(*((p.starts, p.ends) for p in parts), strict=True)
+        )
+        if all(part.text is parts[0].text for part in parts):
+            return cls(parts[0].text, starts, ends)
+        shift = np.repeat(
+            np.cumsum([0, *(len(part.text) for part in parts[:-1])]), [len(part) for part in parts]
+        )
+        return cls(np.concatenate([part.text for part in parts]), starts + shift, ends + shift)
 
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> Spans:
         """These texts."""
         if isinstance(texts, Spans):
             return texts
-        joined = Texts.of(texts)
-        return cls(joined.data, joined.places[:-1], joined.places[1:])
+        return Texts.of(texts).spans()
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -70,6 +89,13 @@ class Spans(Sequence[bytes]):
     def take(self, which: NDArray[np.integer]) -> Spans:
         """Pieces by number, any of them any often."""
         return Spans(self.text, self.starts[which], self.ends[which])
+
+    def but(self, which: NDArray[np.integer], texts: Sequence[bytes]) -> Spans:
+        """The same, with others at these places."""
+        mine, others = self.joined(), Texts.of(texts)
+        starts, ends = mine.places[:-1].copy(), mine.places[1:].copy()
+        starts[which], ends[which] = others.places[:-1] + len(mine.data), others.places[1:] + len(mine.data)
+        return Spans(np.concatenate([mine.data, others.data]), starts, ends)
 
     def joined(self) -> Texts:
         """The pieces one after the other."""
