@@ -37,14 +37,19 @@ def finished(z: Any) -> Any:
 
 
 @compiled
+def _hash(text: NDArray[np.uint8], start: int, end: int) -> Any:
+    z = BASIS
+    for i in range(start, end):
+        z = (z ^ np.uint64(text[i])) * PRIME
+    return finished(z)
+
+
+@compiled
 def _hashes(
     text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], out: NDArray[np.uint64]
 ) -> None:
     for n in range(len(starts)):
-        z = BASIS
-        for i in range(starts[n], ends[n]):
-            z = (z ^ np.uint64(text[i])) * PRIME
-        out[n] = finished(z)
+        out[n] = _hash(text, starts[n], ends[n])
 
 
 def hash64_many(items: Sequence[bytes]) -> NDArray[np.uint64]:
@@ -56,7 +61,7 @@ def hash64_many(items: Sequence[bytes]) -> NDArray[np.uint64]:
 
 def hash64(data: bytes) -> int:
     """The hash of `data`, 1 .. 2^64 - 1."""
-    return int(hash64_many([data])[0])
+    return int(_hash(np.frombuffer(data, np.uint8), 0, len(data)))
 
 
 def word_hash(word: str) -> int:

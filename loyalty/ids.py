@@ -6,13 +6,13 @@ A million ids take 35 MB so, as keys of a dict 130 MB, and records are found by 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
-from loyalty.hashing import hash64_many
+from loyalty.hashing import hash64, hash64_many
 from loyalty.spans import Spans
 
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -53,7 +53,7 @@ class Ids:
 
     def one(self, id: bytes) -> int:
         """The ordinal of an id, -1 if it is not known."""
-        return int(self.find([id])[0])
+        return int(_one(*self._held, np.frombuffer(id, np.uint8), np.uint64(hash64(id))))
 
     def at(self, ordinals: NDArray[np.integer]) -> Spans:
         """The ids of these."""
@@ -90,8 +90,8 @@ def _columns(ids: Sequence[bytes], hashes: NDArray[np.uint64] | None) -> tuple[S
 @compiled
 def _place(
     text: NDArray[np.uint8], places: NDArray[np.int64], table: NDArray[np.uint64],
-    other: NDArray[np.uint8], start: int, end: int, hashed: int,
-) -> np.uint64:  # fmt: skip
+    other: NDArray[np.uint8], start: int, end: int, hashed: Any,
+) -> Any:  # fmt: skip
     """Where an id stands in the table, or would."""
     mask, tag = np.uint64(len(table) - 1), hashed >> _HALF
     place = tag & mask
@@ -106,6 +106,14 @@ def _place(
                 break
         place = (place + _ONE) & mask
     return place
+
+
+@compiled
+def _one(
+    text: NDArray[np.uint8], places: NDArray[np.int64], table: NDArray[np.uint64],
+    id: NDArray[np.uint8], hashed: Any,
+) -> Any:  # fmt: skip
+    return np.int64(table[_place(text, places, table, id, 0, len(id), hashed)] & _LOW) - 1
 
 
 @compiled

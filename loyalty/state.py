@@ -169,7 +169,8 @@ class State:
 
     def __contains__(self, id: bytes) -> bool:
         """Whether a customer has a row."""
-        return bool(self.knows([id])[0])
+        ordinal = self._ids.one(id)
+        return ordinal >= 0 and bool(self._known[ordinal])
 
     def knows(self, ids: Sequence[bytes], hashes: NDArray[np.uint64] | None = None) -> NDArray[np.bool_]:
         """Which customers have a row."""
@@ -430,7 +431,7 @@ class State:
     def set_at_rest(self, id: bytes, at_rest: bool) -> None:
         """Somebody has looked, or given one."""
         ordinal = self._ids.one(id)
-        if ordinal >= 0 and at_rest != self.at_rest(id):
+        if ordinal >= 0:
             self._at_rest.extend(bytes(max(0, len(self._ids) - len(self._at_rest))))
             self._at_rest[ordinal] = at_rest
 
