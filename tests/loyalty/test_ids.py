@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loyalty.hashing import hash64_many
@@ -15,6 +15,7 @@ from loyalty.spans import Spans
 ids_of_any_kind = st.lists(st.lists(st.binary(max_size=6), max_size=40), max_size=8)
 
 
+@settings(deadline=None)  # it may have to be compiled
 @given(ids_of_any_kind)
 def test_as_a_dict(batches: list[list[bytes]]) -> None:
     """Ids with repetitions in a batch, empty ones, and where the table grows at nearly each."""
@@ -29,6 +30,7 @@ def test_as_a_dict(batches: list[list[bytes]]) -> None:
         assert [ids.one(id) for id in batch] == [known[id] for id in batch]
 
 
+@settings(deadline=None)  # it may have to be compiled
 @given(ids_of_any_kind, st.sets(st.integers(0, 2**64 - 1), min_size=1, max_size=3))
 def test_few_hashes(batches: list[list[bytes]], few: set[int]) -> None:
     """Ids that share a hash are told apart by their bytes."""
