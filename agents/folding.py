@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, groupby, islice, takewhile
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,12 @@ from config.errors import KhayweError
 from config.settings import Settings
 from loyalty.census import census
 from loyalty.decode import NEWER
-from loyalty.effects import ID, Effect, common
+from loyalty.effects import ID, common
 from loyalty.engine import Engine, Outcome
 from loyalty.row import LINKED
 from loyalty.standing import month_start
 from loyalty.state import ROW_KEY
+from loyalty.told import Told
 from loyalty.upgrade import current, current_many
 from streams import metrics
 from streams.batches import Aborted, Commit, Epoch, Partition, Poll, RecordBatch, Sink
@@ -143,8 +144,8 @@ class CustomersProcessor:
 
         def fill(sink: Sink) -> None:
             # What is foretold first, so that whoever is erased in the same transaction is so after it.
-            effects = [foretold.effects, *(outcome.effects for _, outcome in outcomes)]
-            _send_effects(sink, chain.from_iterable(effects))
+            for effects in (Told(foretold.effects), *(outcome.effects for _, outcome in outcomes)):
+                _send_effects(sink, effects)
             forwards = [*foretold.forwards, *(pair for _, outcome in outcomes for pair in outcome.forwards)]
             keys, values = [key for key, _ in forwards], [value for _, value in forwards]
             sink.send_many(topics.CUSTOMER_EVENTS, keys, values)
@@ -306,17 +307,11 @@ class CustomersProcessor:
         ]
 
 
-def _send_effects(sink: Sink, effects: Iterable[Effect]) -> None:
+def _send_effects(sink: Sink, effects: Told) -> None:
     """Queue effects; those of a topic in their order."""
-    by_topic: defaultdict[str, list[Effect]] = defaultdict(list)
-    for effect in effects:
-        by_topic[effect.topic].append(effect)
-    for topic, told in by_topic.items():
-        for named, run in groupby(told, lambda effect: bool(effect.id)):  # tombstones have none
-            found = list(run)
-            keys, values = [effect.key for effect in found], [effect.value for effect in found]
-            headers = Headers(ID, [effect.id for effect in found], common(topic)) if named else None
-            sink.send_many(topic, keys, values, headers=headers)
+    for run in effects.runs():
+        headers = Headers(ID, run.ids, common(run.topic)) if run.ids else None
+        sink.send_many(run.topic, run.keys, run.values, headers=headers)
 
 
 def _require_readable(outcomes: Sequence[tuple[RecordBatch, Outcome]]) -> None:

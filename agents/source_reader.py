@@ -20,7 +20,7 @@ from catalog.plain_mapping import PlainMapping
 from catalog.schema import Connection
 from catalog.times import LATEST
 from loyalty.content import Decisions
-from loyalty.log import Spans
+from loyalty.spans import Spans
 from streams.records import Record, Records
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.decode import decode
 from loyalty.engine import Engine
 from loyalty.game import Game
-from loyalty.log import Log, Texts, joined
+from loyalty.log import Column, Log, joined
 from loyalty.state import State
 from loyalty.times import iso_many
 
@@ -103,7 +103,7 @@ def map_alone() -> tuple[float, float]:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     raws = [raw for _, block in cdr_blocks(7, CUSTOMERS, EVENTS, 2, start) for raw in block]
     times = np.full(BATCH, arrived)
-    parts = [Texts.of(raws[first : first + BATCH]) for first in range(0, EVENTS, BATCH)]
+    parts = [Column.of(raws[first : first + BATCH]) for first in range(0, EVENTS, BATCH)]
     many.map(parts[0], times)  # compiles
     started = time.process_time()
     for part in parts:

@@ -20,8 +20,9 @@ from loyalty.calendar import days_before
 from loyalty.compiled import compiled
 from loyalty.content import Decisions
 from loyalty.events import CODES, COUNTED, MONEY, SOURCE_TYPES, scale
-from loyalty.log import Spans, Texts
+from loyalty.log import Column
 from loyalty.scan import NAME, code_of, coded
+from loyalty.spans import Spans
 from loyalty.texts import (
     CLOSE,
     COLON,
@@ -151,7 +152,7 @@ class PlainMapping:
         for n, text in enumerate(forms):
             known["forms"][n, : len(text)], known["form_lengths"][n] = list(text), len(text)
 
-    def map(self, raws: Texts, arrived: NDArray[np.int64]) -> Mapped:
+    def map(self, raws: Column, arrived: NDArray[np.int64]) -> Mapped:
         """What becomes of records.
 
         `arrived`: Kafka timestamps, ms; a record with one below 0 is left.

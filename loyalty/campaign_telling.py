@@ -10,7 +10,7 @@ from jinja2 import Template
 from numpy.typing import NDArray
 
 from loyalty.columns import CONVERTED, HELD_BACK, REFUSED_CAMPAIGN, RESERVED_CAMPAIGN, SENT, TRIGGERED
-from loyalty.effects import CAMPAIGN_TRIGGERS, Effect, Moment, effect_id, plain, told, trigger_id
+from loyalty.effects import CAMPAIGN_TRIGGERS, Effect, Moment, Put, effect_id, plain, told, trigger_id
 from loyalty.game import Campaign, Game, OnCrossing
 from loyalty.hashing import word_hash
 from loyalty.messages import MessageError, compiled_text, filled_in, values
@@ -94,7 +94,7 @@ class CampaignTeller:
 
     def campaign(
         self, of: Moment, row: CampaignTold, revision: int, seen: NDArray[np.float64],
-        effects: list[Effect], forwards: list[Forward],
+        effects: Put, forwards: list[Forward],
     ) -> None:  # fmt: skip
         """What became of a campaign."""
         detail, number, known = row.detail, row.number, self.known(revision, row.number)

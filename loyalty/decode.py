@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple
@@ -57,6 +57,7 @@ from loyalty.row import (
     NewerRow,
 )  # fmt: skip
 from loyalty.scan import Scanner
+from loyalty.spans import Spans
 from loyalty.times import NO_TIME, parse_many
 from loyalty.upgrade import current
 from loyalty.vocabulary import INDEX, KINDS
@@ -100,7 +101,7 @@ class Batch:
 
     offsets: list[int]
     records: Records
-    ids: list[bytes]
+    ids: Spans
     events: NDArray[np.void]  # EVENT, but for `slot`, `key`, `value`
     values: NDArray[np.float64]
     alone: list[int]  # whatever needs the side table or other rows: the kernel runs through the rest
@@ -154,7 +155,7 @@ def decode(log: Log) -> Batch:
             refused[i] = UNDECODABLE, str(error)
     if decoded:
         told[list(decoded)] = [bool(record.attributes) for record in decoded.values()]
-        _fill(decoded, ids, events, values)
+        ids = ids.but(np.array(list(decoded)), _fill(decoded, events, values))
     found = Records(texts.text, starts, ends, decoded, causes)
     foretold, unreadable = _foretold(found, events)
     refused |= unreadable | _refusals(found, ids, events, decoded)
@@ -164,7 +165,7 @@ def decode(log: Log) -> Batch:
         now = {int(i): n for n, i in enumerate(kept)}
         decoded = {now[i]: record for i, record in decoded.items() if i in now}
         foretold = {now[i]: answer for i, answer in foretold.items() if i in now}
-        ids = [ids[i] for i in kept]
+        ids = ids.take(kept)
         offsets, starts, ends, causes = offsets[kept], starts[kept], ends[kept], causes[:, kept]
         events, values, told = events[kept], values[kept], told[kept]
         found = Records(texts.text, starts, ends, decoded, causes)
@@ -221,14 +222,10 @@ def _read(raw: bytes) -> Record:
     return record
 
 
-def _fill(
-    decoded: dict[int, Record], ids: list[bytes], events: NDArray[np.void], values: NDArray[np.float64]
-) -> None:
-    """What the scanner does not read of these records."""
+def _fill(decoded: dict[int, Record], events: NDArray[np.void], values: NDArray[np.float64]) -> list[bytes]:
+    """What the scanner does not read of these records; their ids."""
     where, records = list(decoded), decoded.values()
     own = [record.customer_id.encode() for record in records]
-    for i, id in zip(where, own, strict=True):
-        ids[i] = id
     values[where] = [record.value for record in records]
     events["at"][where] = parse_many([record.occurred_at for record in records])
     events["kind"][where] = [_KINDS.get(record.event_type, 0) for record in records]
@@ -236,6 +233,7 @@ def _fill(
     events["hash"][where] = hash64_many(
         [f"{record.source}\0{record.event_id}".encode() for record in records]
     )
+    return own
 
 
 def _foretold(
@@ -293,7 +291,7 @@ def _whole(says: dict[str, Any], name: str, least: int, most: int) -> int:
 
 
 def _refusals(
-    records: Records, ids: list[bytes], events: NDArray[np.void], decoded: Iterable[int]
+    records: Records, ids: Sequence[bytes], events: NDArray[np.void], decoded: Iterable[int]
 ) -> dict[int, tuple[str, str]]:
     """Index -> reason and message of what is no record though it could be read."""
     refused: dict[int, tuple[str, str]] = {}

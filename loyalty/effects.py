@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from hashlib import blake2b
-from itertools import repeat
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 from loyalty.blake2 import HEX
 from loyalty.game import Sold
 from loyalty.records import Record
+from loyalty.spans import Spans, Texts
 from loyalty.times import iso_many
-from loyalty.writing import Page, Texts
+from loyalty.writing import Page
 
 BEHAVIOR_SCORES = "behavior-scores"
 COMMAND_RESULTS = "command-results"
@@ -59,6 +59,13 @@ class Effect(msgspec.Struct, frozen=True, gc=False):
     def headers(self) -> list[tuple[str, bytes]]:
         """CloudEvents headers; a tombstone has none."""
         return [(ID, self.id), *common(self.topic)] if self.id else []
+
+
+class Put(Protocol):
+    """Takes effects one by one."""
+
+    def append(self, effect: Effect, /) -> None:
+        """One more."""
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -221,7 +228,6 @@ def common(topic: str) -> list[tuple[str, bytes]]:
 
 _NOTHING = blake2b(digest_size=16)
 _encode = msgspec.json.Encoder().encode
-_REASONS = Texts.of([reason.encode() for reason in REASONS])
 
 Which = NDArray[np.int64]  # moments of effects
 Ids = NDArray[np.uint8]  # of effects, (effects, HEX)
@@ -330,10 +336,10 @@ class Moments:
     """The moments of many effects, by index; for compiled code in the form in which it copies them."""
 
     def __init__(
-        self, keys: Sequence[bytes], as_of: NDArray[np.int64], revision: int, sources: Sequence[bytes],
-        event_ids: Sequence[bytes],
-    ) -> None:  # fmt: skip
-        self.keys, self.as_of, self.sources, self.event_ids = keys, as_of, sources, event_ids
+        self, customers: Texts, as_of: NDArray[np.int64], revision: int, sources: Spans, event_ids: Spans
+    ) -> None:
+        self.customers, self.keys, self.as_of = customers, customers.spans(), as_of
+        self.sources, self.event_ids = sources, event_ids
         self._revision = revision
         self._last, self._moment = -1, NOBODY
 
@@ -348,11 +354,6 @@ class Moments:
     @cached_property
     def _times(self) -> list[str]:
         return iso_many(self.as_of)
-
-    @cached_property
-    def customers(self) -> Texts:
-        """Their ids."""
-        return Texts.of(self.keys)
 
     @cached_property
     def heads(self) -> Texts:
@@ -382,11 +383,11 @@ class Moments:
 
     @cached_property
     def _sources(self) -> Texts:
-        return Texts.of(self.sources)
+        return self.sources.joined()
 
     @cached_property
     def _event_ids(self) -> Texts:
-        return Texts.of(self.event_ids)
+        return self.event_ids.joined()
 
     def ids(
         self, which: Which, rule: Callable[[Page], None], ordinal: NDArray[np.uint8] | None = None
@@ -412,12 +413,6 @@ class Moments:
         page.pick(self.heads, which)
         return page
 
-    def told(self, topic: str, which: Which, ids: Ids, page: Page) -> list[Effect]:
-        """The effects whose values stand on a page, but for their end."""
-        page.text(b"}")
-        keys = map(self.keys.__getitem__, which.tolist())
-        return list(map(Effect, repeat(topic), keys, page.written().split(), hexes(ids)))
-
 
 def hexes(ids: Ids) -> list[bytes]:
     """Each id as text."""
@@ -431,25 +426,6 @@ def scores_effects(
     texts = plain_many((scores / 100).ravel().tolist())
     for n, (m, reason) in enumerate(zip(which.tolist(), reasons.tolist(), strict=True)):
         yield scores_effect(of[m], REASONS[reason], texts[5 * n : 5 * n + 5])
-
-
-def publications(
-    of: Moments, which: Which, reasons: NDArray[np.uint8], scores: NDArray[np.uint16]
-) -> list[Effect]:
-    """The same, written together."""
-    ids = of.ids(which, lambda page: page.text(b"scores"))
-    page = of.page(which, ids)
-    page.text(b',"as_of":"')
-    page.time(of.as_of[which])
-    page.text(b'","reason":"')
-    page.pick(_REASONS, reasons)
-    before = b'","scores":{"'
-    for name, column in zip(Scores.__struct_fields__, scores.T, strict=True):
-        page.text(before + name.encode() + b'":')
-        page.hundredths(column)
-        before = b',"'
-    page.text(b"}")
-    return of.told(BEHAVIOR_SCORES, which, ids, page)
 
 
 def result_effect(

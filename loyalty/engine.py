@@ -68,6 +68,7 @@ from loyalty.decode import (
 from loyalty.effects import (
     SOURCE,
     Cause,
+    Effect,
     Moments,
     Which,
     digest,
@@ -86,6 +87,7 @@ from loyalty.row import ENDED, LINKED, OPEN, ROW
 from loyalty.rules import Rules
 from loyalty.side import Side
 from loyalty.single import Single
+from loyalty.spans import Spans
 from loyalty.state import State
 from loyalty.telling import Teller
 from loyalty.telling_many import ManyTeller, Telling, moves_words
@@ -165,11 +167,12 @@ class Engine:
             events["value"][i] = batch.points.get(start + i, 0)
         gone = self._gone(ids, events) if self.erased else frozenset()
         without = gone.union(commands)
-        events["slot"] = self._slots(ids, commands, gone) if without else state.slots(ids)
+        events["slot"] = (
+            self._slots(ids, events, commands, gone) if without else state.slots(ids, events["id_hash"])
+        )
         foretold = kinds == PREDICTION
         kept = np.flatnonzero((policy["traits"][0][kinds] & IS_USAGE == 0) & ~foretold)
-        whose = [ids[i] for i in kept.tolist()]
-        keys, events["key"][kept], entries = self.side.seen(whose, events["hash"][kept])
+        keys, events["key"][kept], entries = self.side.seen(ids.take(kept).all(), events["hash"][kept])
         remembered, touched = np.zeros(len(entries), np.bool_), np.zeros(len(events), np.bool_)
         links = np.empty(batch.links, ROW)
         words: NDArray[np.float64] | None = None
@@ -188,7 +191,7 @@ class Engine:
         def emit(found: Found) -> None:
             self.side.put_seen(keys, entries, remembered)  # a link carries its own
             remembered[:] = False
-            self.emit(batch, start, found, [ids[e] for e in found["event"].tolist()], out, links)
+            self.emit(batch, start, found, ids.take(found["event"]), out, links)
 
         self.run(len(events), run, emit, out)
         self.side.put_seen(keys, entries, remembered)
@@ -237,11 +240,12 @@ class Engine:
         moved[0] = 0
         self._owe(moved)
 
-    def _gone(self, ids: Sequence[bytes], events: NDArray[np.void]) -> frozenset[int]:
+    def _gone(self, ids: Spans, events: NDArray[np.void]) -> frozenset[int]:
         """Records of erased customers; one that begins anew takes the stub away."""
         gone = set()
-        for i, id in enumerate(ids):
-            if id in self.state or digest(id) not in self.erased:
+        unknown = np.flatnonzero(~self.state.knows(ids, events["id_hash"]))
+        for i, id in zip(unknown.tolist(), ids.take(unknown).all(), strict=True):
+            if digest(id) not in self.erased:
                 continue
             if events["kind"][i] in _REOPENS:
                 self.erased.discard(digest(id))
@@ -253,19 +257,23 @@ class Engine:
                 events["flag"][i] = ERASED
         return frozenset(gone)
 
-    def _slots(self, ids: Sequence[bytes], commands: Sequence[int], gone: frozenset[int]) -> Slots:
+    def _slots(
+        self, ids: Spans, events: NDArray[np.void], commands: Sequence[int], gone: frozenset[int]
+    ) -> Slots:
         """Slots where some records make nobody known: -1 for commands to strangers, -2 for the erased."""
         slots = np.full(len(ids), -1, np.int32)
         slots[list(gone)] = -2
         others = np.setdiff1d(np.arange(len(ids)), [*commands, *gone])
-        slots[others] = self.state.slots([ids[i] for i in others.tolist()])
-        here = {ids[i]: slots[i] for i in others.tolist()}
+        slots[others] = self.state.slots(ids.take(others), events["id_hash"][others])
+        # Those whom other records make known have a row only later, but a slot already.
+        here = dict(zip(ids.take(others).all(), slots[others].tolist(), strict=True)) if commands else {}
         for i in commands:
-            slots[i] = -1 if i in gone else here[ids[i]] if ids[i] in here else self.state.find(ids[i])
+            id = ids[i]
+            slots[i] = -1 if i in gone else here[id] if id in here else self.state.find(id)
         return slots
 
     def emit(
-        self, batch: Batch, start: int, found: Found, ids: list[bytes], out: Outcome,
+        self, batch: Batch, start: int, found: Found, ids: Spans, out: Outcome,
         links: NDArray[np.void] | None = None,
     ) -> None:  # fmt: skip
         """Turn effects into records, and do to the side table what they say, in their order.
@@ -287,36 +295,36 @@ class Engine:
             if kind >= MISSION and (told is None or kind not in _GAME)
         }
         names = (found[name][busy].tolist() for name in ("kind", "detail", "cause", "event", "as_of"))
-        rows = zip(busy.tolist(), which[busy].tolist(), *names, strict=True)
-        for n, m, kind, detail, cause, event, as_of in rows:
-            if told is not None:
-                told.hand_out(n + 1, out.effects)
-            i, id = start + event, ids[n]
+        rows = zip(busy.tolist(), which[busy].tolist(), ids.take(busy).all(), *names, strict=True)
+        effects: list[Effect] = []
+        places: list[int] = []  # of effects that come between those told together
+        for n, m, id, kind, detail, cause, event, as_of in rows:
+            i = start + event
             if kind == PUBLICATION:
-                out.effects.append(next(published))
+                effects.append(next(published))
             elif kind in _GAME:
                 paid = cause == BY_EVENT and batch.events["kind"][i] in _MONEY
                 hash_ = int(batch.events["hash"][i]) if paid else None
                 if told is not None:
                     self._many_teller.keep(told, n, hash_, out.forwards)
                 elif kind == MISSION:
-                    teller.mission(moments[m], next(game[kind]), self.seen, out.effects, out.forwards)
+                    teller.mission(moments[m], next(game[kind]), self.seen, effects, out.forwards)
                 elif kind == BADGE:
-                    teller.badge(moments[m], next(game[kind]), revision, self.seen, out.effects)
+                    teller.badge(moments[m], next(game[kind]), revision, self.seen, effects)
                 elif kind == GRANT:
-                    teller.grant(moments[m], next(game[kind]), revision, out.effects, hash_)
+                    teller.grant(moments[m], next(game[kind]), revision, effects, hash_)
                 else:
-                    teller.tier(moments[m], next(game[kind]), revision, out.effects)
+                    teller.tier(moments[m], next(game[kind]), revision, effects)
             elif kind == ASK:
                 by = Cause(moments.sources[m].decode(), moments.event_ids[m].decode())
                 out.asks.append(Ask(id, detail, as_of, revision, by))
             elif kind == OPEN_GRANTS:
-                teller.repeat_open(moments[m], next(game[kind]), out.effects)
+                teller.repeat_open(moments[m], next(game[kind]), effects)
             elif kind == CAMPAIGN:
                 row = next(game[kind])
-                self.campaigns.campaign(moments[m], row, revision, self.seen, out.effects, out.forwards)
+                self.campaigns.campaign(moments[m], row, revision, self.seen, effects, out.forwards)
             elif kind == RESULT:
-                out.effects.append(result_effect(records[i], revision, self.partition, detail))
+                effects.append(result_effect(records[i], revision, self.partition, detail))
             elif kind == REKEY:
                 self.rekey(batch, i, out)
             elif kind == LINK:
@@ -328,12 +336,16 @@ class Engine:
             elif kind == RESET:
                 side.set_profile(id, {})
                 side.forget_grants(id)
-        if told is not None:
-            told.hand_out(len(found), out.effects)
+            if told is not None:
+                places += [n] * (len(effects) - len(places))
+        if told is None:
+            out.effects.extend(effects)
+        else:
+            out.effects.add(told.among(places, effects))
         refreshed = (found["kind"] == PUBLICATION) & (found["detail"] == REFRESH)
         out.counts["refreshes"] += int(np.count_nonzero(refreshed))
 
-    def _moments(self, batch: Batch, start: int, found: Found, ids: list[bytes]) -> tuple[Moments, Which]:
+    def _moments(self, batch: Batch, start: int, found: Found, ids: Spans) -> tuple[Moments, Which]:
         """The moments of effects, and which of them is an effect's."""
         new = np.ones(len(found), np.bool_)
         new[1:] = False
@@ -341,16 +353,17 @@ class Engine:
             new[1:] |= found[name][1:] != found[name][:-1]
         firsts = np.flatnonzero(new)
         first = found[firsts]
-        origins = list(batch.records.causes(start + first["event"].astype(np.int64)))
-        sources, event_ids = [source for source, _ in origins], [event_id for _, event_id in origins]
+        sources, event_ids = batch.records.causes(start + first["event"].astype(np.int64))
         timed = np.flatnonzero(first["cause"] != BY_EVENT)
-        for m, cause, at in zip(
-            timed.tolist(), first["cause"][timed].tolist(), iso_many(first["caused_at"][timed]), strict=True
-        ):
-            sources[m], event_ids[m] = SOURCE.encode(), f"{_BY.get(cause, 'tick')}:{at}".encode()
-        keys = [ids[n] for n in firsts.tolist()]
-        revision = self.state.partition.revision
-        return Moments(keys, first["as_of"], revision, sources, event_ids), np.cumsum(new, dtype=np.int64) - 1
+        if len(timed):
+            times = zip(first["cause"][timed].tolist(), iso_many(first["caused_at"][timed]), strict=True)
+            sources = sources.but(timed, [SOURCE.encode()] * len(timed))
+            event_ids = event_ids.but(
+                timed, [f"{_BY.get(cause, 'tick')}:{at}".encode() for cause, at in times]
+            )
+        customers, revision = ids.take(firsts).joined(), self.state.partition.revision
+        moments = Moments(customers, first["as_of"], revision, sources, event_ids)
+        return moments, np.cumsum(new, dtype=np.int64) - 1
 
     def _link(self, batch: Batch, i: int, row: bytes, out: Outcome) -> None:
         record, id = batch.records[i], batch.ids[i]
@@ -399,7 +412,7 @@ class Engine:
             self.state.partition_changed()
             out.counts["markers"] += 1
 
-    def _sweep(self, found: NDArray[np.void], ids: list[bytes]) -> None:
+    def _sweep(self, found: NDArray[np.void], ids: Spans) -> None:
         """Forget side entries too old to decide anything.
 
         Now and then, of a few customers, and at ticks only: then no event of the same batch is on its way to
@@ -470,7 +483,7 @@ class Engine:
         side.set_profile(id, mine | taken)
         out.counts["merges"] += 1
         for found in told:
-            self.emit(batch, i, found, [id] * len(found), out)
+            self.emit(batch, i, found, Spans.of([id] * len(found)), out)
 
     def content(self, revision: int) -> Content:
         """The content of a revision, asked for once."""

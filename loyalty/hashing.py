@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
+from loyalty.spans import Spans
 
 BASIS = np.uint64(14695981039346656037)
 PRIME = np.uint64(1099511628211)
@@ -36,28 +37,31 @@ def finished(z: Any) -> Any:
 
 
 @compiled
-def _hashes(joined: NDArray[np.uint8], lengths: NDArray[np.int64], out: NDArray[np.uint64]) -> None:
-    start = 0
-    for i in range(lengths.shape[0]):
-        end = start + lengths[i]
-        z = BASIS
-        for at in range(start, end):
-            z = (z ^ np.uint64(joined[at])) * PRIME
-        out[i] = finished(z)
-        start = end
+def _hash(text: NDArray[np.uint8], start: int, end: int) -> Any:
+    z = BASIS
+    for i in range(start, end):
+        z = (z ^ np.uint64(text[i])) * PRIME
+    return finished(z)
+
+
+@compiled
+def _hashes(
+    text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], out: NDArray[np.uint64]
+) -> None:
+    for n in range(len(starts)):
+        out[n] = _hash(text, starts[n], ends[n])
 
 
 def hash64_many(items: Sequence[bytes]) -> NDArray[np.uint64]:
     """The hash of each of `items`, shape (len(items),)."""
-    lengths = np.fromiter(map(len, items), np.int64, len(items))
-    out = np.empty(len(items), np.uint64)
-    _hashes(np.frombuffer(b"".join(items), np.uint8), lengths, out)
+    spans, out = Spans.of(items), np.empty(len(items), np.uint64)
+    _hashes(spans.text, spans.starts, spans.ends, out)
     return out
 
 
 def hash64(data: bytes) -> int:
     """The hash of `data`, 1 .. 2^64 - 1."""
-    return int(hash64_many([data])[0])
+    return int(_hash(np.frombuffer(data, np.uint8), 0, len(data)))
 
 
 def word_hash(word: str) -> int:

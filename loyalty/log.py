@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class Texts(NamedTuple):
+class Column(NamedTuple):
     """Texts one after the other in one, by where each ends; `missing` ones have no bytes."""
 
     text: bytes
@@ -19,7 +19,7 @@ class Texts(NamedTuple):
     missing: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, texts: Iterable[bytes | None]) -> Texts:
+    def of(cls, texts: Iterable[bytes | None]) -> Column:
         """These."""
         given = list(texts)
         found = [text or b"" for text in given]
@@ -49,7 +49,7 @@ class Log:
     """Records of a partition: their offsets and values."""
 
     offsets: NDArray[np.int64]
-    values: Texts
+    values: Column
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -58,24 +58,4 @@ class Log:
 def joined(records: Sequence[tuple[int, bytes | None]]) -> Log:
     """The log of (offset, value), None for a record without one."""
     offsets = np.array([offset for offset, _ in records], np.int64)
-    return Log(offsets, Texts.of(value for _, value in records))
-
-
-class Spans(Sequence[bytes]):
-    """Pieces of a text (u1), in any order; each becomes bytes when it is asked for."""
-
-    def __init__(self, text: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
-        self.text, self.starts, self.ends = text, starts, ends
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    @overload
-    def __getitem__(self, n: int) -> bytes: ...
-    @overload
-    def __getitem__(self, n: slice) -> Spans: ...
-    def __getitem__(self, n: int | slice) -> bytes | Spans:
-        """A piece, or some of them."""
-        if isinstance(n, slice):
-            return Spans(self.text, self.starts[n], self.ends[n])
-        return self.text[self.starts[n] : self.ends[n]].tobytes()
+    return Log(offsets, Column.of(value for _, value in records))

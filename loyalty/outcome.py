@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from loyalty.asking import Ask
 from loyalty.decode import Batch
-from loyalty.effects import Effect
 from loyalty.row import ROW
+from loyalty.told import Told
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Outcome:
     """What one transaction commits, besides `State.changes()`."""
 
     position: int = 0  # offset to commit for the partition
-    effects: list[Effect] = field(default_factory=list)
+    effects: Told = field(default_factory=Told)
     forwards: list[tuple[bytes, bytes]] = field(default_factory=list)  # (key, value) for customer-events
     dead: list[tuple[int, str, str]] = field(default_factory=list)  # (offset, reason, message)
     counts: Counter[str] = field(default_factory=Counter)

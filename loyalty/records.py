@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from loyalty.spans import Spans
+
 
 class Record(msgspec.Struct, gc=False):
     """A record as it stands on the topic."""
@@ -36,7 +38,7 @@ class Records:
         self, text: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64], found: dict[int, Record],
         causes: NDArray[np.int64],
     ) -> None:  # fmt: skip
-        """`found`: those that are decoded already; `causes`: where `causes` of all others stand."""
+        """`found`: those that are decoded already; `causes`: where those of all others begin and end."""
         self._text, self._starts, self._ends = text, starts, ends
         self._found, self._causes = found, causes
 
@@ -57,12 +59,16 @@ class Records:
             record = self._found[i] = decode_one(self.raw(i))
         return record
 
-    def causes(self, which: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes]]:
+    def causes(self, which: NDArray[np.int64]) -> tuple[Spans, Spans]:
         """Source and event_id of these records, without decoding them."""
-        text, found = self._text, self._found
-        for i, a, b, c, d in zip(which.tolist(), *self._causes[:, which].tolist(), strict=True):
-            record = found.get(i)
-            if record is None:
-                yield text[a:b], text[c:d]
-            else:
-                yield record.source.encode(), record.event_id.encode()
+        text = np.frombuffer(self._text, np.uint8)
+        begin, end, other, last = (places[which] for places in self._causes)
+        sources, event_ids = Spans(text, begin, end), Spans(text, other, last)
+        unread = np.flatnonzero(end == 0)
+        if not len(unread):
+            return sources, event_ids
+        records = [self[i] for i in which[unread].tolist()]
+        return (
+            sources.but(unread, [record.source.encode() for record in records]),
+            event_ids.but(unread, [record.event_id.encode() for record in records]),
+        )

@@ -17,6 +17,7 @@ from loyalty.columns import EVENT
 from loyalty.compiled import STAMP, compiled
 from loyalty.hashing import BASIS, PRIME, finished
 from loyalty.log import Log
+from loyalty.spans import Spans
 from loyalty.texts import CLOSE, COLON, COMMA, QUOTE, Bytes, number_at, scalar_end, string_end
 from loyalty.times import LENGTH, NO_TIME, time_at
 
@@ -63,7 +64,7 @@ class Scanned:
     plain: NDArray[np.bool_]
     events: NDArray[np.void]  # EVENT: at, kind, hash, id_hash
     values: NDArray[np.float64]
-    ids: list[bytes]  # customers
+    ids: Spans  # customers
     told: NDArray[np.bool_]  # has one of the attributes asked for
     causes: NDArray[np.int64]  # (4, records): where source and event_id begin and end in the text
 
@@ -86,12 +87,12 @@ class Scanner:
         events, values = np.zeros(count, EVENT), np.zeros(count)
         plain, told = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         places = np.zeros((6, count), np.int64)
+        bytes_ = np.frombuffer(text, np.uint8)
         _scan(
-            np.frombuffer(text, np.uint8), ends, self._types, self._wanted, self._lengths, events,
+            bytes_, ends, self._types, self._wanted, self._lengths, events,
             values, places, plain, told,
         )  # fmt: skip
-        ids = [text[a:b] for a, b in zip(*places[:2].tolist(), strict=True)]
-        return Scanned(plain, events, values, ids, told, places[2:])
+        return Scanned(plain, events, values, Spans(bytes_, places[0], places[1]), told, places[2:])
 
 
 @compiled

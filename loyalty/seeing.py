@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from loyalty import conditions
 from loyalty.conditions import Kind
 from loyalty.effects import plain
+from loyalty.spans import Texts
 from loyalty.wording import TESTS, Condition
-from loyalty.writing import Page, Texts, floats
+from loyalty.writing import Page, floats
 
 Words = dict[str, Any]  # of a profile
 

@@ -34,6 +34,7 @@ from loyalty.points import balance
 from loyalty.records import Record
 from loyalty.row import ACTIVE, AT_REST, OPEN, UNDER_WAY
 from loyalty.rules import Rules
+from loyalty.spans import Spans
 from loyalty.telling import unknown_refund
 from loyalty.times import iso
 from loyalty.wording import ask
@@ -291,7 +292,7 @@ class Single:
             told: list[Any] = []
             engine.run(1, run, lambda found: told.append(found.copy()), out)
             for found in told:
-                engine.emit(batch, i, found, [id] * len(found), out)
+                engine.emit(batch, i, found, Spans.of([id] * len(found)), out)
             if status:
                 state.touch(np.array([slot], np.int32))
         if granted and status != TAKEN:

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty.due import Due
+from loyalty.ids import Ids
 from loyalty.packing import pack
 from loyalty.row import NO_TIME, NONE, OPEN, RAW, ROW
+from loyalty.spans import Spans
 from loyalty.upgrade import current_many
 
 ROW_KEY = b"c"
@@ -31,6 +33,9 @@ _STRIDE = 16_384  # slots that the clock's hand looks at together
 _GROWTH = 65_536  # rows by which memory grows at most
 
 Slots = NDArray[np.int32]
+Ordinals = NDArray[np.int64]
+
+_NOBODY: Ordinals = np.zeros(0, np.int64)
 
 
 class Cold(Protocol):
@@ -88,8 +93,7 @@ class State:
         self._keeps_all = cold is None
         self._max_rows = max_rows
         # By ordinal.
-        self._ordinals: dict[bytes, int] = {}
-        self._ids: list[bytes] = []
+        self._ids = Ids()
         self._slot_of = np.full(1024, -1, np.int32)
         self._due = Due()
         self._as_of = np.full(1024, NO_TIME, np.int64)
@@ -103,7 +107,7 @@ class State:
         self._used = 0  # slots from here on were never used
         self._free: list[int] = []
         self._hand = 0
-        self._by_id: list[bytes] = []
+        self._by_id = _NOBODY  # ordinals in the order of ids, while somebody walks through them
         self._side_changed: dict[bytes, bytes | None] = {}
         # By customer: keys of side entries in these two, so that nobody walks through all of them.
         self._side_keys: dict[bytes, set[bytes]] = {}
@@ -138,7 +142,8 @@ class State:
 
     def unload(self, ids: Sequence[bytes]) -> None:
         """These committed rows were deleted."""
-        ordinals = self._ordinals_of([id for id in ids if id in self._ordinals])
+        ordinals = self._ids.find(ids)
+        ordinals = ordinals[ordinals >= 0]
         self._known[ordinals] = False
         self._as_of[ordinals] = NO_TIME
         self._due.put(ordinals, np.full(len(ordinals), NO_TIME, np.int64))
@@ -151,25 +156,31 @@ class State:
 
     # -- rows ---------------------------------------------------------------------------------------
 
-    def slots(self, ids: Sequence[bytes]) -> Slots:
-        """Slot of each id; unknown ones get a row of zeros, cold ones are read in."""
-        return self._warm(self._ordinals_of(ids))
+    def slots(self, ids: Sequence[bytes], hashes: NDArray[np.uint64] | None = None) -> Slots:
+        """Slot of each id; unknown ones get a row of zeros, cold ones are read in.  `hashes`: of the ids."""
+        return self._warm(self._ordinals_of(ids, hashes))
 
     def find(self, id: bytes) -> int:
         """Slot of a customer that has a row, else -1."""
-        ordinal = self._ordinals.get(id, -1)
+        ordinal = self._ids.one(id)
         if ordinal < 0 or not self._known[ordinal]:
             return -1
         return int(self._warm(np.array([ordinal], np.int64))[0])
 
     def __contains__(self, id: bytes) -> bool:
         """Whether a customer has a row."""
-        ordinal = self._ordinals.get(id, -1)
+        ordinal = self._ids.one(id)
         return ordinal >= 0 and bool(self._known[ordinal])
+
+    def knows(self, ids: Sequence[bytes], hashes: NDArray[np.uint64] | None = None) -> NDArray[np.bool_]:
+        """Which customers have a row."""
+        ordinals = self._ids.find(ids, hashes)
+        known: NDArray[np.bool_] = (ordinals >= 0) & self._known[ordinals]
+        return known
 
     def peek(self, id: bytes) -> bytes | None:
         """A customer's row for somebody who looks in between; it is neither read in nor pinned."""
-        ordinal = self._ordinals.get(id, -1)
+        ordinal = self._ids.one(id)
         if ordinal < 0 or not self._known[ordinal]:
             return None
         slot = self._slot_of[ordinal]
@@ -184,7 +195,7 @@ class State:
         found = np.zeros(len(ordinals), ROW)
         warm, cold = np.flatnonzero(slots >= 0), np.flatnonzero(slots < 0)
         found.view(RAW)[warm] = self._raw[slots[warm]]
-        ids = [self._ids[ordinal] for ordinal in ordinals[cold].tolist()]
+        ids = self._ids.at(ordinals[cold]).all()
         stored = [
             (n, id, row) for n, id, row in zip(cold, ids, self._committed_rows(ids), strict=True) if row
         ]
@@ -200,12 +211,11 @@ class State:
 
     def id_of(self, slot: int) -> bytes:
         """Id of the customer in a slot."""
-        return self._ids[int(self._owner[slot])]
+        return self._ids.at(self._owner[[slot]])[0]
 
-    def ids_of(self, slots: Slots) -> list[bytes]:
+    def ids_of(self, slots: NDArray[np.integer]) -> Spans:
         """Ids of the customers in these slots."""
-        ids = self._ids
-        return [ids[ordinal] for ordinal in self._owner[slots].tolist()]
+        return self._ids.at(self._owner[slots])
 
     def touch(self, slots: Slots) -> None:
         """The fold has changed these rows."""
@@ -217,16 +227,9 @@ class State:
         ordinals = self._owner[slots].astype(np.int64)
         self._index(ordinals, rows["state"][slots], rows["due"][slots], rows["as_of"][slots])
 
-    def _ordinals_of(self, ids: Sequence[bytes]) -> NDArray[np.int64]:
+    def _ordinals_of(self, ids: Sequence[bytes], hashes: NDArray[np.uint64] | None = None) -> Ordinals:
         """Ordinal of each id; new ones get the next."""
-        known = self._ordinals
-        try:
-            return np.fromiter(map(known.__getitem__, ids), np.int64, len(ids))
-        except KeyError:
-            new = list(dict.fromkeys(id for id in ids if id not in known))
-        first = len(self._ids)
-        self._ids += new
-        known.update(zip(new, range(first, len(self._ids)), strict=True))
+        ordinals = self._ids.add(ids, hashes)
         size = len(self._slot_of)
         if len(self._ids) > size:
             more = max(len(self._ids) - size, size // 2)
@@ -234,7 +237,7 @@ class State:
             self._due.grow(more)
             self._as_of = np.append(self._as_of, np.full(more, NO_TIME, np.int64))
             self._known = np.append(self._known, np.zeros(more, np.bool_))
-        return np.fromiter(map(known.__getitem__, ids), np.int64, len(ids))
+        return ordinals
 
     # -- memory -------------------------------------------------------------------------------------
 
@@ -274,12 +277,12 @@ class State:
         self._pinned[places] = True
         self._raw[places] = np.zeros(1, RAW)
         stored = np.flatnonzero(self._known[wanted])
-        ids = self._ids
-        rows = self._committed_rows([ids[ordinal] for ordinal in wanted[stored].tolist()])
+        ids = self._ids.at(wanted[stored]).all()
+        rows = self._committed_rows(ids)
         found = [number for number, row in enumerate(rows) if row is not None]
         if found:
             present = [row for row in rows if row is not None]
-            owners = [ids[ordinal] for ordinal in wanted[stored[found]].tolist()]
+            owners = [ids[number] for number in found]
             self._raw[places[stored[found]]] = current_many(owners, present).view(RAW)
         return self._slot_of[ordinals]
 
@@ -352,17 +355,14 @@ class State:
     def after(self, id: bytes, limit: int) -> Slots:
         """Open rows whose id is above the given one, in the order of their ids, at most `limit`."""
         if len(self._by_id) != len(self._ids):
-            self._by_id = sorted(self._ids)
-        chosen: list[int] = []
-        for place in range(bisect_right(self._by_id, id), len(self._by_id)):
-            ordinal = self._ordinals[self._by_id[place]]
-            if self._due.at[ordinal] != NO_TIME:
-                chosen.append(ordinal)
-                if len(chosen) == limit:
-                    break
-        else:
-            self._by_id = []  # whoever walks through has come to the end
-        return self._warm(np.array(chosen, np.int64))
+            ids = self._ids.all().all()
+            self._by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+        start = bisect_right(self._by_id, id, key=lambda ordinal: self._ids.at(np.array([ordinal]))[0])
+        later = self._by_id[start:]
+        chosen = later[self._due.at[later] != NO_TIME][:limit]
+        if len(chosen) < limit:
+            self._by_id = _NOBODY  # whoever walks through has come to the end
+        return self._warm(chosen)
 
     def _in_order(self, ordinals: NDArray[np.int64], limit: int) -> Slots:
         due = self._due.at[ordinals]
@@ -370,10 +370,7 @@ class State:
             # All that share the last due time stay in: ids decide among them.
             some = due <= np.partition(due, limit - 1)[limit - 1]
             ordinals, due = ordinals[some], due[some]
-        ids = self._ids
-        ranked = sorted(
-            (at, ids[ordinal], ordinal) for at, ordinal in zip(due.tolist(), ordinals.tolist(), strict=True)
-        )
+        ranked = sorted(zip(due.tolist(), self._ids.at(ordinals).all(), ordinals.tolist(), strict=True))
         return self._warm(np.array([ordinal for _, _, ordinal in ranked[:limit]], np.int64))
 
     def _index(
@@ -428,13 +425,13 @@ class State:
 
     def at_rest(self, id: bytes) -> bool:
         """Whether a customer is known to have no grants to be told again; looking is a walk in the store."""
-        ordinal = self._ordinals.get(id, -1)
+        ordinal = self._ids.one(id)
         return 0 <= ordinal < len(self._at_rest) and bool(self._at_rest[ordinal])
 
     def set_at_rest(self, id: bytes, at_rest: bool) -> None:
         """Somebody has looked, or given one."""
-        ordinal = self._ordinals.get(id, -1)
-        if ordinal >= 0 and at_rest != self.at_rest(id):
+        ordinal = self._ids.one(id)
+        if ordinal >= 0:
             self._at_rest.extend(bytes(max(0, len(self._ids) - len(self._at_rest))))
             self._at_rest[ordinal] = at_rest
 
@@ -449,8 +446,7 @@ class State:
         """What this transaction has changed."""
         if self._told is None:
             slots = np.flatnonzero(self._changed[: self._used])
-            ids = self._ids
-            keys = [ROW_KEY + ids[ordinal] for ordinal in self._owner[slots].tolist()]
+            keys = [ROW_KEY + id for id in self.ids_of(slots).all()]
             values: list[bytes | None] = list(pack(self.rows, slots))
             for n in np.flatnonzero(self.rows["state"][slots] == NONE).tolist():
                 values[n] = None  # erased

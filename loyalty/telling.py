@@ -31,6 +31,7 @@ from loyalty.effects import (
     REWARD_GRANTS,
     Effect,
     Moment,
+    Put,
     effect_id,
     mission_id,
     plain,
@@ -165,7 +166,7 @@ class Teller:
 
     def mission(
         self, of: Moment, row: MissionTold, seen: NDArray[np.float64],
-        effects: list[Effect], forwards: list[Forward],
+        effects: Put, forwards: list[Forward],
     ) -> None:  # fmt: skip
         """What became of a mission."""
         detail = row.detail
@@ -194,7 +195,7 @@ class Teller:
                 forwards.append(ask(row.number, of.customer_id, release, of.at, -1, -template.points))
 
     def badge(
-        self, of: Moment, row: BadgeTold, revision: int, seen: NDArray[np.float64], effects: list[Effect]
+        self, of: Moment, row: BadgeTold, revision: int, seen: NDArray[np.float64], effects: Put
     ) -> None:
         """A level awarded."""
         names = self.names(revision)
@@ -207,7 +208,7 @@ class Teller:
         saw = self._saw(of, names.level(row.number, row.level), seen, row.seen)
         effects.append(decision(of, rule, "badge", "awarded", rule, title, row.control, saw))
 
-    def tier(self, of: Moment, row: TierTold, revision: int, effects: list[Effect]) -> None:
+    def tier(self, of: Moment, row: TierTold, revision: int, effects: Put) -> None:
         """Another tier."""
         tiers = self.names(revision).tiers
         name = tiers[row.level] if row.level < len(tiers) else ""
@@ -215,7 +216,7 @@ class Teller:
         effects.append(_award(of, rule, "tier", 0, '"tier"', row.level, name, row.reason))
 
     def grant(
-        self, of: Moment, row: GrantTold, revision: int, effects: list[Effect],
+        self, of: Moment, row: GrantTold, revision: int, effects: Put,
         caused_by: int | None, reverses: str = "",
     ) -> None:  # fmt: skip
         """Points or an offer.  `caused_by`: hash of the money event they came of, None for another cause."""
@@ -247,9 +248,7 @@ class Teller:
                 title = plain(self.names(revision).badges[row.number].name)
             effects.append(decision(of, name, "grant", kind, rule, title, row.control, saw))
 
-    def repeat(
-        self, of: Moment, grant_id: str, grant: Grant, as_of: int, balance: int, effects: list[Effect]
-    ) -> None:
+    def repeat(self, of: Moment, grant_id: str, grant: Grant, as_of: int, balance: int, effects: Put) -> None:
         """Tell of an offer again that nobody has answered for."""
         grant.repeats, grant.told = grant.repeats + 1, as_of
         self._side.put_grant(of.key, grant_id, grant)
@@ -258,7 +257,7 @@ class Teller:
             _granted(of, id, grant_id, grant.kind, grant.rule, 0, grant.offer, balance, 0, "", grant.repeats)
         )
 
-    def repeat_open(self, of: Moment, row: OpenTold, effects: list[Effect]) -> None:
+    def repeat_open(self, of: Moment, row: OpenTold, effects: Put) -> None:
         """Tell of all offers again that wait for a day or more."""
         for key, grant in self._side.waiting_grants(of.key):
             if row.as_of - grant.told >= _DAY_MS:

@@ -6,12 +6,14 @@ text.  For a few it takes longer than one by one.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loyalty.blake2 import HEX
 from loyalty.columns import (
     BADGE,
     GRANT,
@@ -28,20 +30,24 @@ from loyalty.columns import (
 )
 from loyalty.effects import (
     BADGE_AWARDS,
+    BEHAVIOR_SCORES,
     DECISIONS,
     MISSION_PROGRESS,
     REWARD_GRANTS,
     Effect,
     Ids,
     Moments,
+    Scores,
     Which,
     hexes,
     plain,
-    publications,
 )
+from loyalty.effects import REASONS as PUBLICATIONS
 from loyalty.game import LEVELS
 from loyalty.seeing import saw
 from loyalty.side import Grant, Side
+from loyalty.spans import Spans, Texts
+from loyalty.told import Columns
 from loyalty.wording import (
     BEGINS,
     ENDS,
@@ -59,11 +65,13 @@ from loyalty.wording import (
     mission_rule,
     shown,
 )
-from loyalty.writing import Page, Texts, floats
+from loyalty.writing import Page, floats
 
 Found = NDArray[np.void]
 
 _GRANTS = Texts.of([kind.encode() for kind in GRANTS])
+_PUBLISHED = Texts.of([reason.encode() for reason in PUBLICATIONS])
+_EACH = 1 << 32  # ranks of a place: an effect, its decision, what else comes of it
 _BITS = {"revision": 31, "number": 16}  # of an EFFECT; other fields have 8
 
 
@@ -83,8 +91,7 @@ class Telling:
         self, found: Found, of: Moments, which: Which, seen: NDArray[np.float64]
     ) -> None:  # fmt: skip
         self.found, self.of, self.which, self.seen = found, of, which, seen
-        self.effects: list[Effect | None] = [None] * (2 * len(found))  # an effect, and its decision
-        self._done = 0
+        self._parts: defaultdict[str, list[Columns]] = defaultdict(list)  # topic
         self.forwards: dict[int, Forward] = {}
         self.grants: dict[int, tuple[str, Grant]] = {}  # their ids, and what is kept of them
 
@@ -94,19 +101,25 @@ class Telling:
         busy[[*self.forwards, *self.grants]] = True
         return np.flatnonzero(busy)
 
-    def hand_out(self, end: int, effects: list[Effect]) -> None:
-        """The effects of all places before `end` that are not handed out yet."""
-        effects.extend([each for each in self.effects[2 * self._done : 2 * end] if each is not None])
-        self._done = end
-
     def put(self, topic: str, places: Which, ids: Ids, page: Page, second: int = 0) -> None:
-        """Keep what stands on a page."""
-        self.lay(places, self.of.told(topic, self.which[places], ids, page), second)
+        """The effects whose values stand on a page, but for their end."""
+        page.text(b"}")
+        hexes = np.arange(0, ids.size + 1, HEX)
+        self._parts[topic].append(
+            Columns(
+                topic, _EACH * places + second, self.of.keys.take(self.which[places]), page.written().spans(),
+                Spans(ids.reshape(-1), hexes[:-1], hexes[1:]),
+            )
+        )  # fmt: skip
 
-    def lay(self, places: Which, effects: list[Effect], second: int = 0) -> None:
-        """Keep effects of some places."""
-        for place, effect in zip((2 * places + second).tolist(), effects, strict=True):
-            self.effects[place] = effect
+    def among(self, places: Sequence[int], effects: Sequence[Effect]) -> list[Columns]:
+        """All of them by topic, and among them others, each behind those of its place."""
+        others: defaultdict[str, list[tuple[int, Effect]]] = defaultdict(list)
+        for n, (place, effect) in enumerate(zip(places, effects, strict=True), 2):
+            others[effect.topic].append((_EACH * place + n, effect))
+        for topic, ranked in others.items():
+            self._parts[topic].append(Columns.of(*zip(*ranked, strict=True)))
+        return [Columns.merged(parts) for parts in self._parts.values()]
 
 
 class ManyTeller:
@@ -120,16 +133,29 @@ class ManyTeller:
         kinds = telling.found["kind"]
         for kind, write in (
             (MISSION, self._missions), (BADGE, self._badges), (TIER, self._tiers), (GRANT, self._grants),
+            (PUBLICATION, self._publications),
         ):  # fmt: skip
             places = np.flatnonzero(kinds == kind)
             if len(places):
                 write(telling, places, telling.found[places], revision)
-        places = np.flatnonzero(kinds == PUBLICATION)
-        if len(places):
-            rows = telling.found[places]
-            which = telling.which[places]
-            telling.lay(places, publications(telling.of, which, rows["detail"], rows["scores"]))
         return telling
+
+    def _publications(self, telling: Telling, places: Which, rows: Found, _: int) -> None:
+        """The five scores."""
+        of, which = telling.of, telling.which[places]
+        ids = of.ids(which, lambda page: page.text(b"scores"))
+        page = of.page(which, ids)
+        page.text(b',"as_of":"')
+        page.time(of.as_of[which])
+        page.text(b'","reason":"')
+        page.pick(_PUBLISHED, rows["detail"])
+        before = b'","scores":{"'
+        for name, column in zip(Scores.__struct_fields__, rows["scores"].T, strict=True):
+            page.text(before + name.encode() + b'":')
+            page.hundredths(column)
+            before = b',"'
+        page.text(b"}")
+        telling.put(BEHAVIOR_SCORES, places, ids, page)
 
     def _missions(self, telling: Telling, places: Which, rows: Found, _: int) -> None:
         """What became of missions."""

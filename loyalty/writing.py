@@ -7,17 +7,15 @@ float32, whole ones exactly and without a point, and what is no finite number as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.blake2 import HEX, digests
+from loyalty.blake2 import HEX
 from loyalty.compiled import STAMP, compiled
+from loyalty.spans import Texts
 from loyalty.times import LENGTH, put_time
 
 _TEXT, _PICK, _QUOTE, _INTEGER, _HUNDREDTHS, _TIME, _HEX, _NUMBER, _FLAG, _WORD, _LIST, _SKIP = range(12)
@@ -34,32 +32,6 @@ _TENS: NDArray[np.float64] = np.array([10.0**n for n in range(23)])  # exact in 
 _PIECE = np.dtype(
     [("kind", "i8"), ("first", "i8"), ("count", "i8"), (f"stamp_{STAMP}", "i8")]
 )  # the stamp so that no cache gives code of other sources
-
-
-@dataclass(slots=True)
-class Texts:
-    """Texts one after the other: `places` of `data` are where each begins, and where the last ends."""
-
-    data: NDArray[np.uint8]
-    places: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, texts: Sequence[bytes]) -> Texts:
-        """These texts."""
-        places = np.array([0, *accumulate(map(len, texts))], np.int64)
-        return cls(np.frombuffer(b"".join(texts), np.uint8), places)
-
-    def __len__(self) -> int:
-        return len(self.places) - 1
-
-    def split(self) -> list[bytes]:
-        """Each text."""
-        whole = self.data.tobytes()
-        return [whole[a:b] for a, b in pairwise(self.places.tolist())]
-
-    def hashed(self) -> NDArray[np.uint8]:
-        """The BLAKE2b of each text in hexadecimal digits, (texts, HEX)."""
-        return digests(self.data, self.places)
 
 
 def floats(values: NDArray[np.float64]) -> Texts:

@@ -21,8 +21,9 @@ from loyalty.content import Decisions
 from loyalty.effects import PREDICTIONS, SOURCE, Cause, Effect, Moment, effect_id, moment, plain
 from loyalty.game import Game
 from loyalty.row import ROW
+from loyalty.spans import Texts
 from loyalty.times import iso_many
-from loyalty.writing import Page, Texts
+from loyalty.writing import Page
 from ml import features, ranking
 from ml.card import Card
 from ml.drift import Reservoir, feature_drift, score_drift

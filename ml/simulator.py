@@ -21,6 +21,7 @@ from loyalty.engine import Engine, Outcome
 from loyalty.events import ACTIVITY
 from loyalty.game import Game
 from loyalty.log import joined
+from loyalty.spans import Spans
 from loyalty.state import State
 from loyalty.times import iso_many
 from ml.features import TARIFFS
@@ -54,12 +55,9 @@ class Content(msgspec.Struct):
 class _Quiet(Engine):
     """A fold whose publications nobody reads: they are half of its time."""
 
-    def emit(
-        self, batch: Batch, start: int, found: Any, ids: list[bytes], out: Outcome, links: Any = None
-    ) -> None:
+    def emit(self, batch: Batch, start: int, found: Any, ids: Spans, out: Outcome, links: Any = None) -> None:
         told = found["kind"] != PUBLICATION
-        kept = np.flatnonzero(told).tolist()
-        super().emit(batch, start, found[told], [ids[n] for n in kept], out, links)
+        super().emit(batch, start, found[told], ids.take(np.flatnonzero(told)), out, links)
 
 
 @dataclass(slots=True)

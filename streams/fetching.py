@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
-from loyalty.log import Texts
+from loyalty.log import Column
 from streams.librdkafka import compiled_call, library
 from streams.records import Headers, Partition, Records
 
@@ -269,11 +269,11 @@ def _by_place(messages: Any, good: NDArray[np.int64]) -> list[NDArray[np.int64]]
     return [good[part] for part in np.split(order, ends)]
 
 
-def _texts(addresses: NDArray[np.int64], sizes: NDArray[np.int64]) -> Texts:
+def _texts(addresses: NDArray[np.int64], sizes: NDArray[np.int64]) -> Column:
     ends = np.cumsum(sizes)
     text = np.empty(int(ends[-1]), np.uint8)
     _copy(np.ascontiguousarray(addresses), ends, text)
-    return Texts(text.tobytes(), ends, addresses == 0)
+    return Column(text.tobytes(), ends, addresses == 0)
 
 
 def _headers(message: int) -> Headers:

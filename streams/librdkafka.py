@@ -18,7 +18,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from loyalty.compiled import compiled
-from loyalty.log import Spans
+from loyalty.spans import Spans
 
 library = ctypes.CDLL(cimpl.__file__)  # its symbols, and those of the librdkafka that it brings
 

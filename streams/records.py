@@ -9,7 +9,7 @@ from typing import NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from loyalty.log import Log, Texts
+from loyalty.log import Column, Log
 
 #: Names as they came: nobody promises UTF-8.
 Headers = list[tuple[bytes, bytes | None]]
@@ -66,8 +66,8 @@ class Records(Sequence[Record]):
     """Records in their order; `timestamps` are Kafka's, in ms."""
 
     def __init__(
-        self, place: Partition, offsets: NDArray[np.int64], timestamps: NDArray[np.int64], keys: Texts,
-        values: Texts, headers: dict[int, Headers],
+        self, place: Partition, offsets: NDArray[np.int64], timestamps: NDArray[np.int64], keys: Column,
+        values: Column, headers: dict[int, Headers],
     ) -> None:  # fmt: skip
         """`headers`: of those that have some, by their number."""
         self.place, self.offsets, self.timestamps = place, offsets, timestamps
@@ -80,8 +80,8 @@ class Records(Sequence[Record]):
             place,
             np.array([record.offset() for record in records], np.int64),
             np.array([record.timestamp()[1] for record in records], np.int64),
-            Texts.of(record.key() for record in records),
-            Texts.of(record.value() for record in records),
+            Column.of(record.key() for record in records),
+            Column.of(record.value() for record in records),
             {n: record._headers for n, record in enumerate(records) if record._headers is not None},
         )
 

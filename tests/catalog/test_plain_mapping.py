@@ -15,7 +15,7 @@ from catalog.content import SourceContent
 from catalog.mapping import Rejected, compile_mapping, encode_event
 from catalog.plain_mapping import PlainMapping
 from loyalty.content import Decisions
-from loyalty.log import Texts
+from loyalty.log import Column
 
 ARRIVED = 1_577_923_367_000  # a day after the events
 TIMES: dict[str, list[Any]] = {
@@ -78,7 +78,7 @@ def slow(number: int, raw: bytes, arrived: int) -> tuple[bytes, bytes] | None:
 
 
 def mapped(number: int, raws: list[bytes], arrived: list[int]) -> list[tuple[bytes, bytes] | None]:
-    found = PLAIN[number].map(Texts.of(raws), np.array(arrived, np.int64))
+    found = PLAIN[number].map(Column.of(raws), np.array(arrived, np.int64))
     return [
         None if n in found.left else (key, value)
         for n, (key, value) in enumerate(zip(found.keys, found.values, strict=True))

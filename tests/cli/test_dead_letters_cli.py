@@ -19,7 +19,6 @@ from agents.tail import Tail
 from config import topics
 from config.settings import Settings
 from streams import topics as on_brokers
-from tests.agents.records import kafka_record
 from tests.faults import forked
 
 Khaywe = Callable[..., subprocess.CompletedProcess[str]]
@@ -132,7 +131,7 @@ class Answerer:
                 self.commands.append(command)
                 self.partitions.append(record.partition())
                 for members in self._answer(command):
-                    made = commands.result(command.command_id, "", kafka_record(b""), 1, members.pop("status"))
+                    made = commands.result(command.command_id, "", record, 1, members.pop("status"))
                     value = {**json.loads(commands.encode(made)), **members}
                     self._producer.produce(
                         topics.COMMAND_RESULTS, json.dumps(value), command.command_id.encode()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loyalty.effects import hexes
-from loyalty.writing import Texts
+from loyalty.spans import Texts
 
 
 def check(texts: list[bytes]) -> None:

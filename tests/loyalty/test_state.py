@@ -109,15 +109,15 @@ def test_like_a_dict(steps: list[tuple[str, Any]], max_rows: int) -> None:
         elif name == "due":
             at, limit = given_
             wanted = [id for due, id, _ in model.open() if due <= at][:limit]
-            assert state.ids_of(state.due(at, limit)) == wanted
+            assert state.ids_of(state.due(at, limit)).all() == wanted
         elif name == "behind":
             at, limit = given_
             wanted = [id for due, id, as_of in model.open() if as_of < at or due <= at][:limit]
-            assert state.ids_of(state.behind(at, limit)) == wanted
+            assert state.ids_of(state.behind(at, limit)).all() == wanted
         elif name == "after":
             after, limit = given_
             wanted = sorted(id for _, id, _ in model.open() if id > after)[:limit]
-            assert state.ids_of(state.after(after, limit)) == wanted
+            assert state.ids_of(state.after(after, limit)).all() == wanted
     for id in IDS:
         seen = state.peek(id)
         slot = state.find(id)

@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loyalty.spans import Texts
 from loyalty.times import iso_many
-from loyalty.writing import Page, Texts, floats
+from loyalty.writing import Page, floats
 
 
 def written(values: list[float]) -> list[str]:

@@ -61,7 +61,7 @@ class Log:
         for number, due in kept.items():
             slot = state.find(key(number)[1:])
             assert int(state.rows["due"][slot]) == due
-        assert sorted(state.ids_of(state.after(b"", 10**6))) == [key(number)[1:] for number in sorted(kept)]
+        assert state.ids_of(state.after(b"", 10**6)).all() == [key(number)[1:] for number in sorted(kept)]
         state.committed()
         return kept
 
