@@ -161,4 +161,5 @@ def _put(producer: Producer, raw: str, pairs: Iterator[tuple[bytes, bytes]], man
 
 
 if __name__ == "__main__":
-    send(*sys.argv[1:4], *map(int, sys.argv[4:6]), list(map(int, sys.argv[6:])))
+    broker, raw, file, customers, seconds, *paces = sys.argv[1:]
+    send(broker, raw, file, int(customers), int(seconds), [int(pace) for pace in paces])

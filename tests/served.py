@@ -84,7 +84,7 @@ def app(parts: Parts) -> FastAPI:
 @pytest.fixture(scope="session")
 def keys(parts: Parts) -> dict[str, str]:
     """A key of each role."""
-    found = {}
+    found: dict[str, str] = {}
     for role in ROLES:
         parts.people.add_user(f"a-{role}", role, BY_TEST)
         found[role] = parts.people.issue(f"a-{role}", "", None, BY_TEST).key

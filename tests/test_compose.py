@@ -48,7 +48,7 @@ def dockerfile() -> list[list[str]]:
 def _settings(service: dict[str, Any]) -> Settings:
     given = {name: _filled(value) for name, value in service["environment"].items()}
     assert all(name.startswith(PREFIX) for name in given)
-    fields = {name.removeprefix(PREFIX).lower(): value for name, value in given.items()}
+    fields: dict[str, Any] = {name.removeprefix(PREFIX).lower(): value for name, value in given.items()}
     assert set(fields) <= set(Settings.model_fields)
     return Settings(_env_file=None, **fields)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import httpx
@@ -90,11 +91,13 @@ def test_scores_are_calculated_anew(api: Api, known: str) -> None:
     both = api("system").post("/behavior-scores/batch-calculate/", json={"customer_ids": [known, "nobody"]})
     found = both.json()
     assert found["done"] + found["refused"] + found["pending"] == 2
+
+    def answered(command_id: str) -> bool:
+        status: str = api("viewer").get(f"/commands/{command_id}/").json()["status"]
+        return status != "pending"
+
     for each in found["commands"]:
-        until(
-            "both are answered",
-            lambda id=each["command_id"]: api("viewer").get(f"/commands/{id}/").json()["status"] != "pending",
-        )
+        until("both are answered", partial(answered, each["command_id"]))
     segment = send(api, "/behavior-scores/batch-calculate/", {"segment": "all"})
     assert segment.json()["commands"][0]["segment"] == "all"
     for body, field in (({"customer_ids": []}, "customer_ids"), ({"segment": "rsk > 1"}, "segment")):

@@ -73,7 +73,8 @@ def test_pages_go_from_the_newest_to_the_oldest_and_lose_none(api: Api, written:
 
 def test_what_is_rare_is_found(api: Api, written: list[Letter]) -> None:
     def all_of(**wanted: Any) -> list[str]:
-        found, cursor = [], {}
+        found: list[str] = []
+        cursor: dict[str, str] = {}
         while True:
             page = listed(api, **wanted, **cursor)
             found += [each["id"] for each in page["items"]]

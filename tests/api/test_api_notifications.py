@@ -139,7 +139,7 @@ def test_who_is_not_a_system_is_refused_and_who_is_nobody_too(api: Api) -> None:
         ("POST", f"/notifications/{id}/secret/"), ("POST", f"/notifications/{id}/resume/"),
         ("GET", f"/notifications/{id}/dead-letters/"), ("POST", f"/notifications/{id}/dead-letters/send/"),
     ):  # fmt: skip
-        body = {} if method in ("POST", "PUT") else None
+        body: dict[str, Any] | None = {} if method in ("POST", "PUT") else None
         assert api().request(method, path, json=body).status_code == 401, path
         for role in ("viewer", "marketer", "approver"):
             assert api(role).request(method, path, json=body).status_code == 403, path

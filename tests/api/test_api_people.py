@@ -90,7 +90,8 @@ def provider() -> Iterator[tuple[str, rsa.RSAPrivateKey]]:
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            issuer = f"http://127.0.0.1:{self.server.server_address[1]}"
+            assert isinstance(self.server, HTTPServer)
+            issuer = f"http://127.0.0.1:{self.server.server_port}"
             discovery = {"issuer": issuer, "jwks_uri": f"{issuer}/keys"}
             body = json.dumps(discovery if "openid" in self.path else {"keys": [public]}).encode()
             self.send_response(200)
@@ -131,7 +132,7 @@ def test_a_token_of_the_provider_counts(parts: Parts, provider: tuple[str, rsa.R
         token(sub="stranger"),
         token(signed_by=rsa.generate_private_key(public_exponent=65537, key_size=2048)),
         token(signed_by="a secret of sufficient length to be a key", algorithm="HS256"),
-        jwt.encode({"sub": "oidc-user"}, None, "none"),
+        jwt.encode({"sub": "oidc-user"}, "", "none"),
         "a.b.c",
     ):
         assert doors.caller(wrong) is None

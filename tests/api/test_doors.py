@@ -48,7 +48,7 @@ def test_every_role_that_is_not_named_is_refused(app: FastAPI, api: Api) -> None
         if method != "GET":
             assert "viewer" not in operation["x-roles"] or path.endswith("/check/"), path
         for role in set(ROLES) - set(operation["x-roles"]):
-            body = {} if method in ("POST", "PUT", "PATCH") else None
+            body: dict[str, Any] | None = {} if method in ("POST", "PUT", "PATCH") else None
             answer = api(role).request(method, path, json=body)
             assert answer.status_code == 403, (role, method, path, answer.text)
             assert role in answer.json()["detail"]

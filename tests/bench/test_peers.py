@@ -82,8 +82,8 @@ def _on(topic: str, told: check.Told) -> list[dict[str, Any]]:
 
 
 def test_a_difference_is_found() -> None:
-    right = {("behavior-scores", "a"): [{"x": 1.0}, {"x": 2.0}], ("decisions", "a"): [{"y": 1}]}
-    wrong = {("behavior-scores", "a"): [{"x": 1.0}, {"x": 2.5}]}
+    right: check.Told = {("behavior-scores", "a"): [{"x": 1.0}, {"x": 2.0}], ("decisions", "a"): [{"y": 1}]}
+    wrong: check.Told = {("behavior-scores", "a"): [{"x": 1.0}, {"x": 2.5}]}
     found = check.differences(right, wrong)
     assert len(found) == 2
     assert "number 1" in found[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.pipeline import Metrics
 from bench.soak import _volume
 
 
@@ -15,7 +16,7 @@ def test_what_a_record_brings(tmp_path: Path) -> None:
     }.items():  # fmt: skip
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x" * size)
-    metrics = {
+    metrics: Metrics = {
         ("khaywe_records_in_total", "raw_cdr_events"): 10.0,
         ("khaywe_records_in_total", "customer-events"): 8.0,
         ("khaywe_records_out_total", "customer-events"): 8.0,

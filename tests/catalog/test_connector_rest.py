@@ -20,7 +20,7 @@ from catalog.secrets import NoSecret
 from config.settings import Settings
 from tests.catalog.http_api import Answer, Api, Asked, serving
 
-ROWS = [{"id": n, "at": f"2026-01-{n:02}T00:00:00Z"} for n in range(1, 8)]
+ROWS: list[dict[str, Any]] = [{"id": n, "at": f"2026-01-{n:02}T00:00:00Z"} for n in range(1, 8)]
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def since(asked: Asked) -> Answer:
 
 def test_the_next_run_asks_on_and_leaves_out_what_it_had(api: Api) -> None:
     api.answer = since
-    how = {"cursor_field": "at", "cursor_param": "since"}
+    how: dict[str, Any] = {"cursor_field": "at", "cursor_param": "since"}
     first = fetch(api, **how)
     ROWS.append({"id": 8, "at": ROWS[-1]["at"]})  # of the same moment, but new
     ROWS.append({"id": 9, "at": "2026-01-09T00:00:00.5Z"})
@@ -138,7 +138,7 @@ def test_the_next_run_asks_on_and_leaves_out_what_it_had(api: Api) -> None:
 
 def test_an_api_that_does_not_look_at_the_cursor_doubles_nothing(api: Api) -> None:
     api.answer = lambda asked: Answer(list(reversed(ROWS)))
-    how = {"cursor_field": "at", "cursor_param": "since"}
+    how: dict[str, Any] = {"cursor_field": "at", "cursor_param": "since"}
     first = fetch(api, **how)
     assert ids(first) == [7, 6, 5, 4, 3, 2, 1]
     assert ids(fetch(api, first[-1].cursor, **how)) == []
@@ -157,7 +157,7 @@ def test_an_api_that_does_not_look_at_the_cursor_doubles_nothing(api: Api) -> No
 )
 def test_the_largest_value_is_asked_for_next(api: Api, values: list[Any], largest: Any) -> None:
     api.answer = lambda asked: Answer([{"id": n, "v": value} for n, value in enumerate(values)])
-    how = {"cursor_field": "v", "cursor_param": "since"}
+    how: dict[str, Any] = {"cursor_field": "v", "cursor_param": "since"}
     fetch(api, fetch(api, **how)[-1].cursor, **how)
     assert api.asked[-1].params == {"since": str(largest)}
 
@@ -165,7 +165,12 @@ def test_the_largest_value_is_asked_for_next(api: Api, values: list[Any], larges
 def test_in_order_the_last_record_counts(api: Api) -> None:
     rows = [{"id": 1, "k": "evt_9"}, {"id": 2, "k": "evt_10"}]
     api.answer = lambda asked: Answer(rows)
-    how = {"cursor_field": "k", "cursor_param": "after", "in_order": True, "cursor_start": "evt_0"}
+    how: dict[str, Any] = {
+        "cursor_field": "k",
+        "cursor_param": "after",
+        "in_order": True,
+        "cursor_start": "evt_0",
+    }
     cursor = fetch(api, **how)[-1].cursor
     rows[:] = [{"id": 2, "k": "evt_10"}, {"id": 3, "k": "evt_11"}]
     assert ids(fetch(api, cursor, **how)) == [3]

@@ -351,7 +351,7 @@ def test_a_system_that_cannot_be_asked_names_its_field(
     assert list(error.value.faults) == [fault]
 
 
-OFFERING = {
+OFFERING: dict[str, Any] = {
     "id": "14277",
     "href": "https://host:port/productCatalogManagement/v4/productOffering/14277",
     "name": "Unlimited S",

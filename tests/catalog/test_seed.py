@@ -142,7 +142,7 @@ def test_a_level_asks_for_more_than_the_one_below(badge: Badge) -> None:
 
 def test_no_rule_is_named_in_the_code() -> None:
     """Names of one word are words of the language too: they may not stand alone in a text."""
-    names = {each.name for each in (*game().templates, *game().badges)}
+    names = {each.name for each in game().templates} | {each.name for each in game().badges}
     phrases = {name for name in names if " " in name or "-" in name}
     found = []
     for folder in ("agents", "catalog", "cli", "config", "loyalty", "ml", "streams", "tables", "web"):

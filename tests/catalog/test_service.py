@@ -68,7 +68,7 @@ def read(settings: Settings, topic: str) -> list[tuple[bytes | None, Content]]:
     while len(found) < end:
         for record in consumer.consume(end - len(found), timeout=10):
             assert record.error() is None
-            found.append((record.key(), decode(record.value() or b"")))  # type: ignore[arg-type]
+            found.append((record.key(), decode(record.value() or b"")))
     consumer.close()
     return found
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg2  # type: ignore[import-untyped]
+import psycopg2
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 

@@ -103,7 +103,7 @@ def test_a_load_says_what_changes_and_is_published(services: Settings, khaywe: K
     consumer.assign([TopicPartition(names.CATALOG, 0, last)])
     (record,) = consumer.consume(1, timeout=10)
     consumer.close()
-    content = decode(record.value() or b"")  # type: ignore[arg-type]
+    content = decode(record.value() or b"")
     assert (content.revision, content.note) == (2, "dearer calls")
     assert content.game.templates[8].rewards.points == 200
 

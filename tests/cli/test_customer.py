@@ -71,6 +71,8 @@ class Worker(BaseHTTPRequestHandler):
     """A worker's web views, which know one customer."""
 
     def do_GET(self) -> None:
+        assert isinstance(self.server, HTTPServer)
+        own = f"http://127.0.0.1:{self.server.server_port}/"
         customer = unquote(self.path.removeprefix("/customers/"))
         answers: dict[str, tuple[int, Any]] = {
             KNOWN: (200, CUSTOMER),
@@ -78,7 +80,7 @@ class Worker(BaseHTTPRequestHandler):
             "strange": (200, None),
             "odd/why?mission=No & no": (404, {"error": "the catalog has no mission 'No & no'"}),
             "odd/why": (200, {"customer_id": "odd"}),
-            "/tables": (200, {"workers": {self.server.url: [0, 1], "http://nobody:1": []}}),
+            "/tables": (200, {"workers": {own: [0, 1], "http://nobody:1": []}}),
             "/grants": (200, {"grants": [{"granted_at": "1", "customer_id": "a", "grant_id": "f"}]}),
             "/points": (200, {"partitions": [{"owed": {"2021-03-01": 1}}, {"owed": {"2021-03-01": 2}}]}),
         }
@@ -95,7 +97,6 @@ class Worker(BaseHTTPRequestHandler):
 def config() -> Iterator[Settings]:
     """Settings that lead to it."""
     server = HTTPServer(("127.0.0.1", 0), Worker)
-    server.url = f"http://127.0.0.1:{server.server_port}/"  # type: ignore[attr-defined]
     Thread(target=server.serve_forever, daemon=True).start()
     yield Settings(_env_file=None, web_host="0.0.0.0", web_port=server.server_port)
     server.shutdown()

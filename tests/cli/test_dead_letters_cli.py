@@ -6,7 +6,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -19,6 +19,7 @@ from agents.tail import Tail
 from config import topics
 from config.settings import Settings
 from streams import topics as on_brokers
+from streams.records import Record
 from tests.faults import forked
 
 Khaywe = Callable[..., subprocess.CompletedProcess[str]]
@@ -62,7 +63,12 @@ def source(producer: Producer) -> str:
     """A source with three dead letters, of which the first was replayed."""
     name = f"s{uuid4().hex[:8]}"
     note = Replayed(replayed=f"raw_{name}/0/0", source=name, command_id="c", revision=1)
-    entries = [letter(name, 0), letter(name, 1), note, letter(name, 2, "missing_value")]
+    entries: list[Letter | Replayed] = [
+        letter(name, 0),
+        letter(name, 1),
+        note,
+        letter(name, 2, "missing_value"),
+    ]
     for entry in entries:
         producer.produce(topics.DEAD_LETTERS, encode(entry))
     producer.flush()
@@ -131,7 +137,8 @@ class Answerer:
                 self.commands.append(command)
                 self.partitions.append(record.partition())
                 for members in self._answer(command):
-                    made = commands.result(command.command_id, "", record, 1, members.pop("status"))
+                    asked = cast(Record, record)  # which has the methods of a message
+                    made = commands.result(command.command_id, "", asked, 1, members.pop("status"))
                     value = {**json.loads(commands.encode(made)), **members}
                     self._producer.produce(
                         topics.COMMAND_RESULTS, json.dumps(value), command.command_id.encode()

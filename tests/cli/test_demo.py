@@ -104,10 +104,12 @@ def expected(models: Foretold) -> pd.DataFrame:
         return rows.groupby("customer")["amount"].sum().reindex(customers, fill_value=0)
 
     def days_since(rows: pd.DataFrame, which: str) -> pd.Series:
-        return (TODAY - rows.groupby("customer")["day"].agg(which)).dt.days.reindex(customers)
+        days: pd.Series = (TODAY - rows.groupby("customer")["day"].agg(which)).dt.days.reindex(customers)
+        return days
 
     def of(*what: str) -> pd.DataFrame:
-        return month[month["what"].isin(what)]
+        found: pd.DataFrame = month[month["what"].isin(what)]
+        return found
 
     monday = TODAY.normalize() - pd.Timedelta(days=TODAY.day_of_week)
     mondays = all_["day"] - pd.to_timedelta(all_["day"].dt.day_of_week, "D")
@@ -235,8 +237,8 @@ def test_it_says_what_went_in_and_what_came_out(ran: Ran) -> None:
 
 def test_it_ranks_by_each_score(ran: Ran) -> None:
     scores = expected(foretold(ran.home().settings()))
-    for name in scores:
-        high, value, _, low, least = cells(ran.said, str(name))
+    for name in map(str, scores):
+        high, value, _, low, least = cells(ran.said, name)
         assert float(value) == scores.loc[high, name] == scores[name].max()
         lowest = scores[name].min()
         assert low.startswith(("00", "+88"))

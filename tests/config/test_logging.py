@@ -16,7 +16,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) +([\w.]+): (.*)
 
 def _record(message: str, error: Exception | None = None) -> logging.LogRecord:
     info = (type(error), error, error.__traceback__) if error else None
-    return logging.LogRecord("streams.x", logging.WARNING, __file__, 1, message, (), info)  # type: ignore[arg-type]
+    return logging.LogRecord("streams.x", logging.WARNING, __file__, 1, message, (), info)
 
 
 def _failure() -> Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -44,7 +45,7 @@ def test_every_setting_stands_in_a_section() -> None:
         ("web_port", 70_000),
     ],
 )
-def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: object) -> None:
+def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(_env_file=None, **{name: value})
     assert [each["loc"] for each in refused.value.errors()] == [(name,)]

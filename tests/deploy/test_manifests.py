@@ -40,7 +40,7 @@ def _settings(container: dict[str, Any]) -> dict[str, str]:
 def test_settings_are_settings_and_are_valid() -> None:
     given = literals()
     assert all(name.startswith(PREFIX) for name in [*given, *_secret()])
-    fields = {name.removeprefix(PREFIX).lower(): value for name, value in given.items()}
+    fields: dict[str, Any] = {name.removeprefix(PREFIX).lower(): value for name, value in given.items()}
     secret = {name.removeprefix(PREFIX).lower() for name in _secret()}
     assert set(fields) | secret <= set(Settings.model_fields)
     assert not set(fields) & secret

@@ -20,7 +20,7 @@ SOURCE, OUT = os.environ["ECHO_SOURCE"], os.environ["ECHO_OUT"]
 
 def fault() -> Any:
     """What happens at the steps of a transaction."""
-    plans = []
+    plans: list[list[Any]] = []
     for name, number in (("ECHO_KILL", signal.SIGKILL), ("ECHO_STOP", signal.SIGSTOP)):
         if name in os.environ:
             step, _, count = os.environ[name].partition(":")

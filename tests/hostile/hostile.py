@@ -139,7 +139,7 @@ class Wild:
         other = r.choice(r.choice(self._feeds).good)
         if feed.form == "json":
             return self._mutate.json(good, other)
-        return self._mutate.csv(good, other) if feed.form == "csv" else self._mutate.bytes(good, other)
+        return self._mutate.csv(good, other) if feed.form == "csv" else self._mutate.binary(good, other)
 
     def _commands(self) -> list[bytes]:
         r = self._random

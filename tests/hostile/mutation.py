@@ -92,7 +92,7 @@ class Mutator:
                 case 7:
                     found = self._swapped(found, other)
                 case _:
-                    found = self.bytes(found, other)
+                    found = self.binary(found, other)
         return found
 
     def csv(self, good: bytes, other: bytes) -> bytes | None:
@@ -104,9 +104,9 @@ class Mutator:
             return b",".join(cells)
         if r.randrange(self._huge_every) == 0:
             return good + r.choice(self._huge)
-        return self.bytes(good, other)
+        return self.binary(good, other)
 
-    def bytes(self, good: bytes, other: bytes) -> bytes | None:
+    def binary(self, good: bytes, other: bytes) -> bytes | None:
         """Bytes with something wrong, whatever they mean."""
         r = self._random
         at = r.randrange(len(good) + 1)
@@ -141,7 +141,7 @@ class Mutator:
 
     def _again(self, good: bytes) -> bytes:
         """A key twice, with another value: before or after."""
-        keys = _KEY.findall(good)
+        keys: list[bytes] = _KEY.findall(good)
         if not keys:
             return good
         pair = b'"' + self._random.choice(keys) + b'":' + self._random.choice(NASTY)

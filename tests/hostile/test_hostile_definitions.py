@@ -93,7 +93,7 @@ def test_the_seed_gone_wrong_is_refused_or_is_a_catalog(tmp_path: Path) -> None:
     loaded = silent = 0
     for _ in range(250):
         good, other = r.choice(pieces), r.choice(pieces)
-        text = mutate.bytes(good, other) if r.random() < 0.5 else mutate.json(good, other)
+        text = mutate.binary(good, other) if r.random() < 0.5 else mutate.json(good, other)
         path = written(tmp_path / "seed.yaml", text or b"")
         try:
             draft.read([path]).onto(Game(), 2)
@@ -151,6 +151,7 @@ def test_a_connection_of_nonsense_is_refused() -> None:
     for _ in range(5_000):
         deep = {"type": "array", "items": deep}
     field = {"name": "id", "type": deep}
+    connection: Any
     for connection in (
         {"format": "avro", "avro_schema": {"type": "record", "name": "a", "fields": [field]}},
         {"format": "avro", "avro_schema": {"type": "record", "name": "a", "fields": 5}},

@@ -20,6 +20,7 @@ from loyalty.engine import MANY, Engine
 from loyalty.log import joined
 from loyalty.packing import decode
 from loyalty.row import plain
+from loyalty.spans import Spans
 from loyalty.state import State
 from tests.reference.records import CONTENTS
 from tests.reference.streams import Value, plain_forwards
@@ -53,7 +54,7 @@ class Store:
 class Unswept(Engine):
     """An engine that keeps every side entry."""
 
-    def _sweep(self, found: Any, ids: list[bytes]) -> None:
+    def _sweep(self, found: Any, ids: Spans) -> None:
         pass
 
 

@@ -345,7 +345,7 @@ def test_a_held_message_that_is_no_longer_wanted(size: int, then: str) -> None:
 
 def test_a_customer_of_a_zone_has_quiet_hours_of_its_own(size: int) -> None:
     # 12:00 UTC is 17:45 in Kathmandu, 14:00 in Berlin.
-    hours = {"start": 17 * 60, "end": 18 * 60}
+    hours: dict[str, Any] = {"start": 17 * 60, "end": 18 * 60}
     folded = quiet(size, NOW, **hours, timezone="Asia/Kathmandu")
     assert entries(folded)[0]["until"] == (NOW + 15 * MINUTE) // 1000
     for timezone in ("Europe/Berlin", None):

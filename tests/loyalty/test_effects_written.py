@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -36,7 +36,7 @@ STRUCTS: dict[str, type] = {
 
 
 def check(
-    records: list[bytes], found: set[str], contents: Mapping[int, Any] = CONTENTS, many: int = 1
+    records: Sequence[bytes | None], found: set[str], contents: Mapping[int, Any] = CONTENTS, many: int = 1
 ) -> list[Any]:
     """Fold records and hold each effect against its struct; all that came out."""
     told: list[Any] = []
@@ -46,7 +46,7 @@ def check(
         told += [*outcome.effects, *outcome.forwards, *outcome.asks]
         for effect in outcome.effects:
             if effect.topic in STRUCTS and effect.value is not None:
-                value = msgspec.json.decode(effect.value, type=STRUCTS[effect.topic])
+                value: Any = msgspec.json.decode(effect.value, type=STRUCTS[effect.topic])
                 assert msgspec.json.encode(value) == effect.value
                 assert dict(effect.headers)["ce_id"] == value.effect_id.encode()
                 found.add(effect.topic)
@@ -64,8 +64,12 @@ def test_effects_are_their_structs() -> None:
 
 def test_triggers_of_campaigns_are_their_struct() -> None:
     product = Sold("p", "Größer", "9.90", "EUR", 30)
-    more = {"messages": {"de": "Öl für {{ customer_id }}"}, "cost": 3, "conversion": Fits(["recharge"])}
-    odd = {"ä": [1, 2.5, None, True, {"x": '\u2028"\\'}]}
+    more: dict[str, Any] = {
+        "messages": {"de": "Öl für {{ customer_id }}"},
+        "cost": 3,
+        "conversion": Fits(["recharge"]),
+    }
+    odd: dict[str, Any] = {"ä": [1, 2.5, None, True, {"x": '\u2028"\\'}]}
     of = Game(
         campaigns=[
             Campaign(1, "Öl", OnEvent(["sms"]), offer=1, offer_config=odd, **more),

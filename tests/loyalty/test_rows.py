@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +29,15 @@ def filled() -> np.ndarray:
     return rows
 
 
+def layout_of(form: np.dtype[Any]) -> list[tuple[str, str, int]]:
+    """Name, type and offset of each field."""
+    assert form.fields is not None
+    assert form.names is not None
+    return [(name, str(form.fields[name][0]), form.fields[name][1]) for name in form.names]
+
+
 def test_the_layout_is_that_of_its_format() -> None:
-    layout = [(name, str(ROW.fields[name][0]), ROW.fields[name][1]) for name in ROW.names]
+    layout = layout_of(ROW)
     assert FORMAT == 2
     assert ROW.itemsize == 2368
     assert layout[0] == ("format", "uint16", 0)
@@ -37,7 +45,7 @@ def test_the_layout_is_that_of_its_format() -> None:
 
 
 def test_the_layout_of_the_old_format_stays() -> None:
-    layout = [(name, str(ROW_1.fields[name][0]), ROW_1.fields[name][1]) for name in ROW_1.names]
+    layout = layout_of(ROW_1)
     assert ROW_1.itemsize == 1512
     assert sha256(repr(layout).encode()).hexdigest()[:16] == LAYOUT_1
 
@@ -46,6 +54,7 @@ def test_a_row_of_the_old_format_is_brought_up() -> None:
     old = np.frombuffer(bytes(n % 251 for n in range(ROW_1.itemsize)), ROW_1).copy()
     old["format"], old["state"], old["day"], old["hash_next"], old["recent_next"] = 1, 1, 19_000, 5, 3
     new = current(old.tobytes(), b"27820001111")[0]
+    assert ROW_1.names is not None
     assert all((new[name] == old[name][0]).all() for name in ROW_1.names if name != "format")
     assert (new["format"], new["next_refresh"], new["month"]) == (FORMAT, old["due"][0], 624)
     assert new["id_hash"] == hash64(b"27820001111")

@@ -60,9 +60,8 @@ def test_contributions_are_shapleys(row: int) -> None:
     """Of the first trees, which use few enough features to try all subsets."""
     whole = EXPLAINER.model.file.trees
     end = int(whole.roots[2])
-    first = Trees(
-        *(getattr(whole, name)[:end] for name in _BY_NODE), whole.roots[:2], whole.base,
-    )  # fmt: skip
+    nodes = {name: getattr(whole, name)[:end] for name in _BY_NODE}
+    first = Trees(**nodes, roots=whole.roots[:2], base=whole.base)
     paths = Paths(first, 0)
     used = sorted(set(paths.features.tolist()))
     found = paths.contributions(CUSTOMERS[row : row + 1])[0]

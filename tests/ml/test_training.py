@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import lightgbm
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 import pytest
 
 from ml import figures, making, training, uci
@@ -21,7 +22,7 @@ from ml.table import Table
 from ml.training import TrainingError, train
 from tests.ml.customers import table
 
-SMALL = {"rounds": 20}
+SMALL: dict[str, Any] = {"rounds": 20}
 
 
 def test_the_same_table_gives_the_same_bytes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import time
+from collections.abc import Iterator
 from hashlib import sha256
 from uuid import uuid4
 
@@ -78,7 +79,7 @@ def test_it_is_tried_again_in_order_until_it_is_taken(
     customer: str,
 ) -> None:  # fmt: skip
     row = subscribe(receiver)
-    faults = iter([500, HANG, CLOSE, 302, 503])
+    faults: Iterator[int | str] = iter([500, HANG, CLOSE, 302, 503])
     receiver.answer = lambda got: next(faults, 200)
     notify(notify_timeout=0.5)
     ids = [told.mission(customer, number=n) for n in range(5)]

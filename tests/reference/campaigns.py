@@ -104,7 +104,7 @@ class Campaigns(Missions):
                 return False
         most, days = self.game.contact.most, self.game.contact.days
         recent = [day for day in c.contacts if day > c.day - days]
-        return campaign.service or most == 0 or len(recent) < most
+        return bool(campaign.service or most == 0 or len(recent) < most)
 
     def _own(self, c: Customer, number: int) -> Contacted | None:
         return next((entry for entry in c.campaigns if entry and entry.campaign == number), None)
@@ -122,7 +122,7 @@ class Campaigns(Missions):
         campaign = self._campaign(entry.campaign)
         if campaign is None or not campaign.active:
             return True
-        return campaign.per_customer == 0 and c.day >= entry.day + campaign.cooldown_days
+        return bool(campaign.per_customer == 0 and c.day >= entry.day + campaign.cooldown_days)
 
     def _reasons(self, c: Customer, campaign: Any, found: Features) -> Conditions:
         when = getattr(campaign.trigger, "when", "")
@@ -176,7 +176,7 @@ class Campaigns(Missions):
         """Seconds until which it is quiet for a customer, None if it is not."""
         contact = self.game.contact
         begin, end = contact.quiet_from, contact.quiet_to
-        said = c.profile.get("timezone")
+        said: Any = c.profile.get("timezone")
         zone = said if said in contact.zones else self.content.decisions.timezone
         local = (EPOCH + timedelta(milliseconds=c.as_of)).astimezone(ZoneInfo(zone))
         minute = local.hour * 60 + local.minute
@@ -261,7 +261,7 @@ class Campaigns(Missions):
         if status != "delivered":
             self.counts[f"campaigns_{status}"] += 1
         campaign = self._campaign(entry.campaign)
-        members = {
+        members: dict[str, Any] = {
             "trigger_id": self._trigger_id(c, entry),
             "campaign": entry.campaign,
             "name": campaign.name if campaign else "",
@@ -290,8 +290,9 @@ class Campaigns(Missions):
         self._effect(CAMPAIGN_TRIGGERS, c, f"campaign:{entry.campaign}:{status}", cause, members)
 
     def _language(self, c: Customer, campaign: Any) -> str:
-        said = c.profile.get("language")
-        return said if said in campaign.messages else next(iter(campaign.messages), "")
+        said: Any = c.profile.get("language")
+        chosen: str = said if said in campaign.messages else next(iter(campaign.messages), "")
+        return chosen
 
     def _message(self, c: Customer, campaign: Any, language: str) -> str:
         if not campaign.messages:

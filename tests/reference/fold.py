@@ -297,11 +297,13 @@ class ReferenceFold(Links):
 
     def _reservation(self, record: Record) -> None:
         c = self.customers.get(record.customer_id)
-        opened, campaign = c and c.state == OPEN, record.attributes.get("campaign")
-        if opened and campaign is not None and self._waiting_entry(c, campaign):
+        campaign = record.attributes.get("campaign")
+        if c is None or c.state != OPEN:
+            self._give_back(record)
+        elif campaign is not None and self._waiting_entry(c, campaign):
             self._move(c, record.occurred_at)
             self._campaign_answered(c, record)
-        elif opened and campaign is None and self._waiting_slot(c, record.attributes["template"]) is not None:
+        elif campaign is None and self._waiting_slot(c, record.attributes["template"]) is not None:
             self._move(c, record.occurred_at)
             self._reservation_taken(c, record)
         else:

@@ -148,7 +148,7 @@ def test_a_power_cut_leaves_nothing_in_the_way(own: Settings) -> None:
         ["cat"],
         stdin=subprocess.PIPE,
         cwd="/",
-        **({"user": other.pw_uid} if other else {}),
+        user=other.pw_uid if other else None,
     ) as stranger:
         pid_file.write_text("\n".join([str(stranger.pid), *left.split("\n")[1:]]))
         (home / "services.json.new").write_text("{")

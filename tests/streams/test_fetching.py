@@ -13,7 +13,7 @@ from config.settings import Settings
 from streams.fetching import Event, Fetcher
 from streams.records import Partition, Record, Records
 
-SENT: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None]] = [
+SENT: list[tuple[bytes | None, bytes | None, list[tuple[str, str | bytes | None]] | None]] = [
     (b"k0", b"v0", None),
     (None, b"", [("a", b"1"), ("b", None), ("a", b"")]),
     (b"", None, None),

@@ -7,9 +7,10 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from config.settings import Settings
 from tests.faults.harness import Committed, Worker, until, workers
@@ -42,9 +43,12 @@ class Echo:
         return Worker(command, environment, self._directory / f"{name}.log")
 
     def send(self, count: int) -> None:
-        def delivered(error: object, message: object) -> None:
+        def delivered(error: KafkaError | None, message: Message[Any, Any]) -> None:
             assert error is None
-            self.sent.add(b"%d:%d" % (message.partition(), message.offset()))
+            partition, offset = message.partition(), message.offset()
+            assert partition is not None
+            assert offset is not None
+            self.sent.add(b"%d:%d" % (partition, offset))
 
         for number in range(count):
             self._producer.produce(self.source, b"x", b"%d" % number, on_delivery=delivered)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from config import topics as names
@@ -52,10 +54,14 @@ def fold(table: CustomerTable, settings: Settings, partition: int, numbers: rang
     changes = state.changes()
     sender = sending(settings.kafka or "")
     ends: list[int] = []
+
+    def delivered(_: KafkaError | None, message: Message[Any, Any]) -> None:
+        offset = message.offset()
+        assert offset is not None
+        ends.append(offset + 1)
+
     for each, value in zip(changes.keys, changes.values, strict=True):
-        sender.produce(
-            names.CHANGELOG, value, each, partition, on_delivery=lambda _, m: ends.append(m.offset() + 1)
-        )
+        sender.produce(names.CHANGELOG, value, each, partition, on_delivery=delivered)
     sender.flush(60)
     table.committed(partition, max(ends))
     return state
@@ -235,8 +241,11 @@ def test_memory_of_those_who_are_known_and_not_in_use() -> None:
 class RocksStoreless:
     """Nothing is ever read from it."""
 
-    def rows(self, ids: object) -> list[bytes | None]:
+    def rows(self, ids: Sequence[bytes]) -> list[bytes | None]:
         raise AssertionError("not to be read")
 
-    side = rows
-    scan = rows  # type: ignore[assignment]
+    def side(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        raise AssertionError("not to be read")
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        raise AssertionError("not to be read")

@@ -94,13 +94,17 @@ class Case:
         ended: set[int] = set()
         while len(ended) < PARTITIONS:
             for message in reader.consume(10_000, 0.1):
-                if message.error() is not None:
-                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-                    ended.add(message.partition())
-                elif message.value() is None:
-                    last[message.partition()].pop(message.key(), None)
+                partition, key, value = message.partition(), message.key(), message.value()
+                assert partition is not None
+                if (error := message.error()) is not None:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    ended.add(partition)
+                    continue
+                assert key is not None
+                if value is None:
+                    last[partition].pop(key, None)
                 else:
-                    last[message.partition()][message.key()] = message.value()
+                    last[partition][key] = value
         reader.close()
         return {partition: held for partition, held in last.items() if held}
 

@@ -120,6 +120,12 @@ def table(fresh: Settings, tmp_path: Path) -> Iterator[tuple[Settings, CustomerT
         made.drop(partition)
 
 
+def folder(settings: Settings) -> Path:
+    """Where the snapshots of `table` are."""
+    assert settings.snapshots is not None
+    return settings.snapshots
+
+
 def fold(table: CustomerTable, partition: int, numbers: range, due: int) -> None:
     """A committed transaction that changes these customers."""
     state = table.state(partition)
@@ -140,12 +146,12 @@ def test_it_holds_the_moment_it_was_begun(table: tuple[Settings, CustomerTable])
     fold(customers, 0, range(100), 120_000)
     writer = Snapshots(settings, customers)
     writer.maybe({0: 41}, NOON)
-    assert snapshots.found(settings.snapshots, 0) == []  # not yet: a day from now
+    assert snapshots.found(folder(settings), 0) == []  # not yet: a day from now
     writer.maybe({0: 42}, NOON + DAY + 1)
     fold(customers, 0, range(600), 180_000)  # while it is being written
     customers.maybe_flush(1e12)
     writer.wait()
-    (path,) = snapshots.found(settings.snapshots, 0)
+    (path,) = snapshots.found(folder(settings), 0)
     found = snapshots.read_header(path)
     assert (found.position, found.customers, found.tick, found.partitions) == (42, 500, 120_000, 4)
     held = dict(entry for block in snapshots.read(path) for entry in block)
@@ -168,7 +174,7 @@ def test_one_of_each_partition_a_day_whoever_holds_it(table: tuple[Settings, Cus
             writer.maybe({0: hour, 1: hour}, NOON + hour * 3600.0)
             writer.wait()
     for partition in (0, 1):
-        written = [snapshots.read_header(path) for path in snapshots.found(settings.snapshots, partition)]
+        written = [snapshots.read_header(path) for path in snapshots.found(folder(settings), partition)]
         # The directory was made at the time of this test's clock, which is not that of the files.
         assert [head.position for head in written] == [24, 48, 72]
 
@@ -183,7 +189,7 @@ def test_all_partitions_get_theirs_where_there_is_no_time_for_all(
     for second in range(8):
         writer.maybe({0: second, 1: second, 2: second}, NOON + second)
         writer.wait()
-    written = [len(snapshots.found(settings.snapshots, partition)) for partition in (0, 1, 2)]
+    written = [len(snapshots.found(folder(settings), partition)) for partition in (0, 1, 2)]
     assert sorted(written) == [2, 2, 3]
 
 
@@ -219,8 +225,7 @@ def test_a_partition_that_goes_breaks_its_snapshot_off(table: tuple[Settings, Cu
     thread.join(20)
     assert not thread.is_alive()
     writer.wait()
-    folder = settings.snapshots / "0"
     # Whichever was faster: a whole snapshot or none.
-    for path in folder.iterdir():
+    for path in (folder(settings) / "0").iterdir():
         assert path.suffix == ".snap"
         assert sum(len(block) for block in snapshots.read(path)) == 20_002

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -128,7 +129,7 @@ def test_damage_that_shows_at_a_read_is_told_and_the_store_goes(
         store.close()
         return
     view = store.view()
-    reads = {
+    reads: dict[str, Callable[[], object]] = {
         "all": lambda: list(store.all_rows()),
         "view": lambda: list(view),
         "one by one": lambda: store.rows([b"c%06d" % n for n in range(20_000)]),
