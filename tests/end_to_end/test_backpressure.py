@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from collections import Counter
@@ -13,8 +14,10 @@ from confluent_kafka import Producer
 
 from bench import backlog
 from config.settings import Settings
+from streams import fetching
 from streams import source as module
 from streams.batches import Partition
+from streams.librdkafka import library
 from streams.source import Source
 
 BUSY, QUIET = 80_000, 8_000
@@ -45,11 +48,22 @@ def test_a_busy_partition_starves_no_other(
     busy, *others = [Partition(name, n) for n in range(4)]
     held: list[int] = []
 
-    def look(stats: str) -> None:
-        found = json.loads(stats)["topics"].get(name, {"partitions": {}})["partitions"]
+    def look(_: int, text: int, size: int, __: int) -> int:
+        found = json.loads(ctypes.string_at(text, size))["topics"].get(name, {"partitions": {}})["partitions"]
         held.append(max((each["fetchq_cnt"] for each in found.values()), default=0))
+        return 0  # librdkafka frees the text
 
-    monkeypatch.setattr(module, "QUEUE", module.QUEUE | {"statistics.interval.ms": 20, "stats_cb": look})
+    told = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+    callback = told(look)
+
+    def watched() -> int:
+        conf = int(made())
+        set_stats_cb(ctypes.c_void_p(conf), callback)
+        return conf
+
+    made, set_stats_cb = fetching._conf_new, library.rd_kafka_conf_set_stats_cb
+    monkeypatch.setattr(fetching, "_conf_new", watched)
+    monkeypatch.setattr(module, "QUEUE", module.QUEUE | {"statistics.interval.ms": 20})
     source, read = Source(services, "test-backlog"), Counter[Partition]()
 
     def poll(most: int) -> set[Partition]:
@@ -77,7 +91,7 @@ def test_a_busy_partition_starves_no_other(
 
 
 def test_a_worker_catches_up_and_others_do_not_wait(tmp_path: Path) -> None:
-    found = backlog.run(tmp_path / "home", records=300_000, customers=2_000)
+    found = backlog.run(tmp_path / "home", records=600_000, customers=2_000)
     print(backlog.shown(found))
     assert found.busy_left > 0  # the others had their turns
     assert found.command_overtook < backlog.BUSIER * found.records // 13 // 2
