@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,8 @@ from streams import topics
 #: Shares of an engine's own rate, one after the other.
 LOADS = (0.25, 0.5)
 SECONDS = 50  # of each
+#: Records a second of khaywe alone; 50,000 are half of what it is to do at least.
+PACES = (10_000, 25_000, 50_000)
 TICK = 0.01  # seconds between two handfuls of records
 #: Records a customer, as many as in the turns that the rates are of.
 PER_CUSTOMER = 150
@@ -60,6 +62,12 @@ def run(rates: dict[str, int], seconds: int = SECONDS) -> dict[str, list[Figures
     for name, figures in found.items():
         pipeline.say(f"{name}: {figures}")
     return found
+
+
+def alone(paces: Sequence[int] = PACES, seconds: int = SECONDS) -> list[Figures]:
+    """khaywe's at these paces."""
+    with pipeline.prepared(seed(), predict=False) as settings, pipeline.working(settings):
+        return measure(settings, names.raw_topic("cdr"), names.BEHAVIOR_SCORES, list(paces), seconds)
 
 
 def _paces(rate: int) -> list[int]:

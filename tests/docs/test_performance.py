@@ -24,6 +24,7 @@ RESULTS: dict[str, Any] = {
         "partitions": {},
         "workers": {},
     },
+    "latency": [{"records_per_second": 50_000, "latency_p50_ms": 80.4, "latency_p99_ms": 199.6}],
     "commits": {"peers": "abc1234"},
 }
 
@@ -51,9 +52,10 @@ def test_engines_and_where_their_figures_are_from() -> None:
     assert cells(text, "khaywe") == ["100,001", "90,000", "", "60 / 90", "80 / 251", "512", "1,000", "10"]
     assert cells(text, "Quix Streams 3.28")[2] == "6.0"
     assert cells(text, "librdkafka alone")[-1] == ""
+    assert cells(text, "50,000") == ["80", "200"]
 
 
 def test_without_results_nothing_is_made_up() -> None:
     text = performance.page({})
-    for part in ("peers", "pipeline", "scaling", "restore", "ticks", "soak", "api"):
+    for part in ("peers", "latency", "pipeline", "scaling", "restore", "ticks", "soak", "api"):
         assert f"`python -m bench {part}`: not measured yet." in text
