@@ -50,7 +50,7 @@ def peers() -> Results:
 
 PARTS: dict[str, Callable[[], Results]] = {
     "peers": peers,
-    "latency": lambda: {"latency": latency.alone()},
+    "latency": lambda: {"latency": {"loads": latency.alone()}},
     "pipeline": lambda: {"khaywe": pipeline.run()},
     "restore": lambda: {"khaywe": restore.run()},
     "scaling": lambda: {"scaling": scaling.run()},

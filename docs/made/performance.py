@@ -181,7 +181,7 @@ def _latency(found: Results) -> list[str]:
         return [_from(found, "latency")]
     rows = [
         (number(each["records_per_second"]), number(each["latency_p50_ms"]), number(each["latency_p99_ms"]))
-        for each in its
+        for each in its["loads"]
     ]
     return [
         _from(found, "latency"), "",

@@ -24,7 +24,7 @@ RESULTS: dict[str, Any] = {
         "partitions": {},
         "workers": {},
     },
-    "latency": [{"records_per_second": 50_000, "latency_p50_ms": 80.4, "latency_p99_ms": 199.6}],
+    "latency": {"loads": [{"records_per_second": 50_000, "latency_p50_ms": 80.4, "latency_p99_ms": 199.6}]},
     "commits": {"peers": "abc1234"},
 }
 
