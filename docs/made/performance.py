@@ -54,14 +54,15 @@ The limit moves the same records in and out over both hops by confluent-kafka, i
 size, and does nothing with them."""
 
 WHY_NOT = """\
-What stands between, by profile (`perf record -e cpu-clock -g -p PID` on a worker at full load: a
-quarter to two fifths libpython, a fifth librdkafka, a seventh the kernel, the rest compiled code):
+What stands between, by profile (`perf record -e cpu-clock -g -p PID` on a worker at full load, at commit
+a717bca, before effects went in columns: a quarter to two fifths libpython, a fifth librdkafka, a seventh the
+kernel, the rest compiled code):
 
 * **Three times Kafka Streams** a second of CPU would be less CPU than librdkafka alone takes to move
   the records of both hops. Kafka Streams moves its records by the JVM's client, which costs less per
   record, and the peer is well written (one thread, rows cached, commits of 100 ms).
-* **p99 at half load.** Of its own rate, that is; "Latency by load" below has smaller ones. Broker, sender,
-  reader and worker keep both cores busy then (`vmstat`: 88 to 98 %), and a record waits for a core at each
+* **p99 at half load.** Of its own rate, that is; "Latency by load" below is another run, in a noisier quarter of an
+  hour (half an hour before, p99 at 50,000 a second was 299 ms). Broker, sender, reader and worker keep both cores busy then (`vmstat`: 88 to 98 %), and a record waits for a core at each
   step of its way: two polls, mapping and fold, two transactions of 30 to 40 ms.
 * **A million customers.** Nine records each instead of 150: most of what happens is the game's beginning,
   nearly every record changes another row, which the changelog then has, and 900,000 of the rows lie in
