@@ -61,9 +61,10 @@ kernel, the rest compiled code):
 * **Three times Kafka Streams** a second of CPU would be less CPU than librdkafka alone takes to move
   the records of both hops. Kafka Streams moves its records by the JVM's client, which costs less per
   record, and the peer is well written (one thread, rows cached, commits of 100 ms).
-* **p99 at half load.** Of its own rate, that is; "Latency by load" below is another run, in a noisier quarter of an
-  hour (half an hour before, p99 at 50,000 a second was 299 ms). Broker, sender, reader and worker keep both cores busy then (`vmstat`: 88 to 98 %), and a record waits for a core at each
-  step of its way: two polls, mapping and fold, two transactions of 30 to 40 ms.
+* **p99 at half load.** Of its own rate, that is; "Latency by load" below is another run, in a noisier
+  quarter of an hour (half an hour before, p99 at 50,000 a second was 299 ms). Broker, sender, reader and
+  worker keep both cores busy then (`vmstat`: 88 to 98 %), and a record waits for a core at each step of its
+  way: two polls, mapping and fold, two transactions of 30 to 40 ms.
 * **A million customers.** Nine records each instead of 150: most of what happens is the game's beginning,
   nearly every record changes another row, which the changelog then has, and 900,000 of the rows lie in
   RocksDB (`KHAYWE_CACHE_ROWS`). By `py-spy record --native` on the thread that folds: 23 % reading cold rows,
