@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import overload
 
 import numpy as np
@@ -24,7 +24,8 @@ class Texts:
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> Texts:
         """These texts."""
-        places = np.array([0, *accumulate(map(len, texts))], np.int64)
+        places = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=places[1:])
         return cls(np.frombuffer(b"".join(texts), np.uint8), places)
 
     def __len__(self) -> int:
