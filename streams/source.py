@@ -36,6 +36,9 @@ QUEUE = {
     "fetch.max.bytes": 4 << 20,
 }
 _NOT_FATAL = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
+#: A topic or partition is not there: a broker that was just started says so of all of them, and a client that
+#: heard it may believe it for a quarter of an hour.
+_NOT_THERE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
 class Source:
@@ -82,7 +85,7 @@ class Source:
         try:
             return self._committed(partitions)
         except KafkaException as error:
-            if error.args[0].code() in _NOT_FATAL:
+            if error.args[0].code() in _NOT_FATAL | _NOT_THERE:
                 self._renew()
             raise
 
@@ -164,11 +167,7 @@ class Source:
             self._lost = None
             # The end's position lies behind trailing transaction markers, which no record shows.
             ends[place] = event.offset
-        elif code in (
-            KafkaError.UNKNOWN_TOPIC_OR_PART,
-            KafkaError._UNKNOWN_TOPIC,
-            KafkaError._UNKNOWN_PARTITION,
-        ):
+        elif code in _NOT_THERE:
             where = "a topic" if place is None else f"{place.topic}/{place.partition}"
             log.warning("%s: %s is not there: %s", self._group, where, error.str())
         elif code in _NOT_FATAL or error.retriable():

@@ -109,7 +109,7 @@ class RocksStore:
         try:
             meta = self._meta()
             if meta is not None and meta.format > FORMAT:
-                self._db.close()
+                self._shut()
                 raise TableError(
                     f"{path} holds rows of format {meta.format}, this version reads up to {FORMAT}",
                     hint="upgrade khaywe, or delete the directory: rows are restored from the changelog",
@@ -153,8 +153,9 @@ class RocksStore:
 
     def wipe(self) -> None:
         """Forget everything."""
-        self._db.close()
-        shutil.rmtree(self.path)
+        self._shut()
+        if self.path.exists():  # else somebody was before us
+            shutil.rmtree(self.path)
         self.damaged = False
         self.merges = True
         self._db = self._open()
@@ -202,9 +203,13 @@ class RocksStore:
 
     def merge(self, wanted: bool) -> None:
         """Whether RocksDB merges files in the background: not while many rows are written at once."""
-        if wanted != self.merges:
+        if wanted == self.merges:
+            return
+        try:
             self._db.set_options({"disable_auto_compactions": "false" if wanted else "true"})
-            self.merges = wanted
+        except Exception as error:  # it writes its options down
+            raise self._failed(error) from None
+        self.merges = wanted
 
     def rows(self, ids: Sequence[bytes]) -> list[bytes | None]:
         """Rows by customer id."""
@@ -257,14 +262,16 @@ class RocksStore:
         """Write what is in memory and let go; a damaged store goes for good."""
         for view in list(self.views):
             view.stop()
-        if not self.damaged:
-            try:
-                self._db.flush()
-            except Exception as error:
-                log.warning("%s", self._failed(error))
-        self._db.close()
+        self._shut()
         if self.damaged:
             shutil.rmtree(self.path, ignore_errors=True)
+
+    def _shut(self) -> None:
+        """Close RocksDB, which writes what is in memory.  Where it cannot, the changelog has it."""
+        try:
+            self._db.close()
+        except Exception as error:
+            log.warning("%s", self._failed(error))
 
 
 def inherit(left: Iterable[Path], path: Path, changelog: str, busy: set[Path]) -> Path | None:

@@ -90,6 +90,7 @@ class Deaf:
     """A consumer that reads one record, then loses its brokers for good."""
 
     made: list[Deaf]
+    says = KafkaError._ALL_BROKERS_DOWN
 
     def __init__(self, config: dict[str, Any], most: int = 0) -> None:
         Deaf.made.append(self)
@@ -104,7 +105,7 @@ class Deaf:
         return self._said.pop(0) if self._said else ([], [])
 
     def committed(self, asked: Any, timeout: float) -> Any:
-        raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+        raise KafkaException(KafkaError(Deaf.says))
 
     def close(self) -> None: ...
 
@@ -128,7 +129,11 @@ def test_a_consumer_without_brokers_is_given_up_and_reads_on(
     assert len(Deaf.made) == 3
 
 
-def test_positions_that_cannot_be_had_are_asked_for_with_new_clients(reads: Source) -> None:
+@pytest.mark.parametrize("code", [KafkaError._ALL_BROKERS_DOWN, KafkaError._UNKNOWN_PARTITION])
+def test_positions_that_cannot_be_had_are_asked_for_with_new_clients(
+    reads: Source, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Deaf, "says", code)
     reads.poll(10)
     before = len(Deaf.made)
     for _ in range(2):

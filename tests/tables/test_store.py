@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,6 +142,28 @@ def test_damage_that_shows_at_a_read_is_told_and_the_store_goes(
     store.close()
     assert not path.exists()
     assert RocksStore(path, "log").offset() == -1
+
+
+@pytest.mark.parametrize("call", ["close", "wipe"])
+def test_a_store_that_was_deleted_under_it_can_be_left_and_made_anew(tmp_path: Path, call: str) -> None:
+    store = RocksStore(tmp_path / "store", "log")
+    store.write([key(1)], [row(1)], 7)
+    shutil.rmtree(tmp_path / "store")
+    getattr(store, call)()  # RocksDB cannot write what it has in memory
+    if call == "close":
+        store = RocksStore(tmp_path / "store", "log")
+    assert (store.offset(), list(store.all_rows())) == (-1, [])
+    store.write([key(1)], [row(1)], 9)
+    assert store.offset() == 9
+    store.close()
+
+
+def test_a_store_that_was_deleted_under_it_says_so_when_merges_begin(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path / "store", "log")
+    shutil.rmtree(tmp_path / "store")
+    with pytest.raises(StoreDamaged, match="is damaged"):
+        store.merge(False)
+    store.close()
 
 
 def test_a_store_of_another_changelog_is_wiped(tmp_path: Path) -> None:
