@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import logging
 import sys
@@ -35,6 +36,7 @@ def worker(agents: str) -> None:
         raise click.BadParameter(f"agents are {', '.join(AGENTS)}", param_hint="--agents")
     config = settings()
     setup(config.log_level)
+    faulthandler.enable()  # a crash of native code says where it came from
     _few_heaps()
     # Only now: the apps are made from the settings, and need Kafka's address.
     from faust.cli.base import prepare_app

@@ -33,6 +33,12 @@ PARTITIONS = 4
 SESSION = 6.0  # seconds, as `Pipeline` has it
 #: Seconds until what must happen has happened, on the slowest machine.
 PATIENCE = 180.0
+#: Why a worker may end by itself, by its exit code.  It is started again, as whoever runs workers does.
+ENDS = {
+    1: "its disk was full",
+    # A partition without a leader makes it read beside its own memory, up to 2.16 at least.
+    -signal.SIGSEGV: "librdkafka crashed (https://github.com/confluentinc/librdkafka/issues/5280)",
+}
 SHIM = Path(__file__).with_name("clock.c")
 
 
@@ -53,8 +59,8 @@ class Field:
         self.crew = set(FIRST)
         #: Where in a worker's log its present life begins.
         self._logged: dict[str, int] = {}
-        #: Workers that a full disk may still end, with words for it.
-        self.may_end: set[str] = set()
+        #: Workers that a fault may still end, and with which exit code.
+        self.may_end: set[tuple[str, int]] = set()
         self.notes: list[str] = []
         self._clock = self._shim()
         self._address = self.pipeline.settings.services()["kafka"]
@@ -162,7 +168,11 @@ class Field:
         # 1: Kafka did not answer meanwhile, and it left.
         assert code in (0, 1), f"{fault}: it ended with {code}"
 
+    def _leaderless(self) -> None:
+        self.may_end |= {(name, -signal.SIGSEGV) for name in self.workers}
+
     def _broker_killed(self, fault: Fault) -> None:
+        self._leaderless()
         broker = kafka.find(self.home)
         assert broker is not None, "the broker had ended by itself"
         broker.kill()
@@ -173,6 +183,7 @@ class Field:
             raise Moved(f"Kafka came back at port {kafka.port(self.home)} instead of {self._address}")
 
     def _broker_paused(self, fault: Fault) -> None:
+        self._leaderless()
         broker = kafka.find(self.home)
         assert broker is not None, "the broker had ended by itself"
         broker.suspend()
@@ -224,7 +235,7 @@ class Field:
         if fault.detail == "at its start":
             self._start(fault.worker)
         assert worker.process is not None
-        self.may_end.add(fault.worker)
+        self.may_end.add((fault.worker, 1))
         if worker.alive:
             disk.limit(worker.process.pid)
         end = time.monotonic() + SESSION + fault.seconds
@@ -299,9 +310,8 @@ class Field:
                 continue
             assert worker.process is not None
             code = worker.process.returncode
-            full = name in self.may_end and code == 1
-            assert full, f"{name} ended by itself, with {code}: {worker.log}"
-            self.notes.append(f"{name} stopped: its disk was full")
+            assert (name, code) in self.may_end, f"{name} ended by itself, with {code}: {worker.log}"
+            self.notes.append(f"{name} ended: {ENDS[code]}")
             self._start(name)
 
     def everybody_works(self, doing: Callable[[str], None]) -> None:
