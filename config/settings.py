@@ -254,6 +254,8 @@ class Settings(BaseSettings):
             "bootstrap.servers": self.bootstrap_servers(),
             "security.protocol": self.kafka_security_protocol,
             "log_level": 3,  # what librdkafka says below that, khaywe says itself where it matters
+            # What brokers said while they started is forgotten after three times that, not after 15 minutes.
+            "topic.metadata.refresh.interval.ms": 30_000,
         }
         if self.kafka_security_protocol.startswith("SASL"):
             config |= {

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from config.settings import Settings
 from streams.batches import RecordBatch
 from streams.fetching import Event, Fetcher
-from streams.positions import GroupPositions
+from streams.positions import GroupPositions, log_offsets
 from streams.records import Partition, Records
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,9 @@ POLL_SECONDS = 0.03
 #: Seconds without a broker after which a new client is made: one of librdkafka 2.16 that was told of a
 #: cluster without brokers, as one just started tells, sometimes never finds one again.
 LOST_SECONDS = 15.0
+#: Seconds between two looks at partitions of which nothing comes.  One that has records at two looks and
+#: gives none in between never will: as with librdkafka after a partition was without a leader for a moment.
+LOOK_SECONDS = 10.0
 
 #: What librdkafka may hold of all partitions together, in one queue: a record waits for all that stands
 #: in it, so that one of a partition without a backlog waits for little where others have one.
@@ -52,6 +56,11 @@ class Source:
         self._group_positions: GroupPositions | None = None
         #: Since when no broker answers; None while one does.
         self._lost: float | None = None
+        #: The last look: when, where each partition stood, and those that had records and gave none.
+        self._looked = time.monotonic()
+        self._stood: dict[Partition, int] = {}
+        self._behind: set[tuple[Partition, int]] = set()
+        self._asker: AdminClient | None = None
 
     @property
     def fetcher(self) -> Fetcher:
@@ -134,6 +143,7 @@ class Source:
             log.warning("%s: no broker for %.0f s; trying with a new client", self._group, LOST_SECONDS)
             self._renew()
         found, events = self.fetcher.take(most, POLL_SECONDS)
+        drained = sum(len(records.offsets) for records in found) < most
         if found:
             self._lost = None
         ends: dict[Partition, int] = {}
@@ -151,7 +161,37 @@ class Source:
             if records is not None or end > begin:
                 self._positions[place] = end
                 batches.append(RecordBatch(place, begin, end, records or Records.of(place, [])))
+        if drained and time.monotonic() - self._looked > LOOK_SECONDS:
+            self._look()
         return batches
+
+    def _look(self) -> None:
+        """Make a new client where a partition gives nothing, though it has records and none wait here."""
+        quiet = dict(self._positions.items() & self._stood.items())
+        self._looked, self._stood = time.monotonic(), dict(self._positions)
+        if not quiet:
+            return
+        try:
+            ends = self._ends(quiet)
+        except KafkaException as error:
+            log.info("%s: cannot ask for the ends of logs: %s", self._group, error.args[0].str())
+            self._asker = None
+            return
+        behind = {(place, position) for place, position in quiet.items() if ends[place] > position}
+        stuck, self._behind = behind & self._behind, behind
+        if stuck:
+            log.warning(
+                "%s: %s gave nothing for %.0f s, but has records; trying with a new client",
+                self._group, ", ".join(sorted(f"{p.topic}/{p.partition}" for p, _ in stuck)), LOOK_SECONDS,
+            )  # fmt: skip
+            self._renew()
+
+    def _ends(self, places: Iterable[Partition]) -> dict[Partition, int]:
+        """Where whoever reads what is committed comes to, asked by a client that fetches nothing."""
+        if self._asker is None:
+            self._asker = AdminClient(self._settings.kafka_config(log_level=2))
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        return log_offsets(self._asker, places, latest, IsolationLevel.READ_COMMITTED)
 
     def lag(self) -> dict[Partition, int]:
         """Offsets between each position and its partition's end, as the last fetch saw it; asks nobody."""
@@ -179,6 +219,7 @@ class Source:
 
     def close(self) -> None:
         """Stop fetching."""
+        self._asker = None
         if self._fetcher is not None:
             self._fetcher.close()
             self._fetcher = None

@@ -310,6 +310,7 @@ class Field:
                 continue
             assert worker.process is not None
             code = worker.process.returncode
+            assert code is not None
             assert (name, code) in self.may_end, f"{name} ended by itself, with {code}: {worker.log}"
             self.notes.append(f"{name} ended: {ENDS[code]}")
             self._start(name)

@@ -88,6 +88,7 @@ def test_sasl_and_tls_reach_librdkafka(tmp_path: Path) -> None:
         "sasl.password": "s3cret",
         "ssl.ca.location": str(tmp_path / "ca.pem"),
         "log_level": 3,
+        "topic.metadata.refresh.interval.ms": 30_000,
         "group.id": "g",
     }
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from config.settings import Settings
 from streams import source, transaction
 from streams.batches import Aborted, Epoch, Partition, Sink
 from streams.fetching import Event
+from streams.positions import log_offsets
 from streams.records import Record, Records
 from streams.source import Source
 from streams.transaction import Transactor
@@ -141,3 +143,85 @@ def test_positions_that_cannot_be_had_are_asked_for_with_new_clients(
             reads.committed({PLACE})
     assert len(Deaf.made) == before + 4  # one for positions, one that reads on, each time
     assert [batch.begin for batch in reads.poll(10)] == [6]
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> dict[Partition, int]:
+    """What Kafka says of where partitions end; a look at every poll."""
+    found: dict[Partition, int] = {}
+    monkeypatch.setattr(source, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(source, "log_offsets", lambda admin, places, *_: {at: found[at] for at in places})
+    return found
+
+
+class Silent(Deaf):
+    """A consumer that reads one record, then nothing more, and says nothing of it."""
+
+    def assign(self, positions: dict[Partition, int]) -> None:
+        super().assign(positions)
+        del self._said[1:]
+
+
+def test_a_consumer_that_gives_nothing_of_a_partition_with_records_is_given_up(
+    reads: Source, ends: dict[Partition, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "Fetcher", Silent)
+    reads.close()
+    reads.assign({PLACE: 5})
+    before, ends[PLACE] = len(Deaf.made), 7
+    # One look at which it has come on, two at which it has not; then a new client has the rest.
+    assert [[batch.begin for batch in reads.poll(10)] for _ in range(4)] == [[5], [], [], [6]]
+    assert len(Deaf.made) == before + 1
+    for _ in range(4):
+        assert reads.poll(10) == []
+    assert len(Deaf.made) == before + 1
+
+
+def test_a_consumer_that_reads_as_much_as_it_may_is_not_asked(
+    reads: Source, ends: dict[Partition, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "Fetcher", Silent)
+    reads.close()
+    other = Partition("topic", 1)
+    reads.assign({PLACE: 5, other: 5})
+    ends |= {PLACE: 100, other: 100}
+    more: list[tuple[list[Records], list[Event]]]
+    more = [([Records.of(PLACE, [Record(PLACE, offset, 0, None, b"", None)])], []) for offset in range(6, 12)]
+    monkeypatch.setattr(Deaf.made[-1], "_said", [*more])
+    for _ in more:
+        assert [batch.source for batch in reads.poll(1)] == [PLACE]
+    made = len(Deaf.made)
+    for _ in range(3):
+        reads.poll(1)
+    assert len(Deaf.made) == made + 1
+
+
+def test_what_ends_with_an_aborted_transaction_is_read_to_its_end(
+    services: Settings, topic: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = Producer(services.producer_config(**{"transactional.id": topic}))
+    producer.init_transactions()
+    for finish in (producer.commit_transaction, producer.abort_transaction):
+        producer.begin_transaction()
+        producer.produce(topic, b"value", partition=0)
+        producer.flush()
+        finish()
+    monkeypatch.setattr(source, "LOOK_SECONDS", 0.05)
+    looks: list[dict[Partition, int]] = []
+
+    def asked(*given: Any) -> dict[Partition, int]:
+        looks.append(log_offsets(*given))
+        return looks[-1]
+
+    monkeypatch.setattr(source, "log_offsets", asked)
+    reads = Source(services, "group")
+    reads.assign({Partition(topic, 0): 0})
+    records = 0
+    deadline = time.monotonic() + 60
+    while len(looks) < 10:
+        assert time.monotonic() < deadline
+        records += sum(len(batch.records) for batch in reads.poll(100))
+    reads.close()
+    assert records == 1
+    assert set(looks[-1].values()) == {4}
+    assert "trying with a new client" not in caplog.text
