@@ -14,41 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loyalty import joining, kernel
-from loyalty.asking import Ask
 from loyalty.calendar import DAY_MS, last_refresh
-from loyalty.campaign_telling import CampaignTeller
 from loyalty.columns import (
     ANEW,
-    ASK,
-    BADGE,
-    BY_EVENT,
-    BY_HELD,
-    BY_REFRESH,
-    BY_SETTLE,
-    CAMPAIGN,
     COUNTS,
     DESK,
     DONE,
     EFFECT,
     EFFECTS_ROOM,
     ERASED,
-    GRANT,
-    LINK,
-    MISSION,
     MONEY_WINDOW,
     NEVER,
-    OPEN_GRANTS,
     OTHER_WINDOW,
     OWED_MONTHS,
     PREDICT_OP,
-    PUBLICATION,
-    REFRESH,
-    REKEY,
-    RESET,
-    RESULT,
     SEEN_ROOM,
-    SET_PROFILE,
-    TIER,
 )
 from loyalty.decode import (
     COMMAND,
@@ -66,17 +46,11 @@ from loyalty.decode import (
     integers,
 )
 from loyalty.effects import (
-    SOURCE,
-    Cause,
-    Effect,
-    Moments,
-    Which,
     digest,
-    result_effect,
-    scores_effects,
 )
-from loyalty.events import CODES, MONEY
-from loyalty.links import merge_record, path_of, rekeyed
+from loyalty.emitter import Emitter, Found
+from loyalty.events import CODES
+from loyalty.links import path_of
 from loyalty.log import Log
 from loyalty.many import Many
 from loyalty.outcome import Outcome as Outcome
@@ -89,24 +63,17 @@ from loyalty.side import Side
 from loyalty.single import Single
 from loyalty.spans import Spans
 from loyalty.state import State
-from loyalty.telling import Teller
-from loyalty.telling_many import ManyTeller, Telling, moves_words
-from loyalty.times import iso_many
 from loyalty.vocabulary import FEATURES
 from loyalty.words import event_words
 
 Slots = NDArray[np.int32]
-Found = NDArray[np.void]
+
 #: One pass of the kernel: from where, with which rules, over which desk; where it stopped.
 Pass = Callable[[int, Rules, NDArray[np.void]], int]
 
-_GAME = frozenset((MISSION, BADGE, TIER, GRANT))
-_MONEY = frozenset(CODES[name] for name in MONEY)
 _REOPENS = frozenset((CODES["activation"], CODES["opt_in"]))
-MANY = 500  # effects of a pass from which on it is faster to write them together
 _EFFECTS, _SEEN = 8 * EFFECTS_ROOM, 8 * SEEN_ROOM
 _ASKED = 512
-_BY = {BY_REFRESH: "refresh", BY_SETTLE: "settle", BY_HELD: "held"}
 
 
 class Engine:
@@ -124,10 +91,7 @@ class Engine:
         self.side = Side(state)
         self._contents = contents
         self._content: dict[int, Content] = {}
-        self.teller = Teller(self.content, self.side)
-        self.many = MANY
-        self._many_teller = ManyTeller(self.teller.names, self.side)
-        self.campaigns = CampaignTeller(self.content, self.side)
+        self.emitter = Emitter(self)
         self.effects = np.empty(_EFFECTS, EFFECT)
         self.seen = np.empty((_SEEN, len(FEATURES)))
         self.asked = np.empty(_ASKED, ROW)
@@ -191,7 +155,7 @@ class Engine:
         def emit(found: Found) -> None:
             self.side.put_seen(keys, entries, remembered)  # a link carries its own
             remembered[:] = False
-            self.emit(batch, start, found, ids.take(found["event"]), out, links)
+            self.emitter.emit(batch, start, found, ids.take(found["event"]), out, links)
 
         self.run(len(events), run, emit, out)
         self.side.put_seen(keys, entries, remembered)
@@ -272,112 +236,6 @@ class Engine:
             slots[i] = -1 if i in gone else here[id] if id in here else self.state.find(id)
         return slots
 
-    def emit(
-        self, batch: Batch, start: int, found: Found, ids: Spans, out: Outcome,
-        links: NDArray[np.void] | None = None,
-    ) -> None:  # fmt: skip
-        """Turn effects into records, and do to the side table what they say, in their order.
-
-        Events of the effects count from `start` of the batch; `ids` are the customers of the effects.
-        """
-        revision, records, side, teller = self.state.partition.revision, batch.records, self.side, self.teller
-        moments, which = self._moments(batch, start, found, ids)
-        kinds = found["kind"]
-        told, busy = None, np.arange(len(found))
-        if len(found) >= self.many and not moves_words(found):
-            told = self._many_teller.tell(Telling(found, moments, which, self.seen), revision)
-            busy = told.busy()
-        mine = np.flatnonzero(kinds == PUBLICATION) if told is None else busy[:0]
-        published = scores_effects(moments, which[mine], found["detail"][mine], found["scores"][mine])
-        game = {
-            kind: teller.columns(found, kind)
-            for kind in np.unique(kinds[busy]).tolist()
-            if kind >= MISSION and (told is None or kind not in _GAME)
-        }
-        names = (found[name][busy].tolist() for name in ("kind", "detail", "cause", "event", "as_of"))
-        rows = zip(busy.tolist(), which[busy].tolist(), ids.take(busy).all(), *names, strict=True)
-        effects: list[Effect] = []
-        places: list[int] = []  # of effects that come between those told together
-        for n, m, id, kind, detail, cause, event, as_of in rows:
-            i = start + event
-            if kind == PUBLICATION:
-                effects.append(next(published))
-            elif kind in _GAME:
-                paid = cause == BY_EVENT and batch.events["kind"][i] in _MONEY
-                hash_ = int(batch.events["hash"][i]) if paid else None
-                if told is not None:
-                    self._many_teller.keep(told, n, hash_, out.forwards)
-                elif kind == MISSION:
-                    teller.mission(moments[m], next(game[kind]), self.seen, effects, out.forwards)
-                elif kind == BADGE:
-                    teller.badge(moments[m], next(game[kind]), revision, self.seen, effects)
-                elif kind == GRANT:
-                    teller.grant(moments[m], next(game[kind]), revision, effects, hash_)
-                else:
-                    teller.tier(moments[m], next(game[kind]), revision, effects)
-            elif kind == ASK:
-                by = Cause(moments.sources[m].decode(), moments.event_ids[m].decode())
-                out.asks.append(Ask(id, detail, as_of, revision, by))
-            elif kind == OPEN_GRANTS:
-                teller.repeat_open(moments[m], next(game[kind]), effects)
-            elif kind == CAMPAIGN:
-                row = next(game[kind])
-                self.campaigns.campaign(moments[m], row, revision, self.seen, effects, out.forwards)
-            elif kind == RESULT:
-                effects.append(result_effect(records[i], revision, self.partition, detail))
-            elif kind == REKEY:
-                self.rekey(batch, i, out)
-            elif kind == LINK:
-                assert links is not None
-                self._link(batch, i, links[batch.events["extra"][i]].tobytes(), out)
-            elif kind == SET_PROFILE:
-                profile = side.profile(id) | batch.updates[batch.events["extra"][i]]
-                side.set_profile(id, {name: word for name, word in profile.items() if word is not None})
-            elif kind == RESET:
-                side.set_profile(id, {})
-                side.forget_grants(id)
-            if told is not None:
-                places += [n] * (len(effects) - len(places))
-        if told is None:
-            out.effects.extend(effects)
-        else:
-            out.effects.add(told.among(places, effects))
-        refreshed = (found["kind"] == PUBLICATION) & (found["detail"] == REFRESH)
-        out.counts["refreshes"] += int(np.count_nonzero(refreshed))
-
-    def _moments(self, batch: Batch, start: int, found: Found, ids: Spans) -> tuple[Moments, Which]:
-        """The moments of effects, and which of them is an effect's."""
-        new = np.ones(len(found), np.bool_)
-        new[1:] = False
-        for name in ("event", "slot", "cause", "caused_at", "as_of"):
-            new[1:] |= found[name][1:] != found[name][:-1]
-        firsts = np.flatnonzero(new)
-        first = found[firsts]
-        sources, event_ids = batch.records.causes(start + first["event"].astype(np.int64))
-        timed = np.flatnonzero(first["cause"] != BY_EVENT)
-        if len(timed):
-            times = zip(first["cause"][timed].tolist(), iso_many(first["caused_at"][timed]), strict=True)
-            sources = sources.but(timed, [SOURCE.encode()] * len(timed))
-            event_ids = event_ids.but(
-                timed, [f"{_BY.get(cause, 'tick')}:{at}".encode() for cause, at in times]
-            )
-        customers, revision = ids.take(firsts).joined(), self.state.partition.revision
-        moments = Moments(customers, first["as_of"], revision, sources, event_ids)
-        return moments, np.cumsum(new, dtype=np.int64) - 1
-
-    def _link(self, batch: Batch, i: int, row: bytes, out: Outcome) -> None:
-        record, id = batch.records[i], batch.ids[i]
-        self.side.set_link(id, record.attributes["to"])
-        entries, profile = self.side.entries(id), self.side.profile(id)
-        out.forwards.append(merge_record(record, int(batch.events["hash"][i]), row, entries, profile))
-
-    def rekey(self, batch: Batch, i: int, out: Outcome) -> None:
-        record = batch.records[i]
-        if record.event_type != "_merge" and record.customer_id in path_of(record):
-            out.counts["links_refused"] += 1
-        else:
-            out.forwards.append(rekeyed(record, batch.records.raw(i), self.side.link(batch.ids[i])))
-
     # -- records folded alone -----------------------------------------------------------------------
 
     def _alone(self, batch: Batch, i: int, out: Outcome) -> Generator[Outcome, None, Outcome]:
@@ -432,7 +290,7 @@ class Engine:
         row = state.rows[slot] if slot >= 0 else np.zeros(1, ROW)[0]
         if row["state"] == LINKED:
             if record.customer_id not in path_of(record):
-                self.rekey(batch, i, out)
+                self.emitter.rekey(batch, i, out)
                 return
             out.counts["links_refused"] += 1
             side.set_link(id, None)
@@ -483,7 +341,7 @@ class Engine:
         side.set_profile(id, mine | taken)
         out.counts["merges"] += 1
         for found in told:
-            self.emit(batch, i, found, Spans.of([id] * len(found)), out)
+            self.emitter.emit(batch, i, found, Spans.of([id] * len(found)), out)
 
     def content(self, revision: int) -> Content:
         """The content of a revision, asked for once."""

@@ -54,7 +54,7 @@ class Many:
 
             def emit(found: Found) -> None:
                 ids = state.ids_of(found["slot"])
-                engine.emit(batch, 0, found, ids, out)
+                engine.emitter.emit(batch, 0, found, ids, out)
                 engine._sweep(found, ids)
 
             engine.run(len(slots), run, emit, out)
@@ -88,7 +88,7 @@ class Many:
                 )  # fmt: skip
 
             def emit(found: Found) -> None:
-                engine.emit(batch, 0, found, state.ids_of(found["slot"]), out)
+                engine.emitter.emit(batch, 0, found, state.ids_of(found["slot"]), out)
 
             engine.run(len(slots), run, emit, out)
             state.touch(slots)

@@ -116,11 +116,11 @@ class Single:
             return 1
 
         def emit(found: Any) -> None:
-            of = self._moment(record, id, int(row["as_of"]))
-            for told, (grant_id, _, _) in zip(engine.teller.columns(found, GRANT), undone, strict=True):
-                engine.teller.grant(of, told, revision, out.effects, None, grant_id)
-            for told in engine.teller.columns(found, TIER):
-                engine.teller.tier(of, told, revision, out.effects)
+            of, teller = self._moment(record, id, int(row["as_of"])), engine.emitter.teller
+            for told, (grant_id, _, _) in zip(teller.columns(found, GRANT), undone, strict=True):
+                teller.grant(of, told, revision, out.effects, None, grant_id)
+            for told in teller.columns(found, TIER):
+                teller.tier(of, told, revision, out.effects)
 
         engine.run(1, run, emit, out)
 
@@ -153,7 +153,7 @@ class Single:
         number, arm = int(row["campaign"][entry]), int(row["campaign_arm"][entry])
         status, by = ("converted", "answer") if converted else ("delivered", "")
         of = self._moment(record, id, int(row["as_of"]))
-        out.effects.append(engine.campaigns.outcome(of, revision, number, given, arm, status, by))
+        out.effects.append(engine.emitter.campaigns.outcome(of, revision, number, given, arm, status, by))
 
     # -- commands for one customer ------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class Single:
         row = self._engine.state.rows[slot]
         as_of, left = int(row["as_of"]), int(balance(row))
         of = self._moment(record, id, as_of)
-        self._engine.teller.repeat(of, grant_id, grant, as_of, left, out.effects)
+        self._engine.emitter.teller.repeat(of, grant_id, grant, as_of, left, out.effects)
         return DONE
 
     def _erase(self, record: Record, id: bytes, slot: int, out: Outcome) -> None:
@@ -217,7 +217,7 @@ class Single:
             return
         for n in np.flatnonzero(row["mission_status"] == ACTIVE).tolist():
             number = int(row["mission_template"][n])
-            rule = engine.teller.names(int(row["mission_revision"][n])).rule(number)
+            rule = engine.emitter.teller.names(int(row["mission_revision"][n])).rule(number)
             if rule.capped:
                 event_id = f"release:{mission_id(customer_id, number, int(row['mission_started'][n]))}"
                 out.forwards.append(ask(number, customer_id, event_id, at, -1, -rule.points))
@@ -263,9 +263,9 @@ class Single:
         engine = self._engine
         revision = engine.state.partition.revision
         if kind == "campaign":
-            known = engine.campaigns.known(revision, number)
+            known = engine.emitter.campaigns.known(revision, number)
             return known.campaign if known is not None and known.campaign.active else None
-        template = engine.teller.names(revision).templates.get(number)
+        template = engine.emitter.teller.names(revision).templates.get(number)
         return template.limits if template is not None and template.active else None
 
     def reservation(self, batch: Batch, i: int, out: Outcome) -> None:
@@ -292,7 +292,7 @@ class Single:
             told: list[Any] = []
             engine.run(1, run, lambda found: told.append(found.copy()), out)
             for found in told:
-                engine.emit(batch, i, found, Spans.of([id] * len(found)), out)
+                engine.emitter.emit(batch, i, found, Spans.of([id] * len(found)), out)
             if status:
                 state.touch(np.array([slot], np.int32))
         if granted and status != TAKEN:

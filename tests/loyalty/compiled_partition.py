@@ -16,7 +16,8 @@ import numpy as np
 
 from config.topics import CUSTOMER_EVENTS
 from loyalty.asking import Ask
-from loyalty.engine import MANY, Engine
+from loyalty.emitter import MANY
+from loyalty.engine import Engine
 from loyalty.log import joined
 from loyalty.packing import decode
 from loyalty.row import plain
@@ -105,7 +106,7 @@ class CompiledPartition:
         while waiting:
             batch = waiting[: next(self.sizes)]
             position = batch[0][0]
-            self.engine.many = next(self.many)
+            self.engine.emitter.many = next(self.many)
             for outcome in self.engine.fold(joined(batch), batch[-1][0] + 1):
                 assert position <= outcome.position
                 position = outcome.position

@@ -41,7 +41,7 @@ def check(
     """Fold records and hold each effect against its struct; all that came out."""
     told: list[Any] = []
     engine = Engine(0, State(), contents.__getitem__)
-    engine.many = many
+    engine.emitter.many = many
     for outcome in engine.fold(joined(list(enumerate(records))), len(records)):
         told += [*outcome.effects, *outcome.forwards, *outcome.asks]
         for effect in outcome.effects:
