@@ -17,6 +17,7 @@ from loyalty.calendar import DAY_MS
 from loyalty.columns import PUBLICATION
 from loyalty.content import Decisions, Predictions, ScoringPolicy
 from loyalty.decode import Batch
+from loyalty.emitter import Emitter
 from loyalty.engine import Engine, Outcome
 from loyalty.events import ACTIVITY
 from loyalty.game import Game
@@ -52,8 +53,8 @@ class Content(msgspec.Struct):
     predictions: Predictions = Predictions(enabled=False)
 
 
-class _Quiet(Engine):
-    """A fold whose publications nobody reads: they are half of its time."""
+class _Quiet(Emitter):
+    """Of a fold whose publications nobody reads: they are half of its time."""
 
     def emit(self, batch: Batch, start: int, found: Any, ids: Spans, out: Outcome, links: Any = None) -> None:
         told = found["kind"] != PUBLICATION
@@ -125,7 +126,8 @@ def fold(records: list[bytes], ids: list[str], day: int = AS_OF_DAY) -> NDArray[
     """The rows of these customers after their records and a tick at the end of `day`."""
     content = Content()
     state = State()
-    engine = _Quiet(0, state, lambda revision: content)
+    engine = Engine(0, state, lambda revision: content)
+    engine.emitter = _Quiet(engine)
     at = iso_many(np.array([(day + 1) * DAY_MS - 1]))[0]
     tick = {
         "event_id": "tick", "customer_id": "", "event_type": "_tick", "source": "khaywe", "value": 1,
