@@ -26,6 +26,7 @@ from bench import (
     projection,
     restore,
     scaling,
+    settled,
     soak,
     ticks,
 )
@@ -54,6 +55,7 @@ PARTS: dict[str, Callable[[], Results]] = {
     "pipeline": lambda: {"khaywe": pipeline.run()},
     "restore": lambda: {"khaywe": restore.run()},
     "scaling": lambda: {"scaling": scaling.run()},
+    "settled": lambda: {"settled": settled.run()},
     "soak": lambda: {"soak": soak.run()},
     "ticks": lambda: {"khaywe": ticks.run()},
     "predictions": lambda: {"predictions": predictions.measure()},

@@ -112,12 +112,12 @@ _KINDS = (b'"VOICE"', b'"SMS"', b'"DATA"')
 
 
 def cdr_blocks(
-    seed: int, customers: int, n: int, days: float, start: datetime, block: int = 100_000
+    seed: int, customers: int, n: int, days: float, start: datetime, block: int = 100_000, number: int = 0
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """`n` JSON records of about 200 bytes of `customers` numbers, as (keys, values) of `block` records each.
 
     Event times rise evenly over `days` days; calls, SMS and data come as 4 : 2 : 4, a tenth of the customers
-    makes about half of the records.  Keys are the numbers.
+    makes about half of the records.  Keys are the numbers; event ids count from `number`.
     """
     random = np.random.default_rng(seed)
     template = np.frombuffer(_TEMPLATE, "u1")
@@ -126,13 +126,13 @@ def cdr_blocks(
     base = np.datetime64(start.replace(tzinfo=None), "s")
     for first in range(0, n, block):
         size = min(block, n - first)
-        number = np.arange(first, first + size)
+        place = np.arange(first, first + size)
         who = (customers * random.random(size) ** 3.3).astype(np.int64)
         kind = random.choice(3, size, p=(0.4, 0.2, 0.4))
         usage = np.where(kind == 1, 1, 1 + random.exponential(180.0, size).astype(np.int64)).clip(max=9_999)
-        seconds = (number * (days * _DAY / n)).astype(np.int64)
+        seconds = (place * (days * _DAY / n)).astype(np.int64)
         rows = np.tile(template, (size, 1))
-        rows[:, places["#"]] = _digits(number, 10)
+        rows[:, places["#"]] = _digits(number + place, 10)
         rows[:, places["@"]] = _digits(who, 8)
         rows[:, places["%"]] = kinds[kind].view("u1").reshape(size, -1)
         rows[:, places["^"]] = _padded(usage, 5)

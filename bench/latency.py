@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -141,7 +140,7 @@ def send(broker: str, raw: str, file: str, customers: int, seconds: int, paces: 
     """
     producer = Producer({"bootstrap.servers": broker, "partitioner": "murmur2_random", "linger.ms": 1})
     many = FIRST + sum(paces) * seconds
-    blocks = cdr_blocks(11, customers, many, 2, datetime(2026, 1, 1, tzinfo=UTC))
+    blocks = cdr_blocks(11, customers, many, 2, pipeline.START)
     pairs = (pair for keys, values in blocks for pair in zip(keys, values, strict=True))
     _put(producer, raw, pairs, FIRST)
     producer.flush()

@@ -45,6 +45,7 @@ EVENTS = 1_500_000
 CUSTOMERS, SPARSE_CUSTOMERS = 10_000, 100_000
 PARTITIONS = 4
 DAYS = 2
+START = datetime(2026, 1, 1, tzinfo=UTC)
 WEB_PORT = 16_066
 WARM = 0.2  # share of the events that make customers known
 
@@ -113,7 +114,9 @@ def measure(
 ) -> dict[str, Any]:  # fmt: skip
     """One run in a home of its own, with `other` settings; returns the figures."""
     with prepared(game, predict, partitions, **other) as settings:
-        return work(settings, events, customers, workers, warm, days)
+        say(f"{events:,} records of {customers:,} customers")
+        pairs = records(events, customers, days)
+        return {"customers": customers, **work(settings, pairs, events, int(events * warm), workers)}
 
 
 @contextmanager
@@ -143,22 +146,24 @@ def add_source(settings: Settings, game: Draft, predict: bool) -> None:
     topics.ensure_raw_topic(settings, names.raw_topic("cdr"))
 
 
-def records(events: int, customers: int, days: float = DAYS) -> Iterator[tuple[bytes, bytes]]:
-    """So many raw records of so many days, as keys and values."""
-    for keys, values in cdr_blocks(7, customers, events, days, datetime(2026, 1, 1, tzinfo=UTC)):
+def records(
+    events: int, customers: int, days: float = DAYS, start: datetime = START, number: int = 0
+) -> Iterator[tuple[bytes, bytes]]:
+    """So many raw records of so many days, as keys and values; their ids count from `number`."""
+    for keys, values in cdr_blocks(7, customers, events, days, start, number=number):
         yield from zip(keys, values, strict=True)
 
 
 def send(settings: Settings, topic: str, pairs: Iterable[tuple[bytes, bytes]]) -> None:
     """Put records on a raw topic."""
-    _put(Producer(settings.producer_config(**_SENDING)), topic, pairs)
+    _put(Producer(settings.producer_config(**SENDING)), topic, pairs)
 
 
 @contextmanager
 def hidden(settings: Settings, topic: str, pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
     """Put records on a raw topic; nobody sees one of them before the end."""
     how = {"transactional.id": "bench", "transaction.timeout.ms": 600_000}
-    producer = Producer(settings.producer_config(**_SENDING, **how))
+    producer = Producer(settings.producer_config(**SENDING, **how))
     producer.init_transactions()
     producer.begin_transaction()
     _put(producer, topic, pairs)
@@ -166,14 +171,19 @@ def hidden(settings: Settings, topic: str, pairs: Iterable[tuple[bytes, bytes]])
     producer.commit_transaction()
 
 
-_SENDING: dict[str, Any] = {"linger.ms": 50, "queue.buffering.max.messages": 500_000}
+SENDING: dict[str, Any] = {"linger.ms": 50, "queue.buffering.max.messages": 500_000}
 
 
 def _put(producer: Producer, topic: str, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-    for key, value in pairs:
+    put(producer, topic, ((key, value, -1) for key, value in pairs))
+
+
+def put(producer: Producer, topic: str, entries: Iterable[tuple[bytes, bytes | None, int]]) -> None:
+    """Send keys and values to these partitions (-1: the key's), and wait until they are there."""
+    for key, value, partition in entries:
         while True:
             try:
-                producer.produce(topic, value, key)
+                producer.produce(topic, value, key, partition)
                 break
             except BufferError:
                 producer.poll(0.1)
@@ -212,12 +222,10 @@ def working(settings: Settings, workers: int = 1) -> Iterator[list[subprocess.Po
 
 
 def work(
-    settings: Settings, events: int, customers: int, workers: int = 1, share: float = WARM, days: float = DAYS
+    settings: Settings, pairs: Iterator[tuple[bytes, bytes]], events: int, known: int, workers: int = 1
 ) -> dict[str, Any]:
-    """What workers do of so many records, once `share` of them is done; the figures."""
-    topic, known = names.raw_topic("cdr"), int(events * share)
-    pairs = records(events, customers, days)
-    say(f"{events:,} records of {customers:,} customers")
+    """What workers do of so many records, once the first `known` of them are done; the figures."""
+    topic = names.raw_topic("cdr")
     with working(settings, workers) as running:
         processes = [psutil.Process(worker.pid) for worker in running]
 
@@ -244,7 +252,6 @@ def work(
         say(f"{done / wall:,.0f} events a second, {done / cpu_seconds:,.0f} a second of CPU")
         return {
             "events": events,
-            "customers": customers,
             "events_per_second": round(done / wall),
             "events_per_cpu_second": round(done / cpu_seconds),
             "seconds": round(wall, 2),

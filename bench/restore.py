@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import psutil
 from confluent_kafka import Producer
-from rich.console import Console
 
+from bench.pipeline import SENDING, put, say
 from config import topics as names
 from config.settings import Settings
 from loyalty.packing import pack
@@ -32,8 +32,6 @@ from tables.customers import CustomerTable
 ROWS = 1_000_000
 PARTITIONS = 4
 BLOCK = 50_000
-
-say = Console(stderr=True).print
 
 
 def run(rows: int = ROWS) -> dict[str, Any]:
@@ -68,7 +66,7 @@ def _fill(settings: Settings, rows: int) -> int:
     size = 0
     dice = np.random.default_rng(7)
     now = 1_780_000_000_000
-    producer = Producer(settings.producer_config(**{"linger.ms": 50, "queue.buffering.max.kbytes": 1 << 20}))
+    producer = Producer(settings.producer_config(**SENDING))
     for start in range(0, rows, BLOCK):
         block = np.zeros(min(BLOCK, rows - start), ROW)
         block["format"], block["state"], block["day"] = FORMAT, OPEN, now // 86_400_000
@@ -87,16 +85,12 @@ def _fill(settings: Settings, rows: int) -> int:
             block[name] = np.where(dice.random(cells.shape) < 1 / 3, cells, 0)
         stored = pack(block, np.arange(len(block)))
         size += sum(map(len, stored))
-        for number, row in enumerate(stored, start):
-            while True:
-                try:
-                    # The customers of one partition come in no order, as their events do.
-                    key = b"%d" % (447_000_000_000 + number * 7_919 % 1_000_003)
-                    producer.produce(names.CHANGELOG, row, ROW_KEY + key, number % PARTITIONS)
-                    break
-                except BufferError:
-                    producer.poll(0.1)
-    producer.flush()
+        # The customers of one partition come in no order, as their events do.
+        entries = (
+            (b"%b%d" % (ROW_KEY, 447_000_000_000 + number * 7_919 % 1_000_003), row, number % PARTITIONS)
+            for number, row in enumerate(stored, start)
+        )
+        put(producer, names.CHANGELOG, entries)
     return size
 
 

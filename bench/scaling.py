@@ -23,7 +23,7 @@ EVENTS = 1_200_000
 #: Rows that a worker may hold where it is to hold all.
 ALL_ROWS = 1_100_000
 
-_KEPT = ("events_per_second", "events_per_cpu_second", "resident_bytes", "seconds")
+_SHOWN = ("events_per_second", "events_per_cpu_second", "resident_bytes", "seconds")
 
 
 def run() -> dict[str, Any]:
@@ -32,7 +32,7 @@ def run() -> dict[str, Any]:
 
     def measured(customers: int, events: int, warm: float, **other: Any) -> dict[str, Any]:
         days = events / customers / DAILY
-        return _kept(pipeline.measure(game, events, customers, predict=False, warm=warm, days=days, **other))
+        return kept(pipeline.measure(game, events, customers, predict=False, warm=warm, days=days, **other))
 
     return {
         "customers": {
@@ -40,15 +40,16 @@ def run() -> dict[str, Any]:
         },
         "held": {str(CUSTOMERS[-1][0]): measured(*CUSTOMERS[-1], cache_rows=ALL_ROWS)},
         "partitions": {
-            str(count): _kept(pipeline.measure(game, EVENTS, predict=False, partitions=count))
+            str(count): kept(pipeline.measure(game, EVENTS, predict=False, partitions=count))
             for count in PARTITIONS
         },
         "workers": {
-            str(count): _kept(pipeline.measure(game, EVENTS, predict=False, partitions=8, workers=count))
+            str(count): kept(pipeline.measure(game, EVENTS, predict=False, partitions=8, workers=count))
             for count in WORKERS
         },
     }
 
 
-def _kept(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: figures[name] for name in _KEPT}
+def kept(figures: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of a run."""
+    return {name: figures[name] for name in _SHOWN}
