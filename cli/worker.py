@@ -6,6 +6,7 @@ import ctypes
 import faulthandler
 import gc
 import logging
+import signal
 import sys
 
 import click
@@ -37,6 +38,7 @@ def worker(agents: str) -> None:
     config = settings()
     setup(config.log_level)
     faulthandler.enable()  # a crash of native code says where it came from
+    faulthandler.register(signal.SIGUSR1)  # what every thread does now, for whoever wonders
     _few_heaps()
     # Only now: the apps are made from the settings, and need Kafka's address.
     from faust.cli.base import prepare_app

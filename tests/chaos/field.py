@@ -33,6 +33,7 @@ PARTITIONS = 4
 SESSION = 6.0  # seconds, as `Pipeline` has it
 #: Seconds until what must happen has happened, on the slowest machine.
 PATIENCE = 180.0
+STACKS_SECONDS = 5.0
 #: Why a worker may end by itself, by its exit code.  It is started again, as whoever runs workers does.
 ENDS = {
     1: "its disk was full",
@@ -334,6 +335,17 @@ class Field:
         from agents.commands import TICK
 
         send_command(self.pipeline.settings, TICK, at=at)
+
+    def tell_stacks(self) -> None:
+        """Have each living worker write what its threads do into its log."""
+        for worker in self.workers.values():
+            if not worker.alive:
+                continue
+            before = worker.log.stat().st_size
+            worker.signal(signal.SIGUSR1)
+            limit = time.monotonic() + STACKS_SECONDS  # one that is stopped, or about to end, writes nothing
+            while worker.alive and worker.log.stat().st_size == before and time.monotonic() < limit:
+                time.sleep(0.05)
 
     def logs(self) -> list[Path]:
         """What is worth keeping of a run that failed."""

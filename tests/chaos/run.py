@@ -115,6 +115,7 @@ def run(seed: int, cycles: int, home: Path, lived: Callable[[Lived], None], doin
         report.notes = field.notes
         report.seconds = round(time.monotonic() - began, 1)
         if not report.good:
+            field.tell_stacks()
             report.logs = _kept(field, seed)
         field.close()
     return report
