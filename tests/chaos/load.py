@@ -20,7 +20,8 @@ TOPIC = str(CONNECTION["kafka_topic"])
 BATCH, PAUSE = 25, 0.25
 #: A few are busy, so that the game has something to give; the many do not fit into a worker's memory of rows.
 BUSY, MANY = 150, 6_000
-START = datetime(2026, 1, 1, tzinfo=UTC)
+#: A million records lie between it and the day this was written: what is of tomorrow is refused.
+START, STEP = datetime(2023, 1, 1, tzinfo=UTC), timedelta(minutes=2)
 KINDS = (
     "voice_call", "sms", "data_session", "recharge", "app_login", "feature_use", "content_view", "payment",
 )  # fmt: skip
@@ -28,7 +29,7 @@ KINDS = (
 
 def when(number: int) -> datetime:
     """The time that a record's event is at, but for late ones."""
-    return START + timedelta(minutes=4 * number)
+    return START + number * STEP
 
 
 def records(seed: int) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,7 @@ def _stopped(field: Field, name: str, doing: Say) -> None:
 def _live(field: Field, load: Load, cycle: Cycle, report: Report, doing: Say) -> Lived:
     if cycle.number % TICK_EVERY == 0:
         field.tick(_time(load))
+    assert when(len(load.sent)) < datetime.now(UTC), "the load has come to today: its records are refused"
     began = time.monotonic()
     todo = [fault for fault in cycle.faults if field.can(fault)]
     report.not_here.update(fault.kind for fault in cycle.faults if fault not in todo)
