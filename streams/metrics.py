@@ -29,6 +29,11 @@ STALE_BATCHES = Counter(
 BROKEN_CHAINS = Counter(
     "khaywe_broken_chains_total", "Batches that did not begin where the last one ended; read again.", ["app"]
 )
+CLIENTS_REPLACED = Counter(
+    "khaywe_clients_replaced_total",
+    "Clients of Kafka given up and made anew: no_broker, no_positions, silent_partition, producer.",
+    ["app", "why"],
+)
 TAKEOVERS = Counter("khaywe_takeovers_total", "Times this worker took partitions over.", ["app"])
 TAKEOVER_SECONDS = Gauge(
     "khaywe_takeover_seconds", "Time the last take-over needed, restore included.", ["app"]

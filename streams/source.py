@@ -14,6 +14,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from config.settings import Settings
+from streams import metrics
 from streams.batches import RecordBatch
 from streams.fetching import Event, Fetcher
 from streams.positions import GroupPositions, log_offsets
@@ -95,7 +96,7 @@ class Source:
             return self._committed(partitions)
         except KafkaException as error:
             if error.args[0].code() in _NOT_FATAL | _NOT_THERE:
-                self._renew()
+                self._renew("no_positions")
             raise
 
     def _committed(self, partitions: set[Partition]) -> dict[Partition, int]:
@@ -114,8 +115,9 @@ class Source:
             positions[place] = max(committed, low)
         return positions
 
-    def _renew(self) -> None:
+    def _renew(self, why: str) -> None:
         """New clients, which read on where the old ones were."""
+        metrics.CLIENTS_REPLACED.labels(self._group, why).inc()
         self.close()
         self._lost = None
         if self._positions:
@@ -141,7 +143,7 @@ class Source:
         """At most `most` records, by partition; after POLL_SECONDS what there is, perhaps nothing."""
         if self._lost is not None and time.monotonic() - self._lost > LOST_SECONDS:
             log.warning("%s: no broker for %.0f s; trying with a new client", self._group, LOST_SECONDS)
-            self._renew()
+            self._renew("no_broker")
         found, events = self.fetcher.take(most, POLL_SECONDS)
         drained = sum(len(records.offsets) for records in found) < most
         if found:
@@ -184,7 +186,7 @@ class Source:
                 "%s: %s gave nothing for %.0f s, but has records; trying with a new client",
                 self._group, ", ".join(sorted(f"{p.topic}/{p.partition}" for p, _ in stuck)), LOOK_SECONDS,
             )  # fmt: skip
-            self._renew()
+            self._renew("silent_partition")
 
     def _ends(self, places: Iterable[Partition]) -> dict[Partition, int]:
         """Where whoever reads what is committed comes to, asked by a client that fetches nothing."""

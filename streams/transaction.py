@@ -170,6 +170,7 @@ class Transactor:
                     self._within = self._placed_within(producer)
             except Hung as error:
                 log.warning("%s: %s; trying with a new producer", self._id, error)
+                metrics.CLIENTS_REPLACED.labels(self._app, "producer").inc()
                 continue
             self._producer = producer
 
@@ -263,6 +264,7 @@ class Transactor:
                 )
         # Fenced, or without its coordinator (to which an abort would say nothing where no partition was added
         # yet, and succeed): only a new producer of the same id can go on.
+        metrics.CLIENTS_REPLACED.labels(self._app, "producer").inc()
         self._producer = None
 
     def _patiently(self, call: Callable[[], object], what: str) -> None:

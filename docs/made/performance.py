@@ -65,11 +65,13 @@ kernel, the rest compiled code):
   quarter of an hour (half an hour before, p99 at 50,000 a second was 299 ms). Broker, sender, reader and
   worker keep both cores busy then (`vmstat`: 88 to 98 %), and a record waits for a core at each step of its
   way: two polls, mapping and fold, two transactions of 30 to 40 ms.
-* **A million customers.** Nine records each instead of 150: most of what happens is the game's beginning,
-  nearly every record changes another row, which the changelog then has, and 900,000 of the rows lie in
-  RocksDB (`KHAYWE_CACHE_ROWS`). By `py-spy record --native` on the thread that folds: 23 % reading cold rows,
-  17 % writing effects, 26 % waiting for Kafka to deliver and commit. With all rows in memory ("all rows in
-  memory" below) the first part is gone, for 2,368 bytes a row.
+* **A million customers.** 20 us a record instead of 7: nearly every record changes another row, so that each
+  goes to the changelog and to RocksDB, and 900,000 of the rows are read from there (`KHAYWE_CACHE_ROWS`).
+  What the thread that folds does with a settled million (`khaywe_stage_seconds_total`, and `py-spy record
+  --native` for the first): 19 % reading cold rows, 30 % the rest of the fold, 32 % queueing records for Kafka
+  and waiting until it has them, 17 % writing rows to RocksDB. On their first day the game's beginnings come
+  to that: nine records each instead of 150. With all rows in memory ("all rows in memory" below) the reading
+  is gone, for 2,368 bytes a row.
 
 Rates hang on the hour: the same code did 80,000 to 107,000 and, an hour later, 113,000 to 133,000 on this
 machine, which others use too. Shares and multiples within one run move less; the share of librdkafka's limit

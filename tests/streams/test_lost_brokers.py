@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
+from prometheus_client import REGISTRY
 
 from config.settings import Settings
 from streams import source, transaction
@@ -19,6 +20,12 @@ from streams.source import Source
 from streams.transaction import Transactor
 
 PLACE = Partition("topic", 0)
+
+
+def replaced(app: str, why: str) -> float:
+    """How often a client was, so far."""
+    labels = {"app": app, "why": why}
+    return REGISTRY.get_sample_value("khaywe_clients_replaced_total", labels) or 0.0
 
 
 def timed_out() -> KafkaException:
@@ -75,6 +82,7 @@ def test_a_producer_without_its_coordinator_is_given_up(fails: str, monkeypatch:
     monkeypatch.setattr(transaction, "Producer", Lost)
     monkeypatch.setattr(transaction, "HUNG_SECONDS", 0.2)
     Lost.made, Lost.fails = 0, fails
+    before = replaced("app", "producer")
     transactor = Transactor(Settings(_env_file=None, kafka="nowhere:1"), "app", "worker")
     epoch = Epoch("app", 1, "member", frozenset({PLACE}))
 
@@ -86,6 +94,7 @@ def test_a_producer_without_its_coordinator_is_given_up(fails: str, monkeypatch:
             transactor.run(epoch, {PLACE: 1}, fill)
     assert transactor.run(epoch, {PLACE: 1}, fill) == {Partition("rows", 0): 7}
     assert Lost.made == 2
+    assert replaced("app", "producer") == before + 1
 
 
 class Deaf:
@@ -126,9 +135,11 @@ def test_a_consumer_without_brokers_is_given_up_and_reads_on(
     reads: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "LOST_SECONDS", 0.0)
+    before = replaced("group", "no_broker")
     begins = [batch.begin for _ in range(6) for batch in reads.poll(10)]
     assert begins == [5, 6, 7]
     assert len(Deaf.made) == 3
+    assert replaced("group", "no_broker") == before + 2
 
 
 @pytest.mark.parametrize("code", [KafkaError._ALL_BROKERS_DOWN, KafkaError._UNKNOWN_PARTITION])
@@ -137,11 +148,12 @@ def test_positions_that_cannot_be_had_are_asked_for_with_new_clients(
 ) -> None:
     monkeypatch.setattr(Deaf, "says", code)
     reads.poll(10)
-    before = len(Deaf.made)
+    before, count = len(Deaf.made), replaced("group", "no_positions")
     for _ in range(2):
         with pytest.raises(KafkaException):
             reads.committed({PLACE})
     assert len(Deaf.made) == before + 4  # one for positions, one that reads on, each time
+    assert replaced("group", "no_positions") == count + 2
     assert [batch.begin for batch in reads.poll(10)] == [6]
 
 
@@ -170,7 +182,9 @@ def test_a_consumer_that_gives_nothing_of_a_partition_with_records_is_given_up(
     reads.assign({PLACE: 5})
     before, ends[PLACE] = len(Deaf.made), 7
     # One look at which it has come on, two at which it has not; then a new client has the rest.
+    count = replaced("group", "silent_partition")
     assert [[batch.begin for batch in reads.poll(10)] for _ in range(4)] == [[5], [], [], [6]]
+    assert replaced("group", "silent_partition") == count + 1
     assert len(Deaf.made) == before + 1
     for _ in range(4):
         assert reads.poll(10) == []
