@@ -119,7 +119,7 @@ class _Costs:
             # Known by the clock alone: the CPU's share is taken for the same.
             self.sparse_at = "khaywe.sparse_events_per_second / khaywe.events_per_second"
             self.sparse = _given(lambda r, part: r * part, self.dense, self._share(self.sparse_at))
-        self.million = self._of("scaling.customers.1000000.events_per_cpu_second")
+        self.million = self._of("settled.1000000.events_per_cpu_second")
         self.models = self._of("khaywe.models_rate_share")
         self.due = self._of("khaywe.microseconds_a_due_customer")
         self.resident = self._of("khaywe.resident_bytes")
@@ -153,7 +153,7 @@ class _Costs:
             number(self.sparse),
             f"`{self.sparse_at}`" + (", of r" if "/" in self.sparse_at else ""),
         )
-        place = "`scaling.customers.1000000.events_per_cpu_second`"
+        place = "`settled.1000000.events_per_cpu_second`"
         yield "r''", f"{rate}, a million customers", number(self.million), place
         place = "`khaywe.models_rate_share`, by the clock"
         yield "m", "rate with models inline, of that without", number(self.models, ",.3f"), place

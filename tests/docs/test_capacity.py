@@ -43,8 +43,8 @@ def test_workers_follow_from_rates() -> None:
     assert rows({"khaywe": measured}, "Workers")["first days of everybody"][1] == "22.2"
     peers = {**RESULTS, "comparison": {"khaywe": {"events_per_cpu_second": 50_000}}}
     assert rows(peers, "Workers")["customers with much behind them"][1] == "40.0"
-    scaled = {**RESULTS, "scaling": {"customers": {"1000000": {"events_per_cpu_second": 200_000}}}}
-    assert rows(scaled, "Workers")["a million customers a worker"][1] == "10.0"
+    settled = {**RESULTS, "settled": {"1000000": {"events_per_cpu_second": 200_000}}}
+    assert rows(settled, "Workers")["a million customers a worker"][1] == "10.0"
 
 
 def test_a_worker_holds_and_restores_its_share() -> None:
